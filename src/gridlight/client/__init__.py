@@ -1,0 +1,1 @@
+"""The requester's SDK, sync and async, and the case study that is built on it."""

@@ -1,0 +1,1 @@
+"""The wire: frozen Structs that are at once message, event and record; nothing here does I/O."""

@@ -1,0 +1,18 @@
+"""The envelope of a bus message: JSON and signature in headers, payload as raw body.
+
+The signature is over a domain tag and the header's bytes as received, so there is no canonical form to argue over;
+the body is bound by its digest inside the message.
+"""
+
+MESSAGE_HEADER = "Gridlight-Message"
+SIGNATURE_HEADER = "Gridlight-Signature"
+"""Base64 of the 64 bytes of Ed25519."""
+
+REPLY_DOMAIN = b"gridlight.node.reply.v1\0"
+ENROLMENT_DOMAIN = b"gridlight.node.enrolment.v1\0"
+
+
+def signed_bytes(domain: bytes, message: bytes) -> bytes:
+    """What is signed: a domain tag, so that no signature serves in another place, and the message as sent."""
+    assert domain.endswith(b"\0")
+    return domain + message

@@ -1,0 +1,30 @@
+"""What a host tells the core about itself, and asks of the host's surroundings."""
+
+from msgspec import Struct
+
+from gridlight.messages.ids import WorkloadIdField
+
+
+class CoordinatorStarted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="coordinator.started.v1"):
+    """The journal was folded and a new process goes on; tasks open at the end of the fold end with an error."""
+
+    seed: int
+    """Of this start's draws; journalled, so that a fold draws the same."""
+    workloads: tuple[WorkloadIdField, ...]
+    """What the network offers from now on."""
+
+
+class BusReconnected(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="bus.reconnected.v1"):
+    """The bus was away: whatever was in flight is lost, and who is connected is unknown."""
+
+
+class TimePassed(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="time.passed.v1"):
+    """A machine's deadline has come."""
+
+
+class RequestAllOffers(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="nodes.request_all.v1"):
+    """To the host: ask every known node for its offer, at a pace the bus bears."""
+
+
+class AnnounceCoordinator(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="coordinator.announce.v1"):
+    """To every gateway: announce your open jobs again."""

@@ -1,0 +1,120 @@
+"""A job's life between gateway and coordinator: submitted, assigned, ended."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gridlight.messages.ids import (
+    AssignmentIdField,
+    Blake3Field,
+    GatewayIdField,
+    JobIdField,
+    NodeIdField,
+    WorkloadIdField,
+)
+from gridlight.messages.limits import DEADLINE_MS_MAX, INLINE_BYTES_MAX
+from gridlight.messages.tasks import Assignment
+
+
+class JobState(StrEnum):
+    """How a job ended; the requester reads it as `state`."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class JobCode(StrEnum):
+    """Why a job has no result. Each has one sentence in docs/protocol.md and one HTTP status in the gateway."""
+
+    UNKNOWN_MODEL = "UNKNOWN_MODEL"
+    NO_NODE_ONLINE = "NO_NODE_ONLINE"
+    NO_CAPABLE_NODE = "NO_CAPABLE_NODE"
+    DEADLINE_TOO_SHORT = "DEADLINE_TOO_SHORT"
+    NODE_NOT_ONLINE = "NODE_NOT_ONLINE"
+    BUSY = "BUSY"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
+    COORDINATOR_RESTARTED = "COORDINATOR_RESTARTED"
+
+
+class Picture(Struct, frozen=True, gc=False, kw_only=True):
+    """The requester's picture as shown: pixels after EXIF orientation."""
+
+    width: Annotated[int, Meta(ge=1)]
+    height: Annotated[int, Meta(ge=1)]
+
+
+class JobSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.submitted.v1"):
+    """A gateway holds the prepared input of one task and asks who shall run it. May come twice."""
+
+    job_id: JobIdField
+    gateway_id: GatewayIdField
+    workload: WorkloadIdField
+    deadline_ms: Annotated[int, Meta(ge=1, le=DEADLINE_MS_MAX)]
+    """From the arrival of this message; the gateway has taken off what it used and what it needs to answer."""
+    input_digest: Blake3Field
+    input_bytes: Annotated[int, Meta(ge=0, le=INLINE_BYTES_MAX)]
+    picture: Picture | None = None
+    threshold: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """In 1e-4; kept with the job so that a later read is presented as the first was."""
+    pinned_node: NodeIdField | None = None
+    """An administrator's pin; the task goes to this node or fails."""
+
+
+class JobWithdrawn(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.withdrawn.v1"):
+    """The requester is gone or the gateway gave up: nobody waits for this job any more."""
+
+    job_id: JobIdField
+
+
+class SendAssignment(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="assignment.send.v1"):
+    """To the gateway that holds the input: send it to this node now."""
+
+    job_id: JobIdField
+    gateway_id: GatewayIdField
+    node_id: NodeIdField
+    assignment: Assignment
+
+
+class CancelAssignment(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="assignment.cancel.v1"):
+    """To a gateway, and by it to the node: this assignment's result is no longer wanted."""
+
+    gateway_id: GatewayIdField
+    node_id: NodeIdField
+    assignment_id: AssignmentIdField
+
+
+class JobTiming(Struct, frozen=True, gc=False, kw_only=True):
+    """Milliseconds on the coordinator's clock, from the job's submission; `infer` is the node's own word."""
+
+    queue: int
+    ack: int
+    infer: int
+    total: int
+
+
+class Outcome(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """How a job ended, once and for all; journalled, stored, and sent to its gateway."""
+
+    state: JobState
+    code: JobCode | None = None
+    hint: str | None = None
+    """What the requester can change, with the nearest feasible value."""
+    retry_after_ms: int | None = None
+    node_id: NodeIdField | None = None
+    assignment_id: AssignmentIdField | None = None
+    output: bytes | None = None
+    """The canonical result (see results.py)."""
+    timing: JobTiming | None = None
+    attempts: int = 0
+    hedged: bool = False
+
+
+class EndJob(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.end.v1"):
+    """To the job's gateway: answer the requester."""
+
+    job_id: JobIdField
+    gateway_id: GatewayIdField
+    outcome: Outcome

@@ -1,0 +1,80 @@
+"""Nodes: how one joins, what it offers, and what the coordinator learns of its connection."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gridlight.messages.ids import AssignmentIdField, GatewayIdField, NodeIdField, WorkloadIdField
+from gridlight.messages.limits import SLOTS_PER_OFFER_MAX, WORKLOADS_PER_OFFER_MAX
+
+ShortText = Annotated[str, Meta(max_length=64)]
+OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$")]
+
+
+class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrol.v1"):
+    """The node's signed request to join; the HTTP body of `POST /v1/nodes`."""
+
+    node_id: NodeIdField
+    operator: OperatorKeyField
+    """The operator's public nkey; stands for the operator until operators have identities."""
+    nonce: Annotated[str, Meta(min_length=16, max_length=256)]
+    """As given by `POST /v1/nodes/challenge`, so that an old enrolment cannot be replayed."""
+    agent_version: ShortText
+    cpus: Annotated[int, Meta(ge=1, le=4096)]
+    memory_mib: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
+
+
+class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrolled.v1"):
+    """A gateway checked the node's proof of key."""
+
+    gateway_id: GatewayIdField
+    node_id: NodeIdField
+    operator: OperatorKeyField
+    agent_version: ShortText
+    cpus: int
+    memory_mib: int
+
+
+class AdmitNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.admit.v1"):
+    """To the gateway: the enrolment is in the journal, give the node its credentials."""
+
+    gateway_id: GatewayIdField
+    node_id: NodeIdField
+
+
+class SlotOffer(Struct, frozen=True, gc=False, kw_only=True):
+    """How many tasks of a workload a node runs at once, and what its own benchmark at start took."""
+
+    workload: WorkloadIdField
+    slots: Annotated[int, Meta(ge=0, le=SLOTS_PER_OFFER_MAX)]
+    benchmark_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
+
+
+class OfferChanged(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="offer.changed.v1"):
+    """The slots a node lends, standing until its connection closes. `session` is new with each connection."""
+
+    node_id: NodeIdField
+    session: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    offers: Annotated[tuple[SlotOffer, ...], Meta(max_length=WORKLOADS_PER_OFFER_MAX)]
+
+
+class NodeDisconnected(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.disconnected.v1"):
+    """The bus saw the node's connection close."""
+
+    node_id: NodeIdField
+
+
+class RequestOffer(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.request_offer.v1"):
+    """To a node on its control subject: publish your offer again."""
+
+    node_id: NodeIdField
+
+
+class CancelWork(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.cancel.v1"):
+    """To a node on its control subject: the result of this assignment is no longer wanted."""
+
+    assignment_id: AssignmentIdField
+
+
+class DrainNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.drain.v1"):
+    """To a node on its control subject: finish what you have and take nothing more."""

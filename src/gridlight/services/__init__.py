@@ -1,0 +1,1 @@
+"""One folder a process: joins adapters to a machine, decides nothing."""

@@ -1,0 +1,1 @@
+"""What nodes run, and the closed first-party lists of how inputs are prepared and results presented."""
