@@ -12,6 +12,7 @@ from gridlight.messages.host import (
     AnnounceCoordinator,
     BusReconnected,
     CoordinatorStarted,
+    RecordNode,
     RequestAllOffers,
     TimePassed,
 )
@@ -60,7 +61,7 @@ Event = GatewayEvent | OfferChanged | NodeDisconnected | CoordinatorStarted | Bu
 GatewayEffect = SendAssignment | CancelAssignment | EndJob | AdmitNode | AnnounceCoordinator
 """What the coordinator tells a gateway."""
 
-Effect = GatewayEffect | RequestOffer | RequestAllOffers
+Effect = GatewayEffect | RequestOffer | RequestAllOffers | RecordNode
 """All that leaves the core."""
 
 MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
@@ -88,6 +89,7 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     AdmitNode,
     AnnounceCoordinator,
     RequestAllOffers,
+    RecordNode,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 

@@ -1,8 +1,9 @@
-"""What a host tells the core about itself, and asks of the host's surroundings."""
+"""What a host tells the core about itself, and what the core asks of its host."""
 
 from msgspec import Struct
 
 from gridlight.messages.ids import WorkloadIdField
+from gridlight.messages.nodes import NodeEnrolled
 
 
 class CoordinatorStarted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="coordinator.started.v1"):
@@ -23,7 +24,16 @@ class TimePassed(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", 
 
 
 class RequestAllOffers(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="nodes.request_all.v1"):
-    """To the host: ask every known node for its offer, at a pace the bus bears."""
+    """To the host: all recorded nodes are offline; ask every one for its offer, at a pace the bus bears."""
+
+
+class RecordNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.record.v1"):
+    """To the host: what the read model shall say of this node, in the same transaction as the journal."""
+
+    enrolled: NodeEnrolled
+    is_online: bool
+    slots: int
+    workloads: tuple[WorkloadIdField, ...]
 
 
 class AnnounceCoordinator(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="coordinator.announce.v1"):

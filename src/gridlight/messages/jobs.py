@@ -37,6 +37,7 @@ class JobCode(StrEnum):
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
     COORDINATOR_RESTARTED = "COORDINATOR_RESTARTED"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class Picture(Struct, frozen=True, gc=False, kw_only=True):

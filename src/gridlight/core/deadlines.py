@@ -1,0 +1,44 @@
+"""A heap of (when, number) that machines share as a type, not as state.
+
+Entries are plain integers, `when << 40 | number`, and are never searched for: the owner re-checks what falls due and
+arms it again where its time has moved.
+"""
+
+from heapq import heappop, heappush
+
+_NUMBER_BITS = 40
+_NUMBER_MASK = (1 << _NUMBER_BITS) - 1
+
+
+class Deadlines:
+    """Times at which numbered things want attention. All operations are O(log n)."""
+
+    def __init__(self) -> None:
+        self._heap: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def arm(self, when_ms: int, number: int) -> None:
+        """Ask for attention to `number` at `when_ms`; an earlier entry of it stays."""
+        assert when_ms >= 0
+        assert 0 <= number <= _NUMBER_MASK
+        heappush(self._heap, when_ms << _NUMBER_BITS | number)
+
+    def pop_due(self, now_ms: int) -> int | None:
+        """The number whose time came first, or None where nothing is due."""
+        if not self._heap or self._heap[0] >> _NUMBER_BITS > now_ms:
+            return None
+        return heappop(self._heap) & _NUMBER_MASK
+
+    def next_ms(self) -> int | None:
+        """When to look again."""
+        return self._heap[0] >> _NUMBER_BITS if self._heap else None
+
+    def entries(self) -> list[int]:
+        """For a snapshot: the heap as it lies."""
+        return list(self._heap)
+
+    def restore(self, entries: list[int]) -> None:
+        """Take the entries of a snapshot."""
+        self._heap = list(entries)

@@ -1,0 +1,146 @@
+"""Which nodes exist, which are online, and what they lend.
+
+A node is a dense index inside the core; ids stay at its door. Presence is what the bus saw and what nodes offered:
+there are no heartbeats. A node that broke its word lends nothing until it offers again.
+"""
+
+from enum import IntEnum
+from typing import assert_never
+
+import msgspec
+from msgspec import Struct
+
+from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed, Output
+from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
+from gridlight.messages.ids import NodeId
+from gridlight.messages.nodes import AdmitNode, NodeDisconnected, NodeEnrolled, OfferChanged, RequestOffer, SlotOffer
+
+FleetEvent = OfferChanged | NodeDisconnected | NodeEnrolled | NodeMissed | BusReconnected | CoordinatorStarted
+
+
+class Presence(IntEnum):
+    """What the coordinator believes of a node's connection."""
+
+    OFFLINE = 0
+    ONLINE = 1
+    UNRESPONSIVE = 2
+
+
+class Node(Struct, gc=False):
+    """What fleet remembers of one enrolled node."""
+
+    enrolled: NodeEnrolled
+    presence: Presence = Presence.OFFLINE
+    session: str = ""
+    offers: tuple[SlotOffer, ...] = ()
+
+
+class FleetSnapshot(Struct):
+    """The machine's state as plain values."""
+
+    nodes: list[Node]
+    offers_refused: int
+
+
+class Fleet:
+    """The machine that knows nodes."""
+
+    def __init__(self) -> None:
+        self.offers_refused = 0
+        self._nodes: list[Node] = []
+        self._index: dict[NodeId, int] = {}
+
+    def index_of(self, node_id: NodeId) -> int | None:
+        """The dense index of an enrolled node."""
+        return self._index.get(node_id)
+
+    def id_of(self, node: int) -> NodeId:
+        """The id of a dense index."""
+        return self._nodes[node].enrolled.node_id
+
+    def changes_nothing(self, offer: OfferChanged) -> bool:
+        """Whether an offer only repeats what stands: a refresh, which need not be journalled."""
+        index = self._index.get(offer.node_id)
+        if index is None:
+            return False
+        node = self._nodes[index]
+        return node.presence is Presence.ONLINE and node.session == offer.session and node.offers == offer.offers
+
+    def handle(self, now_ms: int, event: FleetEvent) -> list[Output]:
+        """O(workloads of one node), but for a start or a lost bus: O(nodes)."""
+        match event:
+            case OfferChanged():
+                return self._offer_changed(event)
+            case NodeDisconnected(node_id=node_id):
+                index = self._index.get(node_id)
+                return [] if index is None else self._leave(index, Presence.OFFLINE)
+            case NodeEnrolled():
+                return self._enrolled(event)
+            case NodeMissed(node=index):
+                left = self._leave(index, Presence.UNRESPONSIVE)
+                return [*left, RequestOffer(node_id=self.id_of(index))] if left else []
+            case BusReconnected() | CoordinatorStarted():
+                for node in self._nodes:
+                    node.presence = Presence.OFFLINE
+                return [RequestAllOffers()]
+            case _:
+                assert_never(event)
+
+    def _enrolled(self, event: NodeEnrolled) -> list[Output]:
+        index = self._index.get(event.node_id)
+        if index is None:
+            self._index[event.node_id] = len(self._nodes)
+            self._nodes.append(Node(event))
+            index = len(self._nodes) - 1
+        else:
+            self._nodes[index].enrolled = event
+        return [AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
+
+    def _offer_changed(self, event: OfferChanged) -> list[Output]:
+        index = self._index.get(event.node_id)
+        if index is None:
+            self.offers_refused += 1
+            return []
+        node = self._nodes[index]
+        # A new session is a new connection: what the old one was doing is lost, even where the bus did not say so.
+        lost: list[Output] = []
+        if node.presence is Presence.ONLINE and node.session != event.session:
+            lost = [CapacityLost(index)]
+        withdrawn = {offer.workload for offer in node.offers} - {offer.workload for offer in event.offers}
+        offers = [*event.offers, *(SlotOffer(workload=name, slots=0) for name in sorted(withdrawn))]
+        node.presence, node.session, node.offers = Presence.ONLINE, event.session, event.offers
+        changes = [
+            CapacityChanged(index, event.node_id, offer.workload, offer.slots, offer.benchmark_ms) for offer in offers
+        ]
+        return [*lost, *changes, self._record(index)]
+
+    def _leave(self, index: int, presence: Presence) -> list[Output]:
+        node = self._nodes[index]
+        was_online = node.presence is Presence.ONLINE
+        node.presence = presence
+        return [CapacityLost(index), self._record(index)] if was_online else []
+
+    def _record(self, index: int) -> RecordNode:
+        node = self._nodes[index]
+        is_online = node.presence is Presence.ONLINE
+        return RecordNode(
+            enrolled=node.enrolled,
+            is_online=is_online,
+            slots=sum(offer.slots for offer in node.offers) if is_online else 0,
+            workloads=tuple(offer.workload for offer in node.offers),
+        )
+
+    def check(self) -> None:
+        """Assert that ids and indexes say the same."""
+        assert len(self._index) == len(self._nodes)
+        assert all(self._nodes[index].enrolled.node_id == node_id for node_id, index in self._index.items())
+
+    def snapshot(self) -> FleetSnapshot:
+        """The state, to be encoded at once: it shares the machine's own objects."""
+        return FleetSnapshot(self._nodes, self.offers_refused)
+
+    def restore(self, snapshot: FleetSnapshot) -> None:
+        """Take what `snapshot` gave, after a trip through bytes."""
+        self._nodes = [msgspec.structs.replace(node) for node in snapshot.nodes]
+        self._index = {node.enrolled.node_id: index for index, node in enumerate(self._nodes)}
+        self.offers_refused = snapshot.offers_refused

@@ -1,0 +1,83 @@
+"""How a job can end, as values; and admission: whether it can be done at all, asked before anything is spent on it."""
+
+from typing import Final
+
+from gridlight.core.attempts import Attempt, Task
+from gridlight.core.latency import BOUNDS_MS
+from gridlight.core.pools import Pool
+from gridlight.messages.ids import NodeId
+from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobTiming, Outcome
+from gridlight.messages.results import ResultSubmitted
+
+WAITING_MAX: Final = 10_000
+"""Tasks of one workload that wait for a slot, at most."""
+
+RETRY_AFTER_MS: Final = 1_000
+
+
+def done(now_ms: int, task: Task, attempt: Attempt, node_id: NodeId, result: ResultSubmitted) -> Outcome:
+    """The first valid result."""
+    timing = JobTiming(
+        queue=task.attempts[0].sent_ms - task.submitted_ms,
+        ack=max(attempt.acked_ms - attempt.sent_ms, 0),
+        infer=result.timing.infer,
+        total=now_ms - task.submitted_ms,
+    )
+    return Outcome(
+        state=JobState.DONE,
+        node_id=node_id,
+        assignment_id=attempt.assignment_id,
+        output=result.output,
+        timing=timing,
+        attempts=len(task.attempts),
+        hedged=task.is_hedged,
+    )
+
+
+def failed(task: Task, code: JobCode, hint: str, retry_after_ms: int | None = None) -> Outcome:
+    """A job that was taken on and has no result."""
+    return Outcome(
+        state=JobState.FAILED,
+        code=code,
+        hint=hint,
+        retry_after_ms=retry_after_ms,
+        attempts=len(task.attempts),
+        hedged=task.is_hedged,
+    )
+
+
+def refused(code: JobCode, hint: str, retry_after_ms: int | None = None) -> Outcome:
+    """A job that is not taken on."""
+    return Outcome(state=JobState.REFUSED, code=code, hint=hint, retry_after_ms=retry_after_ms)
+
+
+def refused_without_node() -> Outcome:
+    """Nobody is there; it may be different in a moment."""
+    hint = "no node is online for this model; try again, or start one: gridlight node start --network URL"
+    return refused(JobCode.NO_NODE_ONLINE, hint, RETRY_AFTER_MS)
+
+
+def refused_pin(job: JobSubmitted) -> Outcome:
+    """The one node that was asked for is not there."""
+    hint = f"node {job.pinned_node} lends no slot for this model now; GET /v1/nodes lists those online"
+    return refused(JobCode.NODE_NOT_ONLINE, hint)
+
+
+def refused_by_speed(job: JobSubmitted, pool: Pool) -> Outcome | None:
+    """No node online is fast enough for the deadline."""
+    fastest_ms = BOUNDS_MS[pool.fastest_bucket()]
+    if fastest_ms <= job.deadline_ms:
+        return None
+    hint = f"the fastest node online needs about {fastest_ms} ms; allow a deadline_ms of {fastest_ms + 500} or more"
+    return refused(JobCode.DEADLINE_TOO_SHORT, hint)
+
+
+def refused_by_load(job: JobSubmitted, pool: Pool, *, waiting: int, service_ms: int) -> Outcome | None:
+    """All slots are leased, and by the time one is free for this job its deadline would be past."""
+    if pool.free_total and not waiting:
+        return None
+    wait_ms = (waiting + 1) * service_ms // pool.slots_total
+    if waiting < WAITING_MAX and wait_ms + service_ms <= job.deadline_ms:
+        return None
+    busy = f"all {pool.slots_total} slots are busy and {waiting} requests wait"
+    return refused(JobCode.BUSY, f"{busy}; try again, or allow a longer deadline_ms", max(RETRY_AFTER_MS, wait_ms))

@@ -1,0 +1,275 @@
+"""Which node gets a task now: placing, waiting for a slot, further assignments, and the ends of leases and tasks.
+
+The tables that scheduling works on are here, with the few moves that keep them true; when to make which move is
+scheduling's.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from gridlight.core.attempts import (
+    ATTEMPTS_MAX,
+    Attempt,
+    AttemptState,
+    Task,
+    has_live_attempt,
+    next_due_ms,
+    tried_nodes,
+)
+from gridlight.core.budget import HedgeBudget
+from gridlight.core.deadlines import Deadlines
+from gridlight.core.draw import draw_many
+from gridlight.core.lanes import Lane, LaneSnapshot
+from gridlight.core.latency import bucket_of
+from gridlight.core.notices import Output
+from gridlight.core.outcomes import failed
+from gridlight.core.task_table import TaskTable, TaskTableSnapshot
+from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
+from gridlight.messages.jobs import CancelAssignment, EndJob, JobCode, Outcome, SendAssignment
+from gridlight.messages.tasks import Assignment
+
+PRIMARY_PERCENT: Final = 45
+HEDGE_PERCENT: Final = 28
+WIDEST_PERCENT: Final = 100
+"""A node is eligible where its own p95 is at most this share of the task's deadline."""
+
+HEDGE_RETRY_MS: Final = 250
+SERVE_MAX: Final = 8
+
+_PROBE_SEED_MASK: Final = 2**53 - 1
+
+
+class Count(StrEnum):
+    """What scheduling counts."""
+
+    DISPATCHED = "dispatched"
+    REPLACED_UNACKED = "replaced_unacked"
+    REPLACED_LOST = "replaced_lost"
+    HEDGED = "hedged"
+    HEDGE_WITHOUT_BUDGET = "hedge_without_budget"
+    HEDGE_WITHOUT_NODE = "hedge_without_node"
+    ACK_MISSED = "ack_missed"
+    LEASE_EXPIRED = "lease_expired"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    RESULT_LATE = "result_late"
+    REPLY_UNKNOWN = "reply_unknown"
+
+
+class PlacementSnapshot(Struct):
+    """The tables as plain values."""
+
+    seed: int
+    hedge_tokens: int
+    table: TaskTableSnapshot
+    deadlines: list[int]
+    lanes: dict[WorkloadId, LaneSnapshot]
+    node_ids: dict[int, NodeId]
+    counts: dict[Count, int]
+
+
+class Placement:
+    """Tasks, lanes and leases of one shard."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Count, int] = dict.fromkeys(Count, 0)
+        self.lanes: dict[WorkloadId, Lane] = {}
+        self.seed = 0
+        self.budget = HedgeBudget()
+        self.deadlines = Deadlines()
+        self.table = TaskTable()
+        self.node_ids: dict[int, NodeId] = {}
+        self.node_index: dict[NodeId, int] = {}
+
+    def end(self, task: Task, outcome: Outcome) -> list[Output]:
+        """The one place where a job that was taken on ends: answered once, its other attempts cancelled."""
+        job = task.job
+        cancels = [
+            CancelAssignment(
+                gateway_id=job.gateway_id,
+                node_id=self.node_ids[attempt.node],
+                assignment_id=attempt.assignment_id,
+            )
+            for attempt in self.table.close(task, outcome)
+        ]
+        return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=outcome), *cancels]
+
+    def place_or_wait(self, now_ms: int, task: Task) -> list[Output]:
+        """Give the task to a node now, or let it wait for a slot; a task with no attempt left fails."""
+        is_pinned = task.job.pinned_node is not None
+        if len(task.attempts) >= ATTEMPTS_MAX or (is_pinned and task.attempts):
+            hint = f"{len(task.attempts)} assignments were lost, declined or failed; try again"
+            return self.end(task, failed(task, JobCode.ATTEMPTS_EXHAUSTED, hint))
+        sent = self._place(now_ms, task)
+        if not sent:
+            task.is_waiting = True
+            lane = self.lanes[task.job.workload]
+            lane.enqueue(task.number, self._pinned_node(task), is_first=bool(task.attempts))
+            self.arm(task)
+        return sent
+
+    def _pinned_node(self, task: Task) -> int | None:
+        pinned = task.job.pinned_node
+        return None if pinned is None else self.node_index[pinned]
+
+    def _place(self, now_ms: int, task: Task) -> list[Output]:
+        """Send the task to a free node: of the primary tier, else of the widest; nothing where there is none."""
+        lane = self.lanes[task.job.workload]
+        draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
+        node = self._pinned_node(task)
+        if node is not None:
+            return self._send(now_ms, task, node, draws) if lane.pool.is_free(node) else []
+        for percent in (PRIMARY_PERCENT, WIDEST_PERCENT):
+            node = self._choose(lane, task, percent, draws[0])
+            if node is not None:
+                return self._send(now_ms, task, node, draws)
+        return []
+
+    def _choose(self, lane: Lane, task: Task, percent: int, random: int) -> int | None:
+        limit = lane.pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100))
+        return lane.pool.choose(random, limit, tried_nodes(task))
+
+    def _send(self, now_ms: int, task: Task, node: int, draws: tuple[int, ...]) -> list[Output]:
+        job, lane = task.job, self.lanes[task.job.workload]
+        lane.pool.take(node)
+        assignment_id = AssignmentId(f"{draws[1]:016x}")
+        self.table.lease(task, Attempt(assignment_id, node, now_ms, now_ms + lane.latency.p99_ms(node)))
+        task.assignments_made += 1
+        self.budget.dispatched()
+        self.counts[Count.DISPATCHED] += 1
+        self.arm(task)
+        assignment = Assignment(
+            assignment_id=assignment_id,
+            workload=job.workload,
+            deadline_ms=task.deadline_ms - now_ms,
+            input_digest=job.input_digest,
+            input_bytes=job.input_bytes,
+            probe_seed=draws[2] & _PROBE_SEED_MASK,
+        )
+        node_id = self.node_ids[node]
+        return [SendAssignment(job_id=job.job_id, gateway_id=job.gateway_id, node_id=node_id, assignment=assignment)]
+
+    def replace(self, now_ms: int, task: Task) -> list[Output]:
+        """An attempt came to nothing: assign again, unless another one is still at it."""
+        if not task.is_open or task.is_waiting or has_live_attempt(task):
+            return []
+        self.counts[Count.REPLACED_LOST] += 1
+        return self.place_or_wait(now_ms, task)
+
+    def serve(self, now_ms: int, lane: Lane, node: int) -> list[Output]:
+        """A slot of `node` may be free: give it to who waits. O(SERVE_MAX)."""
+        outputs: list[Output] = []
+        while lane.pool.is_free(node) and (number := lane.next_pinned(node)) is not None:
+            pinned = self.table.tasks.get(number)
+            if pinned is not None and pinned.is_waiting:
+                outputs += self._place(now_ms, pinned)
+        passed_over: list[int] = []
+        while lane.waiting and lane.pool.free_total and len(passed_over) < SERVE_MAX:
+            task = self.table.tasks.get(lane.waiting.popleft())
+            if task is None or not task.is_waiting:
+                continue
+            sent = self._place(now_ms, task)
+            outputs += sent
+            if not sent:
+                passed_over.append(task.number)
+        lane.waiting.extendleft(reversed(passed_over))
+        return outputs
+
+    def release(self, task: Task, attempt: Attempt) -> None:
+        """A node replied or broke its word: its slot is free again."""
+        self.lanes[task.job.workload].pool.give_back(attempt.node)
+        self.table.end_lease(task, attempt)
+
+    def add_attempt(self, now_ms: int, task: Task, late: Attempt) -> list[Output]:
+        """A further assignment beside one that looks late. For a missing acknowledgement it is no hedge."""
+        is_hedge = late.state is AttemptState.ACKED
+        if len(task.attempts) >= ATTEMPTS_MAX:
+            late.is_replaced = True
+            return []
+        if is_hedge and not self.budget.can_spend():
+            return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_BUDGET)
+        lane = self.lanes[task.job.workload]
+        draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
+        node = self._choose(lane, task, HEDGE_PERCENT, draws[0])
+        if node is None:
+            return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_NODE)
+        late.is_replaced = True
+        self.counts[Count.HEDGED if is_hedge else Count.REPLACED_UNACKED] += 1
+        if is_hedge:
+            self.budget.spend()
+            task.is_hedged = True
+        return self._send(now_ms, task, node, draws)
+
+    def _try_later(self, now_ms: int, late: Attempt, count: Count) -> list[Output]:
+        """No hedge now. An unacknowledged attempt is not asked about again: at the hard limit it is lost anyway."""
+        self.counts[count] += 1
+        if late.state is AttemptState.ACKED:
+            late.hedge_ms = now_ms + HEDGE_RETRY_MS
+        else:
+            late.is_replaced = True
+        return []
+
+    def arm(self, task: Task) -> None:
+        """See that the task is looked at when it next wants attention."""
+        due_ms = next_due_ms(task)
+        if due_ms is not None and (task.armed_ms < 0 or due_ms < task.armed_ms):
+            self.deadlines.arm(due_ms, task.number)
+            task.armed_ms = due_ms
+
+    def forget_leases(self) -> None:
+        """Whatever was in flight is lost, through no fault of a node. O(open tasks + nodes)."""
+        for lane in self.lanes.values():
+            lane.pool.clear()
+        for task in list(self.table.tasks.values()):
+            live = [attempt for attempt in task.attempts if attempt.state is not AttemptState.ENDED]
+            for attempt in live:
+                self.table.end_lease(task, attempt)
+            # They do not count as tried: these nodes may well be the only ones.
+            task.attempts = [attempt for attempt in task.attempts if attempt not in live]
+
+    def wait_again(self, task: Task) -> None:
+        """A task that was in flight waits for a slot once more."""
+        if not task.is_waiting:
+            task.is_waiting = True
+            self.lanes[task.job.workload].enqueue(task.number, self._pinned_node(task), is_first=False)
+        self.arm(task)
+
+    def check(self) -> None:
+        """Assert that nothing is lost, held twice, or waits without being watched."""
+        self.table.check()
+        for lane in self.lanes.values():
+            lane.pool.check()
+        for task in self.table.tasks.values():
+            due_ms = next_due_ms(task)
+            assert due_ms is not None
+            assert 0 <= task.armed_ms <= due_ms
+            assert not task.is_open or task.is_waiting or has_live_attempt(task)
+            assert len(task.attempts) <= ATTEMPTS_MAX
+            nodes = tried_nodes(task)
+            assert len(nodes) == len(set(nodes))
+
+    def snapshot(self) -> PlacementSnapshot:
+        """The tables, to be encoded at once: they share their own objects."""
+        return PlacementSnapshot(
+            seed=self.seed,
+            hedge_tokens=self.budget.tokens,
+            table=self.table.snapshot(),
+            deadlines=self.deadlines.entries(),
+            lanes={workload: lane.snapshot() for workload, lane in self.lanes.items()},
+            node_ids=self.node_ids,
+            counts=self.counts,
+        )
+
+    def restore(self, snapshot: PlacementSnapshot) -> None:
+        """Take what `snapshot` gave, after a trip through bytes."""
+        self.seed = snapshot.seed
+        self.budget.tokens = snapshot.hedge_tokens
+        self.table.restore(snapshot.table)
+        self.deadlines.restore(snapshot.deadlines)
+        for workload, lane in snapshot.lanes.items():
+            self.lanes[workload] = Lane()
+            self.lanes[workload].restore(lane)
+        self.node_ids = dict(snapshot.node_ids)
+        self.node_index = {node_id: node for node, node_id in self.node_ids.items()}
+        self.counts |= snapshot.counts

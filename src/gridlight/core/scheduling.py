@@ -1,0 +1,287 @@
+"""Jobs to tasks, tasks to assignments: who runs what, until when, and what happens when a node is late or gone.
+
+A task is open until its first valid result, or until its deadline, and ends exactly once. Every assignment is a lease
+on one slot of a node, which ends by its reply, by the node's leaving, or by expiry.
+"""
+
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from gridlight.core.attempts import (
+    LEASE_GRACE_MS,
+    Attempt,
+    AttemptState,
+    Task,
+    is_ack_missed,
+    looks_late,
+)
+from gridlight.core.lanes import Lane
+from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed, Output
+from gridlight.core.outcomes import (
+    RETRY_AFTER_MS,
+    done,
+    failed,
+    refused,
+    refused_by_load,
+    refused_by_speed,
+    refused_pin,
+    refused_without_node,
+)
+from gridlight.core.placement import Count, Placement, PlacementSnapshot
+from gridlight.messages.host import AnnounceCoordinator, BusReconnected, CoordinatorStarted, TimePassed
+from gridlight.messages.ids import AssignmentId, JobId, NodeId
+from gridlight.messages.jobs import EndJob, JobCode, JobSubmitted, JobWithdrawn, Outcome
+from gridlight.messages.results import ResultSubmitted
+from gridlight.messages.tasks import (
+    AssignmentAcknowledged,
+    AssignmentDeclined,
+    AssignmentFailed,
+    AssignmentUndeliverable,
+    UndeliverableReason,
+)
+
+Returned = AssignmentDeclined | AssignmentFailed | AssignmentUndeliverable
+SchedulingEvent = (
+    ResultSubmitted
+    | AssignmentAcknowledged
+    | JobSubmitted
+    | TimePassed
+    | Returned
+    | CapacityChanged
+    | CapacityLost
+    | JobWithdrawn
+    | CoordinatorStarted
+    | BusReconnected
+)
+
+SETTLING_MS: Final = 3_000
+"""After a start or a lost bus, jobs wait this long for nodes to offer again before they are refused for want of one."""
+
+DUE_MAX: Final = 1_000
+"""Tasks attended to in one `TimePassed`: the largest batch is what sets the pause."""
+
+_NO_NODE: Final = 2**31 - 1
+
+
+class SchedulingSnapshot(Struct):
+    """The machine's state as plain values."""
+
+    settling_until_ms: int
+    placement: PlacementSnapshot
+
+
+class Scheduling:
+    """The machine that gives tasks to nodes."""
+
+    def __init__(self) -> None:
+        self.placement = Placement()
+        self._settling_until_ms = 0
+
+    def next_deadline_ms(self) -> int | None:
+        """When the host must call again with TimePassed."""
+        return self.placement.deadlines.next_ms()
+
+    def handle(self, now_ms: int, event: SchedulingEvent) -> list[Output]:
+        """O(attempts of one task), but for a start or a lost bus: O(open tasks + nodes)."""
+        match event:
+            case ResultSubmitted():
+                return self._result(now_ms, event)
+            case AssignmentAcknowledged():
+                return self._acknowledged(now_ms, event)
+            case JobSubmitted():
+                return self._submitted(now_ms, event)
+            case TimePassed():
+                return self._time_passed(now_ms)
+            case AssignmentDeclined() | AssignmentFailed() | AssignmentUndeliverable():
+                return self._returned(now_ms, event)
+            case CapacityChanged():
+                return self._capacity_changed(now_ms, event)
+            case CapacityLost(node=node):
+                return self._capacity_lost(now_ms, node)
+            case JobWithdrawn(job_id=job_id):
+                task = self.placement.table.open_task(job_id)
+                return (
+                    []
+                    if task is None
+                    else self.placement.end(task, failed(task, JobCode.WITHDRAWN, "nobody waits for it"))
+                )
+            case CoordinatorStarted():
+                return self._started(now_ms, event)
+            case BusReconnected():
+                return self._bus_reconnected(now_ms)
+            case _:
+                assert_never(event)
+
+    # Jobs
+
+    def _submitted(self, now_ms: int, job: JobSubmitted) -> list[Output]:
+        if self.placement.table.open_task(job.job_id) is not None:
+            return []
+        outcome = self.placement.table.recent.get(job.job_id) or self._refusal(now_ms, job)
+        if outcome is not None:
+            self.placement.table.remember(job.job_id, outcome)
+            return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=outcome)]
+        return self.placement.place_or_wait(now_ms, self.placement.table.open(now_ms, job))
+
+    def _refusal(self, now_ms: int, job: JobSubmitted) -> Outcome | None:
+        lane = self.placement.lanes.get(job.workload)
+        if lane is None:
+            return refused(JobCode.UNKNOWN_MODEL, "GET /v1/models lists what this network offers")
+        if job.pinned_node is not None:
+            return None if lane.pool.has(self.placement.node_index.get(job.pinned_node, _NO_NODE)) else refused_pin(job)
+        if not lane.pool.slots_total:
+            return None if now_ms < self._settling_until_ms else refused_without_node()
+        refusal = refused_by_speed(job, lane.pool)
+        return refusal or refused_by_load(job, lane.pool, waiting=len(lane.waiting), service_ms=lane.service_ms)
+
+    def _withdrawn(self, job_id: JobId) -> list[Output]:
+        task = self.placement.table.open_task(job_id)
+        if task is None:
+            return []
+        return self.placement.end(task, failed(task, JobCode.WITHDRAWN, "the requester no longer waits for it"))
+
+    # What nodes reply
+
+    def _find(self, assignment_id: AssignmentId, node_id: NodeId) -> tuple[Task, Attempt] | None:
+        """The live attempt a node speaks of; None (and counted) where it is not this node's or has ended."""
+        found = self.placement.table.find(assignment_id)
+        if found is None or self.placement.node_ids[found[1].node] != node_id:
+            self.placement.counts[Count.REPLY_UNKNOWN] += 1
+            return None
+        return found
+
+    def _acknowledged(self, now_ms: int, event: AssignmentAcknowledged) -> list[Output]:
+        found = self._find(event.assignment_id, event.node_id)
+        if found is None or found[1].state is not AttemptState.SENT:
+            return []
+        task, attempt = found
+        attempt.state, attempt.acked_ms = AttemptState.ACKED, now_ms
+        if now_ms + event.eta_ms > task.deadline_ms:
+            attempt.hedge_ms = now_ms
+        return self._attend(now_ms, task)
+
+    def _result(self, now_ms: int, event: ResultSubmitted) -> list[Output]:
+        found = self._find(event.assignment_id, event.node_id)
+        if found is None:
+            return []
+        task, attempt = found
+        lane = self.placement.lanes[task.job.workload]
+        lane.served(attempt.node, now_ms - attempt.sent_ms)
+        self.placement.release(task, attempt)
+        outputs: list[Output] = []
+        if task.is_open:
+            outputs = self.placement.end(task, done(now_ms, task, attempt, event.node_id, event))
+        else:
+            self.placement.counts[Count.RESULT_LATE] += 1
+        return outputs + self.placement.serve(now_ms, lane, attempt.node)
+
+    def _returned(self, now_ms: int, event: Returned) -> list[Output]:
+        found = self._find(event.assignment_id, event.node_id)
+        if found is None:
+            return []
+        task, attempt = found
+        self.placement.release(task, attempt)
+        outputs = self.placement.replace(now_ms, task)
+        if isinstance(event, AssignmentUndeliverable) and event.reason is UndeliverableReason.NO_RESPONDERS:
+            return [*outputs, NodeMissed(attempt.node)]
+        return outputs + self.placement.serve(now_ms, self.placement.lanes[task.job.workload], attempt.node)
+
+    # Nodes
+
+    def _capacity_changed(self, now_ms: int, event: CapacityChanged) -> list[Output]:
+        self.placement.node_ids[event.node] = event.node_id
+        self.placement.node_index[event.node_id] = event.node
+        lane = self.placement.lanes.get(event.workload)
+        if lane is None:
+            return []  # a workload that this network does not offer
+        lane.lend(event.node, event.slots, event.benchmark_ms)
+        return self.placement.serve(now_ms, lane, event.node)
+
+    def _capacity_lost(self, now_ms: int, node: int) -> list[Output]:
+        """A node is gone: what it was at is assigned again at once."""
+        for lane in self.placement.lanes.values():
+            lane.pool.withdraw(node)
+        outputs: list[Output] = []
+        for assignment_id in self.placement.table.leases_of(node):
+            found = self.placement.table.find(assignment_id)
+            assert found is not None
+            task, attempt = found
+            self.placement.table.end_lease(task, attempt)
+            outputs += self.placement.replace(now_ms, task)
+        return outputs
+
+    # Time
+
+    def _time_passed(self, now_ms: int) -> list[Output]:
+        outputs: list[Output] = []
+        for _ in range(DUE_MAX):
+            number = self.placement.deadlines.pop_due(now_ms)
+            if number is None:
+                break
+            task = self.placement.table.tasks.get(number)
+            if task is not None:
+                task.armed_ms = -1
+                outputs += self._attend(now_ms, task)
+        return outputs
+
+    def _attend(self, now_ms: int, task: Task) -> list[Output]:
+        """Look at one task: end it at its deadline, give up on silent nodes, assign again what looks late."""
+        outputs: list[Output] = []
+        if task.is_open and now_ms >= task.deadline_ms:
+            self.placement.counts[Count.DEADLINE_EXCEEDED] += 1
+            hint = f"no result within {task.job.deadline_ms} ms; allow a longer deadline_ms, or try again"
+            outputs += self.placement.end(task, failed(task, JobCode.DEADLINE_EXCEEDED, hint))
+        for attempt in task.attempts:
+            if attempt.state is AttemptState.ENDED:
+                continue
+            if is_ack_missed(attempt, now_ms):
+                outputs.append(self._missed(task, attempt, Count.ACK_MISSED))
+            elif now_ms >= task.deadline_ms + LEASE_GRACE_MS:
+                outputs.append(self._missed(task, attempt, Count.LEASE_EXPIRED))
+        # A pinned task has nowhere else to go: it waits for its node until the node breaks its word.
+        if task.is_open and task.job.pinned_node is None:
+            for attempt in [one for one in task.attempts if looks_late(one, now_ms)]:
+                outputs += self.placement.add_attempt(now_ms, task, attempt)
+        outputs += self.placement.replace(now_ms, task)
+        self.placement.arm(task)
+        return outputs
+
+    def _missed(self, task: Task, attempt: Attempt, count: Count) -> NodeMissed:
+        self.placement.counts[count] += 1
+        self.placement.release(task, attempt)
+        return NodeMissed(attempt.node)
+
+    # The host
+
+    def _started(self, now_ms: int, event: CoordinatorStarted) -> list[Output]:
+        outputs: list[Output] = []
+        for task in self.placement.table.open_tasks():
+            hint = "the coordinator was restarted while this ran; send it again"
+            outputs += self.placement.end(task, failed(task, JobCode.COORDINATOR_RESTARTED, hint, RETRY_AFTER_MS))
+        self.placement.forget_leases()
+        self.placement.seed = event.seed
+        self.placement.lanes = {workload: self.placement.lanes.get(workload) or Lane() for workload in event.workloads}
+        self._settling_until_ms = now_ms + SETTLING_MS
+        return [*outputs, AnnounceCoordinator()]
+
+    def _bus_reconnected(self, now_ms: int) -> list[Output]:
+        """What was in flight is lost, through no fault of a node: open tasks wait for who offers again."""
+        self.placement.forget_leases()
+        self._settling_until_ms = now_ms + SETTLING_MS
+        for task in self.placement.table.open_tasks():
+            self.placement.wait_again(task)
+        return [AnnounceCoordinator()]
+
+    def check(self) -> None:
+        """Assert that nothing is lost, held twice, or waits without being watched."""
+        self.placement.check()
+
+    def snapshot(self) -> SchedulingSnapshot:
+        """The state, to be encoded at once: it shares the machine's own objects."""
+        return SchedulingSnapshot(self._settling_until_ms, self.placement.snapshot())
+
+    def restore(self, snapshot: SchedulingSnapshot) -> None:
+        """Take what `snapshot` gave, after a trip through bytes."""
+        self._settling_until_ms = snapshot.settling_until_ms
+        self.placement.restore(snapshot.placement)
