@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gridlight.adapters import bus_server
@@ -41,6 +43,18 @@ class Server:
         self.process.kill()
         self.process.wait()
         self.process = None
+
+    async def freeze(self) -> None:
+        """Stop it with everything open, as a machine that hangs; returns when it really stands still."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(WAIT_S):
+            while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def node(self, *, ttl_s: int = 3_600) -> NodeCredentials:
         """A node that enrolled properly."""

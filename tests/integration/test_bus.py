@@ -1,5 +1,4 @@
 import asyncio
-import signal
 import time
 from collections.abc import Callable
 
@@ -205,13 +204,12 @@ async def test_a_frozen_server_is_found_though_much_is_waiting_to_be_sent(
         ping_interval_s=0.2,
         pings_outstanding_max=1,
     )
-    assert server.process is not None
 
-    server.process.send_signal(signal.SIGSTOP)
+    await server.freeze()
     for _ in range(10):
         await bus.publish("control.test", bytes(2_000_000))
     await eventually(lambda: not bus.is_connected)
-    server.process.send_signal(signal.SIGCONT)
+    server.thaw()
 
     async with asyncio.timeout(WAIT_S):
         await gone.wait()
@@ -223,12 +221,11 @@ async def test_a_flush_that_gives_up_does_not_harm_the_connection(server: Server
     heard = Inbox()
     await bus.subscribe("control.test", heard)
     await bus.flush()
-    assert server.process is not None
 
-    server.process.send_signal(signal.SIGSTOP)
+    await server.freeze()
     with pytest.raises(BusError, match=r"did not answer within 0\.05 s"):
         await bus.flush(timeout_s=0.05)
-    server.process.send_signal(signal.SIGCONT)
+    server.thaw()
 
     await bus.publish("control.test", b"still here")
     assert (await heard.next()).body == b"still here"

@@ -168,7 +168,7 @@ class Bus:
     async def flush(self, timeout_s: float = _FLUSH_TIMEOUT_S) -> None:
         """Return when the server has taken all that was published before. BusError where it does not in time."""
         if not await self._client.is_flushed(timeout_s):
-            raise BusError(f"the bus did not answer within {timeout_s} s")
+            raise BusError(f"the bus is away or did not answer within {timeout_s} s")
 
     async def close(self) -> None:
         """Send what is waiting, then leave; `on_closed` is not called. Takes 2 s at most."""
@@ -320,8 +320,8 @@ class _LeanClient(Client):
             return False
         pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         await self._send_ping(pong)
-        done, _ = await asyncio.wait({pong}, timeout=timeout_s)
-        return bool(done)
+        await asyncio.wait({pong}, timeout=timeout_s)
+        return pong.done() and pong.result()
 
     def abort(self) -> None:
         """Cut the connection without waiting for anything."""
@@ -352,6 +352,10 @@ class _LeanClient(Client):
     def _drop_pending(self) -> None:
         self._pending = []
         self._pending_data_size = 0
+        for pong in self._pongs:
+            if not pong.done():
+                pong.set_result(False)
+        self._pongs = []
 
 
 def _delivery(message: Msg) -> Delivery:
