@@ -118,10 +118,13 @@ class Scheduling:
     def _submitted(self, now_ms: int, job: JobSubmitted) -> list[Output]:
         if self.placement.table.open_task(job.job_id) is not None:
             return []
-        outcome = self.placement.table.recent.get(job.job_id) or self._refusal(now_ms, job)
-        if outcome is not None:
-            self.placement.table.remember(job.job_id, outcome)
-            return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=outcome)]
+        ended = self.placement.table.recent.get(job.job_id)
+        if ended is not None:
+            return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=ended, is_repeated=True)]
+        refusal = self._refusal(now_ms, job)
+        if refusal is not None:
+            self.placement.table.remember(job.job_id, refusal)
+            return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=refusal)]
         return self.placement.place_or_wait(now_ms, self.placement.table.open(now_ms, job))
 
     def _refusal(self, now_ms: int, job: JobSubmitted) -> Outcome | None:

@@ -119,3 +119,5 @@ class EndJob(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag=
     job_id: JobIdField
     gateway_id: GatewayIdField
     outcome: Outcome
+    is_repeated: bool = False
+    """The job was told again after it had ended: this was said, counted and stored before."""

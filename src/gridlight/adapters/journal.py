@@ -1,0 +1,98 @@
+"""The journal: the ordered log of accepted events, in SQL, and snapshots to start from.
+
+One writer a shard: a record's sequence is the table's key, so a second writer's insert is refused and it stops.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from gridlight.adapters.schema import journal, migrate, open_engine, snapshots
+from gridlight.adapters.store import Changes
+from gridlight.messages.codec import Event, decode_record, encode_record
+
+SNAPSHOTS_KEPT: Final = 2
+_READ_AT_ONCE: Final = 1_000
+_INSERT_RECORD = insert(journal)
+
+
+class JournalFenced(Exception):
+    """Another coordinator writes this journal: this one must stop, having performed nothing of its last batch."""
+
+
+class Record(Struct, frozen=True):
+    """One batch: the time it was handled at, by which core, and its events in order."""
+
+    sequence: int
+    now_ms: int
+    core_version: int
+    events: list[Event]
+
+
+class Journal:
+    """One shard's journal. Blocking: the coordinator calls it from its commit thread."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine = open_engine(database_url)
+        migrate(self._engine)
+
+    def newest_snapshot(self, core_version: int) -> tuple[int, bytes] | None:
+        """Sequence and state of the newest snapshot that this core can read."""
+        query = (
+            select(snapshots.c.sequence, snapshots.c.state)
+            .where(snapshots.c.core_version == core_version)
+            .order_by(snapshots.c.sequence.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.sequence, row.state)
+
+    def records_after(self, sequence: int) -> Iterator[Record]:
+        """The records to fold, in order."""
+        while True:
+            query = select(journal).where(journal.c.sequence > sequence).order_by(journal.c.sequence)
+            with self._engine.connect() as connection:
+                rows = connection.execute(query.limit(_READ_AT_ONCE)).all()
+            for row in rows:
+                yield Record(row.sequence, row.now_ms, row.core_version, decode_record(row.record))
+            if len(rows) < _READ_AT_ONCE:
+                return
+            sequence = rows[-1].sequence
+
+    def last_sequence(self) -> int:
+        """The newest record's sequence; 0 where there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.max(journal.c.sequence))).scalar() or 0
+
+    def commit(self, record: Record, changes: Changes) -> None:
+        """Write one record and the read models it changed, on the disk when this returns. JournalFenced."""
+        row = {
+            "sequence": record.sequence,
+            "now_ms": record.now_ms,
+            "core_version": record.core_version,
+            "record": encode_record(record.events),
+        }
+        with self._engine.begin() as connection:
+            try:
+                connection.execute(_INSERT_RECORD, row)
+            except IntegrityError as error:
+                raise JournalFenced(f"record {record.sequence} was written by another coordinator") from error
+            changes.write(connection)
+
+    def save_snapshot(self, sequence: int, core_version: int, state: bytes) -> None:
+        """Keep the state as it is after the record of this sequence; older snapshots go."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(snapshots).where(snapshots.c.sequence == sequence))
+            connection.execute(insert(snapshots).values(sequence=sequence, core_version=core_version, state=state))
+            kept = connection.execute(
+                select(snapshots.c.sequence).order_by(snapshots.c.sequence.desc()).limit(SNAPSHOTS_KEPT)
+            ).scalars()
+            connection.execute(delete(snapshots).where(snapshots.c.sequence < min(kept)))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()

@@ -1,0 +1,106 @@
+"""The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them.
+
+The journal is the truth; `jobs` and `nodes` are read models, written in the same transaction as the record that
+changed them.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
+
+metadata = MetaData()
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("now_ms", BigInteger, nullable=False),
+    Column("core_version", Integer, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("core_version", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("submitted_ms", BigInteger, nullable=False),
+    Column("submitted", LargeBinary, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("outcome", LargeBinary),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", String(56), primary_key=True),
+    Column("operator", String(56), nullable=False),
+    Column("agent_version", String(64), nullable=False),
+    Column("cpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("is_online", Boolean, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("workloads", String, nullable=False),
+    Column("tasks_answered", BigInteger, nullable=False),
+)
+
+REVISION: Final = "0001"
+"""The newest migration; a test holds it to migrations/."""
+
+_BUSY_TIMEOUT_MS: Final = 5_000
+
+
+def open_engine(database_url: str) -> Engine:
+    """Connect. SQLite gets a write-ahead log, and a commit that returns is on the disk."""
+    engine = create_engine(database_url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    cursor.close()
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the database to the newest schema; at once where it is there already."""
+    with engine.connect() as connection:
+        if inspect(connection).has_table("alembic_version"):
+            version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            if version == REVISION:
+                return
+    # Heavy to import, and needed once in a database's life.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

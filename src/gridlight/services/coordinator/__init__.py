@@ -1,0 +1,1 @@
+"""The coordinator: takes what has arrived, lets the core decide, journals it, then performs what follows."""

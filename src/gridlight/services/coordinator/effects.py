@@ -1,0 +1,75 @@
+"""Performs effects: sends gateways and nodes what the core decided, in order, a list a gateway."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from gridlight.adapters.bus import Bus, BusError
+from gridlight.messages import codec, subjects
+from gridlight.messages.codec import Effect, GatewayEffect
+from gridlight.messages.host import AnnounceCoordinator, RecordNode, RequestAllOffers
+from gridlight.messages.ids import GatewayId, NodeId
+from gridlight.messages.limits import BATCH_BYTES_MAX
+from gridlight.messages.nodes import RequestOffer
+
+OFFERS_REQUESTED_AT_ONCE: Final = 500
+OFFERS_REQUESTED_PAUSE_S: Final = 0.05
+"""Ten thousand nodes a second: what a bus and this process bear beside their work."""
+
+_EFFECTS_A_MESSAGE_MAX: Final = 200
+
+_log = structlog.get_logger()
+
+
+class Performer:
+    """Sends effects over the bus. What cannot be sent is not kept: after a reconnect gateways announce again."""
+
+    def __init__(self, bus: Bus, shard: str, known_nodes: Callable[[], Iterable[NodeId]]) -> None:
+        self._bus = bus
+        self._shard = shard
+        self._known_nodes = known_nodes
+        self._nodes_to_ask: list[NodeId] = []
+        self._has_nodes_to_ask = asyncio.Event()
+
+    async def perform(self, effects: list[Effect]) -> None:
+        """All effects of one committed batch."""
+        to_gateways: dict[GatewayId, list[GatewayEffect]] = {}
+        for effect in effects:
+            match effect:
+                case RequestOffer(node_id=node_id):
+                    await self._publish(subjects.node_control(node_id), effect)
+                case AnnounceCoordinator():
+                    await self._publish(subjects.control_announcements(self._shard), [effect])
+                case RequestAllOffers():
+                    self._nodes_to_ask = list(self._known_nodes())
+                    self._has_nodes_to_ask.set()
+                case RecordNode():
+                    pass  # a read model's; written with the record
+                case _:
+                    to_gateways.setdefault(effect.gateway_id, []).append(effect)
+        for gateway_id, orders in to_gateways.items():
+            subject = subjects.control_effects(self._shard, gateway_id)
+            for start in range(0, len(orders), _EFFECTS_A_MESSAGE_MAX):
+                await self._publish(subject, orders[start : start + _EFFECTS_A_MESSAGE_MAX])
+
+    async def ask_nodes(self) -> None:
+        """Ask all known nodes for their offers, at a pace, whenever `RequestAllOffers` was performed. Never returns."""
+        while True:
+            await self._has_nodes_to_ask.wait()
+            self._has_nodes_to_ask.clear()
+            while self._nodes_to_ask:
+                node_ids = self._nodes_to_ask[:OFFERS_REQUESTED_AT_ONCE]
+                del self._nodes_to_ask[:OFFERS_REQUESTED_AT_ONCE]
+                for node_id in node_ids:
+                    await self._publish(subjects.node_control(node_id), RequestOffer(node_id=node_id))
+                await asyncio.sleep(OFFERS_REQUESTED_PAUSE_S)
+
+    async def _publish(self, subject: str, message: object) -> None:
+        data = codec.encode(message)
+        assert len(data) <= BATCH_BYTES_MAX
+        try:
+            await self._bus.publish(subject, data)
+        except BusError as error:
+            _log.warning("not sent", subject=subject, error=str(error))

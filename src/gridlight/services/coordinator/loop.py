@@ -1,0 +1,134 @@
+"""The host's loop: a bounded batch of events -> handle -> one commit -> perform the effects.
+
+Nothing is performed before its record is on the disk. While one batch commits, in a thread of its own, the next one
+gathers: so the disk's delay makes batches larger, and is paid once for all that came meanwhile.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import structlog
+
+from gridlight.adapters.clock import SteadyClock
+from gridlight.adapters.journal import Journal, Record
+from gridlight.adapters.store import Changes
+from gridlight.core.coordinator import CORE_VERSION, Coordinator
+from gridlight.messages.codec import Effect, Event
+from gridlight.messages.host import TimePassed
+
+BATCH_EVENTS_MAX: Final = 1_000
+INBOX_EVENTS_MAX: Final = 100_000
+SNAPSHOT_EACH_EVENTS: Final = 100_000
+
+_log = structlog.get_logger()
+
+
+class Loop:
+    """One shard's core, fed and obeyed."""
+
+    def __init__(
+        self,
+        *,
+        core: Coordinator,
+        journal: Journal,
+        sequence: int,
+        clock: SteadyClock,
+        perform: Callable[[list[Effect]], Awaitable[None]],
+    ) -> None:
+        self.core = core
+        self.refused = 0
+        """Events dropped because the inbox was full; gateways announce their jobs again, so none is lost for good."""
+        self._journal = journal
+        self._sequence = sequence
+        self._clock = clock
+        self._perform = perform
+        self._inbox: deque[Event] = deque()
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        self._since_snapshot = 0
+        self._commits = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+
+    def put(self, event: Event) -> None:
+        """Queue an event for the next batch."""
+        if len(self._inbox) >= INBOX_EVENTS_MAX:
+            self.refused += 1
+            return
+        self._inbox.append(event)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the batch under way; a snapshot is kept."""
+        self._is_stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until stopped. JournalFenced and the disk's errors end it: a failed commit ends the process."""
+        try:
+            while not self._is_stopping:
+                await self._wait()
+                batch = self._next_batch()
+                if batch:
+                    await self._process(batch)
+            await self._save_snapshot()
+        finally:
+            self._commits.shutdown(wait=True)
+
+    async def _wait(self) -> None:
+        """Until something arrived or a machine's deadline has come."""
+        if self._inbox:
+            return
+        self._wake.clear()
+        due_ms = self.core.next_deadline_ms()
+        timeout_s = None if due_ms is None else max(0, due_ms - self._clock.now_ms()) / 1_000
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _next_batch(self) -> list[Event]:
+        inbox = self._inbox
+        batch = [inbox.popleft() for _ in range(min(len(inbox), BATCH_EVENTS_MAX))]
+        due_ms = self.core.next_deadline_ms()
+        if due_ms is not None and due_ms <= self._clock.now_ms():
+            batch.append(TimePassed())
+        return batch
+
+    async def _process(self, events: list[Event]) -> None:
+        now_ms = self._clock.now_ms()
+        effects = [effect for event in events for effect in self.core.handle(now_ms, event)]
+        self._sequence += 1
+        record = Record(self._sequence, now_ms, CORE_VERSION, events)
+        changes = Changes(now_ms, events, effects)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._commits, self._journal.commit, record, changes)
+        await self._perform(effects)
+        self._since_snapshot += len(events)
+        if self._since_snapshot >= SNAPSHOT_EACH_EVENTS:
+            await self._save_snapshot()
+
+    async def _save_snapshot(self) -> None:
+        state = self.core.snapshot()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._commits, self._journal.save_snapshot, self._sequence, CORE_VERSION, state)
+        self._since_snapshot = 0
+        _log.info("snapshot kept", sequence=self._sequence, bytes=len(state))
+
+
+def fold(journal: Journal) -> tuple[Coordinator, int]:
+    """The state that the journal tells, from the newest snapshot on, and the last record's sequence."""
+    snapshot = journal.newest_snapshot(CORE_VERSION)
+    core, sequence = (Coordinator(), 0) if snapshot is None else (Coordinator.restored(snapshot[1]), snapshot[0])
+    for record in journal.records_after(sequence):
+        if record.core_version != CORE_VERSION:
+            raise ValueError(
+                f"record {record.sequence} was written by core version {record.core_version}, this is {CORE_VERSION}: "
+                "start the old version once and stop it cleanly, so that it keeps a snapshot"
+            )
+        for event in record.events:
+            core.handle(record.now_ms, event)
+        sequence = record.sequence
+    return core, sequence

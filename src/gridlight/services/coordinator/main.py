@@ -1,0 +1,159 @@
+"""The coordinator's process: folds the journal, connects, and runs the loop until told to stop."""
+
+import asyncio
+import gc
+import secrets
+import signal
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvloop
+
+from gridlight.adapters.bus import Bus, Delivery, follow_presence
+from gridlight.adapters.clock import SteadyClock
+from gridlight.adapters.journal import Journal
+from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.store import Store
+from gridlight.messages import codec, subjects
+from gridlight.messages.codec import ProtocolViolation
+from gridlight.messages.host import BusReconnected, CoordinatorStarted
+from gridlight.messages.ids import NodeId
+from gridlight.messages.nodes import NodeDisconnected
+from gridlight.services.coordinator.config import CoordinatorConfig, load_config
+from gridlight.services.coordinator.effects import Performer
+from gridlight.services.coordinator.loop import Loop, fold
+from gridlight.services.coordinator.presence import Presence
+from gridlight.workloads.contract import catalogue
+
+_SWEEP_S: Final = 30.0
+_COLLECT_S: Final = 60.0
+
+_log = structlog.get_logger()
+
+
+class CoordinatorService:
+    """One shard's coordinator between bus and database."""
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self._config = config
+        self._presence = Presence()
+        self._buses: list[Bus] = []
+        self._stopping = asyncio.Event()
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT, or until an error that this process must not outlive."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+        config = self._config
+        journal = Journal(config.database_url)
+        core, sequence = fold(journal)
+        _log.info("journal folded", sequence=sequence)
+        self._clock = SteadyClock(core.now_ms)
+        bus = await self._connect("coordinator", config.credentials)
+        system = await self._connect("coordinator presence", config.system_credentials)
+        self._buses = [bus, system]
+        store = Store.open(config.database_url)
+        performer = Performer(bus, config.shard, store.node_ids)
+        self._loop = Loop(core=core, journal=journal, sequence=sequence, clock=self._clock, perform=performer.perform)
+        await bus.subscribe(subjects.control_events(config.shard), self._heard_gateway)
+        await bus.subscribe(subjects.OFFERS, self._heard_offer)
+        await follow_presence(system, config.account, on_disconnected=self._heard_disconnect)
+        self._loop.put(CoordinatorStarted(seed=secrets.randbits(53), workloads=tuple(catalogue())))
+        _still_collector()
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [tasks.create_task(performer.ask_nodes()), tasks.create_task(self._sweep())]
+            tasks.create_task(self._stop_when_told())
+            await self._loop.run()
+            for helper in helpers:
+                helper.cancel()
+            self._stopping.set()
+        for one in self._buses:
+            await one.close()
+        store.close()
+        journal.close()
+        if self._error is not None:
+            raise self._error
+
+    async def _connect(self, name: str, credentials: Path) -> Bus:
+        return await Bus.connect(
+            url=self._config.nats_url,
+            name=name,
+            credentials=credentials,
+            on_reconnected=self._heard_reconnect,
+            on_closed=self._heard_closed,
+            on_error=self._heard_error,
+        )
+
+    async def _stop_when_told(self) -> None:
+        await self._stopping.wait()
+        self._loop.stop()
+
+    async def _heard_gateway(self, delivery: Delivery) -> None:
+        try:
+            events = codec.gateway_events.decode(delivery.body)
+        except ProtocolViolation as violation:
+            _log.warning("a gateway's events refused", error=str(violation))
+            return
+        for event in events:
+            self._loop.put(event)
+
+    async def _heard_offer(self, delivery: Delivery) -> None:
+        node_id = NodeId(delivery.subject.removeprefix("offer."))
+        try:
+            offer = codec.node_offers.decode(delivery.body)
+        except ProtocolViolation as violation:
+            _log.warning("an offer refused", node_id=node_id, error=str(violation))
+            return
+        if offer.node_id != node_id:  # the subject is what the server checked
+            _log.warning("an offer refused", node_id=node_id, error="it names another node")
+            return
+        self._presence.heard(self._clock.now_ms(), node_id)
+        if not self._loop.core.fleet.changes_nothing(offer):
+            self._loop.put(offer)
+
+    async def _heard_disconnect(self, node_id: NodeId) -> None:
+        self._presence.left(node_id)
+        if self._loop.core.fleet.index_of(node_id) is not None:  # services connect and disconnect too
+            self._loop.put(NodeDisconnected(node_id=node_id))
+
+    async def _heard_reconnect(self) -> None:
+        # Each connection tells of itself; only when both are back is anything heard that could be missed else.
+        if all(bus.is_connected for bus in self._buses):
+            _log.warning("the bus was away")
+            self._loop.put(BusReconnected())
+
+    async def _heard_closed(self) -> None:
+        self._heard_error(ConnectionError("the bus ended our connection for good"))
+
+    def _heard_error(self, error: Exception) -> None:
+        if isinstance(error, (AssertionError, ConnectionError)):
+            self._error = error
+            self._stopping.set()
+
+    async def _sweep(self) -> None:
+        collected_s = 0.0
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            for node_id in self._presence.expired(self._clock.now_ms()):
+                self._loop.put(NodeDisconnected(node_id=node_id))
+            collected_s += _SWEEP_S
+            if collected_s >= _COLLECT_S:
+                collected_s = 0.0
+                gc.collect(1)
+
+
+def _still_collector() -> None:
+    """A collection over all nodes stops the world for a fifth of a second: what is there now stays, and the young
+    generations are collected in the sweep."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def run(config_path: Path) -> None:
+    """The process. Raises what it must not outlive; whoever supervises it starts it again."""
+    config = load_config(config_path)
+    write_json_logs(config.log_file, service="coordinator")
+    uvloop.run(CoordinatorService(config).run())
