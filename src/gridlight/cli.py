@@ -1,0 +1,257 @@
+"""The command `gridlight`: says what each word does, and hands it to the client or to a service.
+
+Heavy imports are inside the commands, so that `gridlight --help` is quick. Errors that a person can act on are one
+line on stderr with a hint.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from gridlight.client.errors import GridlightError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gridlight.client.casestudy import Outcome
+
+USAGE_ERROR = 2
+EXPECTED_ERROR = 1
+INTERRUPTED = 130
+
+URL = "http://127.0.0.1:8080"
+
+app = typer.Typer(
+    name="gridlight",
+    help="An open network on which volunteers' idle computers do AI work for strangers.",
+    epilog="Try it: gridlight demo",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+node_app = typer.Typer(help="Run a node of a network.")
+app.add_typer(node_app, name="node")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+ConfigOption = Annotated[Path, typer.Option("--config", help="Its TOML file.", exists=True, dir_okay=False)]
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    if not __debug__:
+        fail("Gridlight relies on its assertions", "run Python without -O and PYTHONOPTIMIZE")
+    try:
+        status = typer.main.get_command(app).main(prog_name="gridlight", standalone_mode=False)
+    except typer.TyperException as error:
+        fail(error.format_message(), "`gridlight COMMAND --help` says what a command takes", USAGE_ERROR)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except GridlightError as error:
+        fail(str(error), error.hint)
+    except OSError as error:
+        fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), "")
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def fail(message: str, hint: str, status: int = EXPECTED_ERROR) -> NoReturn:
+    """End with one line on stderr, and what to do."""
+    line = f"gridlight: {message.rstrip('.')}"
+    sys.stderr.write(f"{line} ({hint})\n" if hint and "\n" not in hint else f"{line}\n{hint}\n".replace("\n\n", "\n"))
+    sys.exit(status)
+
+
+def print_version(wanted: bool) -> None:
+    """For `--version`."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"gridlight {version('gridlight')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def gridlight(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """An open network on which volunteers' idle computers do AI work for strangers."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def detect(
+    photo: Annotated[
+        Path, typer.Argument(help="A JPEG, PNG or WebP; - reads it from standard input.", allow_dash=True)
+    ],
+    url: Annotated[str, typer.Option(envvar="GRIDLIGHT_URL", help="The network's gateway.")] = URL,
+    as_json: JsonOption = False,
+    save: Annotated[Path | None, typer.Option(help="Write the photo with its boxes drawn to this file.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Leave out what is less sure; at least 0.25.")
+    ] = None,
+    deadline_ms: Annotated[int | None, typer.Option(help="Answer or give up by then; 4000 if left out.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model of `GET /v1/models`; the network's own if left out.")
+    ] = None,
+) -> None:
+    """Find what is in a photo, and where."""
+    from rich.console import Console
+
+    from gridlight.client.exchange import read_photo
+    from gridlight.client.printing import print_response
+    from gridlight.client.requester import Gridlight
+    from gridlight.messages.codec import encode
+
+    picture = sys.stdin.buffer.read() if str(photo) == "-" else read_photo(photo)
+    with Gridlight(url) as requester:
+        response = requester.detect(picture, threshold=threshold, deadline_ms=deadline_ms, model=model)
+    if as_json:
+        typer.echo(encode(response).decode())
+    else:
+        print_response(Console(), response)
+    if save is not None:
+        from gridlight.client.drawing import save_drawing
+
+        save_drawing(picture, response.detections, save)
+
+
+@app.command()
+def casestudy(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="JPEG, PNG or WebP files.")],
+    network: Annotated[Path, typer.Option(help="The network.json of a network on this machine.")],
+    out: Annotated[Path, typer.Option(help="The folder for casestudy.json and report.html.")],
+    requests: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Ordinary requests, after the pinned ones.")
+    ] = 200,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Ordinary requests at once.")] = 8,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill one node and freeze another midway.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a network: every photo on every node, then ordinary requests."""
+    from rich.console import Console
+
+    from gridlight.client.casestudy import Plan, run_case_study
+    from gridlight.client.progress import StageProgress
+
+    interrupt_on_termination()
+    plan = Plan(photos=tuple(photos), network=network, requests=requests, concurrency=concurrency, kill=kill)
+    console = Console(stderr=True)
+    with StageProgress(console) as progress:
+        outcome = run_case_study(plan, progress)
+    publish(outcome, out, console, as_json=as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for casestudy.json and report.html.")] = Path("build/demo"),
+    nodes: Annotated[int, typer.Option(min=1, max=50, help="How many nodes to start.")] = 7,
+    requests: Annotated[int, typer.Option(min=0, max=100_000, help="Ordinary requests.")] = 200,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill one node and freeze another midway.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything at once: set up, start a network of seven nodes, run the case study, stop the network."""
+    import tempfile
+
+    from rich.console import Console
+
+    from gridlight.client.casestudy import Plan, run_case_study
+    from gridlight.client.local_network import LocalNetwork
+    from gridlight.client.progress import StageProgress
+    from gridlight.services.setup import ensure_photos, ensure_weights
+
+    interrupt_on_termination()
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="gridlight-demo-") as folder, StageProgress(console) as progress:
+        ensure_weights(progress)
+        photos = ensure_photos(progress)
+        with LocalNetwork(Path(folder), nodes=nodes, progress=progress) as started:
+            plan = Plan(photos=tuple(photos), network=started.network_path, requests=requests, concurrency=8, kill=kill)
+            outcome = run_case_study(plan, progress)
+    publish(outcome, out, console, as_json=as_json)
+
+
+@app.command()
+def setup(as_json: JsonOption = False) -> None:
+    """Fetch the model's weights and the demo's photos into the cache. Done by itself where it is needed."""
+    from rich.console import Console
+
+    from gridlight.client.progress import StageProgress
+    from gridlight.messages.codec import encode
+    from gridlight.services.setup import ensure_photos, ensure_weights
+
+    with StageProgress(Console(stderr=True)) as progress:
+        ensure_weights(progress)
+        photos = ensure_photos(progress)
+    if as_json:
+        typer.echo(encode({"photos": [str(photo) for photo in photos]}).decode())
+    else:
+        for photo in photos:
+            typer.echo(photo)
+
+
+@app.command()
+def up(
+    data: Annotated[Path, typer.Option(help="The network's folder: keys, journal, logs, network.json.")],
+    nodes: Annotated[int, typer.Option(min=0, max=50, help="Nodes to start; 0 serves those that join by hand.")] = 7,
+    http: Annotated[str, typer.Option(help="Where requesters and nodes reach the gateway.")] = "127.0.0.1:8080",
+) -> None:
+    """Run a whole network on this machine: bus, coordinator, gateway and nodes, each a process. Ctrl-C stops it."""
+    from gridlight.services import network
+
+    network.run(nodes=nodes, data=data, http=http)
+
+
+@node_app.command("start")
+def start_node(
+    network: Annotated[str, typer.Option(help="The URL of the network's gateway.")],
+    data: Annotated[Path, typer.Option(help="The node's folder: its key, its logs.")],
+    slots: Annotated[int, typer.Option(min=1, max=256, help="Tasks to run at once, each on a core.")] = 1,
+) -> None:
+    """Lend this machine to a network until Ctrl-C."""
+    from gridlight.services.agent import main as agent
+
+    agent.run(network_url=network, data=data, slots=slots)
+
+
+@app.command(rich_help_panel="Started by `gridlight up`")
+def coordinator(config: ConfigOption) -> None:
+    """Run a network's coordinator. Internal: `gridlight up` starts it and writes its file."""
+    from gridlight.services.coordinator import main as service
+
+    service.run(config_path=config)
+
+
+@app.command(rich_help_panel="Started by `gridlight up`")
+def gateway(config: ConfigOption) -> None:
+    """Run a network's gateway. Internal: `gridlight up` starts it and writes its file."""
+    from gridlight.services.gateway import main as service
+
+    service.run(config_path=config)
+
+
+def publish(outcome: "Outcome", out: Path, console: "Console", *, as_json: bool) -> None:
+    """Write both files and print what they say."""
+    from gridlight.client.casestudy import write_json
+    from gridlight.client.printing import print_study
+    from gridlight.client.report import write_report
+
+    json_path = write_json(outcome.study, out)
+    report_path = write_report(outcome, out)
+    if as_json:
+        typer.echo(json_path.read_text(encoding="utf-8"), nl=False)
+    else:
+        from rich.console import Console
+
+        print_study(Console(), outcome.study)
+    console.print(f"wrote {report_path} and {json_path}", highlight=False, soft_wrap=True)
+
+
+def interrupt_on_termination() -> None:
+    """SIGTERM as Ctrl-C: what was started is stopped, and a frozen node is woken, on the way out."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))

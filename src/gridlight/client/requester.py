@@ -1,0 +1,222 @@
+"""The requester's two doors to a network: `Gridlight` and `AsyncGridlight`, alike but for `await`.
+
+Every call has a deadline for the whole of it, not only for each read, so that an answer that trickles ends too.
+"""
+
+import asyncio
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import httpx
+
+from gridlight.adapters.clock import monotonic_ms
+from gridlight.client.errors import AnswerOverdue, AnswerUnreadable, GridlightError, Unreachable
+from gridlight.client.exchange import (
+    ANSWER_BYTES_MAX,
+    CONNECT_TIMEOUT_S,
+    MODELS_CALL,
+    NODES_CALL,
+    Call,
+    check_url,
+    detect_call,
+    detect_responses,
+    is_loopback,
+    models_responses,
+    nodes_responses,
+    read_answer,
+    request_call,
+    request_views,
+)
+from gridlight.messages.api import DetectResponse, ModelsResponse, NodesResponse, RequestView
+from gridlight.messages.codec import Decoder
+from gridlight.messages.ids import JobId, NodeId
+
+URL_DEFAULT: Final = "http://127.0.0.1:8080"
+CONNECTIONS_MAX = 64
+
+A = TypeVar("A")
+
+
+class Gridlight:
+    """A requester that waits for each answer. Safe to share between threads; close it, or use it in a `with`."""
+
+    def __init__(self, url: str = URL_DEFAULT, *, token: str | None = None) -> None:
+        """`token` is sent as `Authorization: Bearer`; a pin to a node needs the administrator's."""
+        self.url = check_url(url)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=authorization(token),
+            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
+            trust_env=not is_loopback(self.url),
+            follow_redirects=False,
+        )
+
+    def detect(
+        self,
+        photo: bytes | Path,
+        *,
+        threshold: float | None = None,
+        deadline_ms: int | None = None,
+        model: str | None = None,
+        node: NodeId | None = None,
+    ) -> DetectResponse:
+        """What is in the photo and where, in the photo's pixels. Left out: the network's defaults (0.25, 4,000 ms)."""
+        call = detect_call(photo, threshold=threshold, deadline_ms=deadline_ms, model=model, node=node)
+        return self._exchange(call, detect_responses)
+
+    def request(self, job_id: JobId) -> RequestView:
+        """How an earlier request stands or ended."""
+        return self._exchange(request_call(job_id), request_views)
+
+    def nodes(self) -> NodesResponse:
+        """The nodes that the network knows."""
+        return self._exchange(NODES_CALL, nodes_responses)
+
+    def models(self) -> ModelsResponse:
+        """The models that a request may name."""
+        return self._exchange(MODELS_CALL, models_responses)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _exchange(self, call: Call, decoder: Decoder[A]) -> A:
+        ends_ms = monotonic_ms() + int(call.timeout_s * 1000)
+        body = bytearray()
+        try:
+            with self._http.stream(
+                call.method,
+                call.path,
+                params=call.parameters,
+                headers=call.headers,
+                content=call.body,
+                timeout=timeouts(call),
+            ) as response:
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    check_progress(self.url, call, len(body), is_overdue=monotonic_ms() > ends_ms)
+        except httpx.HTTPError as error:
+            raise transport_error(self.url, call, error) from error
+        return read_answer(decoder, self.url, response.status_code, response.headers, bytes(body))
+
+
+class AsyncGridlight:
+    """A requester for asyncio, with many requests in flight at once; use it in an `async with`."""
+
+    def __init__(
+        self, url: str = URL_DEFAULT, *, token: str | None = None, connections_max: int = CONNECTIONS_MAX
+    ) -> None:
+        """`token` is sent as `Authorization: Bearer`; a pin to a node needs the administrator's."""
+        self.url = check_url(url)
+        self._http = httpx.AsyncClient(
+            base_url=self.url,
+            headers=authorization(token),
+            limits=httpx.Limits(max_connections=connections_max),
+            trust_env=not is_loopback(self.url),
+            follow_redirects=False,
+        )
+
+    async def detect(
+        self,
+        photo: bytes | Path,
+        *,
+        threshold: float | None = None,
+        deadline_ms: int | None = None,
+        model: str | None = None,
+        node: NodeId | None = None,
+    ) -> DetectResponse:
+        """What is in the photo and where, in the photo's pixels. Left out: the network's defaults (0.25, 4,000 ms)."""
+        call = detect_call(photo, threshold=threshold, deadline_ms=deadline_ms, model=model, node=node)
+        return await self._exchange(call, detect_responses)
+
+    async def request(self, job_id: JobId) -> RequestView:
+        """How an earlier request stands or ended."""
+        return await self._exchange(request_call(job_id), request_views)
+
+    async def nodes(self) -> NodesResponse:
+        """The nodes that the network knows."""
+        return await self._exchange(NODES_CALL, nodes_responses)
+
+    async def models(self) -> ModelsResponse:
+        """The models that a request may name."""
+        return await self._exchange(MODELS_CALL, models_responses)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _exchange(self, call: Call, decoder: Decoder[A]) -> A:
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout(call.timeout_s),
+                self._http.stream(
+                    call.method,
+                    call.path,
+                    params=call.parameters,
+                    headers=call.headers,
+                    content=call.body,
+                    timeout=timeouts(call),
+                ) as response,
+            ):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    check_progress(self.url, call, len(body), is_overdue=False)
+        except TimeoutError as error:
+            raise overdue(self.url, call) from error
+        except httpx.HTTPError as error:
+            raise transport_error(self.url, call, error) from error
+        return read_answer(decoder, self.url, response.status_code, response.headers, bytes(body))
+
+
+def authorization(token: str | None) -> dict[str, str]:
+    """The header that carries a token."""
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def timeouts(call: Call) -> httpx.Timeout:
+    """Of each step; `connect` is shorter, so that a dead address is known as one."""
+    return httpx.Timeout(call.timeout_s, connect=min(CONNECT_TIMEOUT_S, call.timeout_s))
+
+
+def check_progress(url: str, call: Call, body_bytes: int, *, is_overdue: bool) -> None:
+    """Raise where the answer has become too long or too late."""
+    if is_overdue:
+        raise overdue(url, call)
+    if body_bytes > ANSWER_BYTES_MAX:
+        raise AnswerUnreadable(f"{url} answered more than {ANSWER_BYTES_MAX} bytes", "is this a Gridlight gateway?")
+
+
+def overdue(url: str, call: Call) -> AnswerOverdue:
+    """No answer within the call's own time."""
+    return AnswerOverdue(
+        f"no answer from {url}{call.path} within {call.timeout_s:g} s",
+        "the gateway is overloaded or hangs: see its log, or try again later",
+    )
+
+
+def transport_error(url: str, call: Call, error: httpx.HTTPError) -> GridlightError:
+    """httpx's many errors, as the two that a requester tells apart."""
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+        return overdue(url, call)
+    reason = str(error) or type(error).__name__
+    return Unreachable(
+        f"cannot reach a gateway at {url} ({reason})", "is the network up? `gridlight up` starts one on this machine"
+    )
