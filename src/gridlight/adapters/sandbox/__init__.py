@@ -1,0 +1,1 @@
+"""Confined processes that run what others wrote, or read what others sent."""

@@ -1,0 +1,1 @@
+"""Object detection: the first workload, and the model it ships with."""

@@ -1,0 +1,146 @@
+"""The `run` of detection, on the node: the model on one thread, and from its raw heads to the canonical result.
+
+Scores and boxes are rounded to the canonical integers *before* anything is ordered or suppressed, so two nodes whose
+floats differ in the last bits still take the same decisions, but for values that lie on a rounding edge.
+"""
+
+import math
+import os
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gridlight.messages.limits import DETECTIONS_MAX, PROBES_MAX, THRESHOLD_REPORT
+from gridlight.messages.results import BOX_UNITS_PER_PX, SCORE_ONE, Detection, encode_detections
+
+PROBE_UNITS = 1_000_000
+PROBE_VALUE_MAX = 2**53 - 1
+"""Raw values travel as JSON integers, which other languages read as doubles."""
+
+_LOGIT_REPORT = math.log((THRESHOLD_REPORT - 1) / (SCORE_ONE - THRESHOLD_REPORT + 1))
+"""Just below the logit of the report threshold: what to look at before rounding decides."""
+
+_CLASS_STRIDE = 1 << 17
+"""More than any box coordinate: boxes of different classes, moved apart by this, never overlap."""
+
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Candidates(NamedTuple):
+    """Detections before suppression, best first in the canonical order; one row each."""
+
+    classes: Integers
+    scores: Integers
+    boxes: Integers
+
+
+class Output(NamedTuple):
+    """What a node reports of one input."""
+
+    canonical: bytes
+    probes: list[int]
+
+
+class Detector:
+    """A loaded model. `run` is not reentrant; a worker has one detector and one task at a time."""
+
+    def __init__(self, model: Path, parameters: dict[str, int]) -> None:
+        # Read on import, from release 1.29 on: without it, the runtime writes an id of the machine and calls home.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime
+
+        runtime: Any = onnxruntime  # its package has types, but exports none of these names
+
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 3
+        # A slot is one core that its operator lends: nothing may spin on another.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        self._session: Any = runtime.InferenceSession(os.fspath(model), options, providers=["CPUExecutionProvider"])
+        self._parameters = parameters
+        self._shape = (1, parameters["height"], parameters["width"], 3)
+
+    @property
+    def input_bytes(self) -> int:
+        """The size of the one input that this model takes."""
+        return math.prod(self._shape)
+
+    def run(self, tensor: bytes | bytearray | memoryview, probe_seed: int) -> Output:
+        """Detections of one prepared input of `input_bytes` bytes, and the probes its seed asks for."""
+        assert len(tensor) == self.input_bytes
+        picture = np.frombuffer(tensor, np.uint8).reshape(self._shape)
+        boxes, logits = self._session.run(["boxes", "logits"], {"image": picture})
+        candidates = select_candidates(boxes[0], logits[0], self._parameters)
+        kept = suppress(candidates, self._parameters["iou_max"])
+        return Output(_canonical(candidates, kept), probe(logits, probe_seed))
+
+
+def select_candidates(boxes: Floats, logits: Floats, parameters: dict[str, int]) -> Candidates:
+    """From raw heads (boxes y0,x0,y1,x1 in 0..1 and a logit per anchor and class, class 0 being none) to candidates.
+
+    Nearly all of the 170,000 logits are far below the threshold, so only the rest is ever turned into scores.
+    """
+    anchors, classes = np.divmod(np.flatnonzero(logits > _LOGIT_REPORT), logits.shape[1])
+    exact = 1.0 / (1.0 + np.exp(-logits[anchors, classes].astype(np.float64)))
+    scores = np.rint(exact * SCORE_ONE).astype(np.int64)
+    is_kept = (classes > 0) & (scores >= THRESHOLD_REPORT)
+    anchors, classes, scores = anchors[is_kept], classes[is_kept], scores[is_kept]
+    height, width = parameters["height"] * BOX_UNITS_PER_PX, parameters["width"] * BOX_UNITS_PER_PX
+    extent = np.array([width, height, width, height])
+    units = np.rint(boxes[anchors][:, [1, 0, 3, 2]].astype(np.float64) * extent)
+    corners = np.clip(units, 0, extent).astype(np.int64)
+    order = np.lexsort((corners[:, 3], corners[:, 2], corners[:, 1], corners[:, 0], classes, -scores))
+    order = order[: parameters["candidates_max"]]
+    return Candidates(classes[order], scores[order], corners[order])
+
+
+def suppress(candidates: Candidates, iou_max: int) -> list[int]:
+    """Positions that survive greedy suppression per class: overlap with a better one at most `iou_max` (in 1e-4)."""
+    moved = candidates.boxes + (candidates.classes * _CLASS_STRIDE)[:, None]
+    x0, y0, x1, y1 = np.ascontiguousarray(moved.T)
+    areas = (x1 - x0) * (y1 - y0)
+    is_open = areas > 0  # an empty or inverted box shows nothing
+    kept: list[int] = []
+    position = 0
+    while len(kept) < DETECTIONS_MAX:
+        position += int(is_open[position:].argmax()) if position < len(is_open) else 0
+        if position >= len(is_open) or not is_open[position]:
+            break
+        kept.append(position)
+        rest = slice(position, None)
+        width = np.minimum(x1[rest], x1[position]) - np.maximum(x0[rest], x0[position])
+        height = np.minimum(y1[rest], y1[position]) - np.maximum(y0[rest], y0[position])
+        overlap = np.maximum(width, 0) * np.maximum(height, 0)
+        union = areas[rest] + areas[position] - overlap
+        is_open[rest] &= overlap * SCORE_ONE <= union * iou_max
+    return kept
+
+
+def probe(values: Floats, probe_seed: int) -> list[int]:
+    """Raw values in 1e-6 at places that nobody knows before the seed: a smaller model cannot guess them.
+
+    The places are 32-bit words of BLAKE2b keyed with the seed, modulo the number of values.
+    """
+    flat = values.reshape(-1)
+    digest = blake2b(key=probe_seed.to_bytes(8, "little"), digest_size=4 * PROBES_MAX).digest()
+    places = np.frombuffer(digest, "<u4") % flat.size
+    bounded = np.clip(np.nan_to_num(flat[places].astype(np.float64)) * PROBE_UNITS, -PROBE_VALUE_MAX, PROBE_VALUE_MAX)
+    return [int(one) for one in np.rint(bounded)]
+
+
+def _canonical(candidates: Candidates, kept: list[int]) -> bytes:
+    classes, scores = candidates.classes[kept].tolist(), candidates.scores[kept].tolist()
+    boxes = candidates.boxes[kept].tolist()
+    return encode_detections(
+        [
+            Detection(class_id=class_id, score=score, box=(box[0], box[1], box[2], box[3]))
+            for class_id, score, box in zip(classes, scores, boxes, strict=True)
+        ]
+    )
