@@ -4,6 +4,7 @@ An assignment is acknowledged or declined before its input is looked at. A node 
 that is draining lends nothing.
 """
 
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -60,12 +61,23 @@ class RunFailed(Struct, frozen=True, gc=False):
     code: FailureCode
 
 
+class InputSpoiled(Struct, frozen=True, gc=False):
+    """The input that came with an assignment is not what the assignment says."""
+
+    assignment_id: AssignmentId
+
+
 class Reply(Struct, frozen=True, gc=False):
     """To the host: sign this and send it to whoever sent the assignment."""
 
     assignment_id: AssignmentId
     message: AssignmentAcknowledged | AssignmentDeclined | AssignmentFailed | ResultSubmitted
     body: bytes = b""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing more will be said of this assignment."""
+        return not isinstance(self.message, AssignmentAcknowledged)
 
 
 class Run(Struct, frozen=True, gc=False):
@@ -81,7 +93,16 @@ class PublishOffer(Struct, frozen=True, gc=False):
 
 
 AgentEvent = (
-    Assignment | CancelWork | DrainNode | RequestOffer | WorkerReady | WorkerLost | BusOpened | RunFinished | RunFailed
+    Assignment
+    | CancelWork
+    | DrainNode
+    | RequestOffer
+    | WorkerReady
+    | WorkerLost
+    | BusOpened
+    | RunFinished
+    | RunFailed
+    | InputSpoiled
 )
 AgentEffect = Reply | Run | PublishOffer
 
@@ -117,7 +138,7 @@ class Agent:
         """Whether no assignment runs: a draining node may leave."""
         return not self._running
 
-    def handle(self, now_ms: int, event: AgentEvent) -> list[AgentEffect]:
+    def handle(self, now_ms: int, event: AgentEvent) -> Sequence[AgentEffect]:
         """O(1)."""
         match event:
             case Assignment():
@@ -126,23 +147,39 @@ class Agent:
                 return self._finished(event)
             case RunFailed():
                 return [self._fail(event.assignment_id, event.code)]
+            case InputSpoiled(assignment_id=assignment_id):
+                return [self._fail(assignment_id, FailureCode.INPUT_SPOILED)]
             case CancelWork(assignment_id=assignment_id):
                 if assignment_id in self._running:
                     self._running[assignment_id].is_cancelled = True
                 return []
             case DrainNode():
                 self.is_draining = True
-                return self._offer()
+                return self.offers()
             case RequestOffer():
-                return self._offer()
+                return self.offers()
             case WorkerReady() | WorkerLost():
                 self._count_worker(event)
-                return self._offer()
+                return self.offers()
             case BusOpened(session=session):
                 self._session = session
-                return self._offer()
+                return self.offers()
             case _:
                 assert_never(event)
+
+    def offers(self) -> list[PublishOffer]:
+        """What stands now; nothing while there is no connection to publish it on."""
+        if not self._session:
+            return []
+        offers = tuple(
+            SlotOffer(
+                workload=workload,
+                slots=0 if self.is_draining else lending.slots,
+                benchmark_ms=lending.benchmark_ms,
+            )
+            for workload, lending in self._lendings.items()
+        )
+        return [PublishOffer(OfferChanged(node_id=self._node_id, session=self._session, offers=offers))]
 
     def _assigned(self, event: Assignment) -> list[AgentEffect]:
         if event.assignment_id in self._running:
@@ -207,17 +244,3 @@ class Agent:
                 assert self._lendings[workload].slots >= 0
             case _:
                 assert_never(event)
-
-    def _offer(self) -> list[AgentEffect]:
-        """What stands now; nothing while there is no connection to publish it on."""
-        if not self._session:
-            return []
-        offers = tuple(
-            SlotOffer(
-                workload=workload,
-                slots=0 if self.is_draining else lending.slots,
-                benchmark_ms=lending.benchmark_ms,
-            )
-            for workload, lending in self._lendings.items()
-        )
-        return [PublishOffer(OfferChanged(node_id=self._node_id, session=self._session, offers=offers))]

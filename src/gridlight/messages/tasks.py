@@ -31,7 +31,6 @@ class DeclineReason(StrEnum):
     UNKNOWN_WORKLOAD = "unknown_workload"
     DEADLINE_TOO_SHORT = "deadline_too_short"
     DRAINING = "draining"
-    DIGEST_MISMATCH = "digest_mismatch"
 
 
 class FailureCode(StrEnum):
@@ -41,6 +40,7 @@ class FailureCode(StrEnum):
     WORKER_CRASHED = "worker_crashed"
     WORKER_TIMEOUT = "worker_timeout"
     WORKER_ERROR = "worker_error"
+    INPUT_SPOILED = "input_spoiled"
     HANDED_BACK = "handed_back"
 
 

@@ -1,0 +1,119 @@
+"""The agent's link to the bus: enrols, connects, and comes back after a break, with a jitter that grows.
+
+nats-py would reconnect at once; a whole fleet that does so comes back as one storm.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from random import SystemRandom
+from typing import Final
+
+import structlog
+
+from gridlight.adapters.bus import Bus, BusError, Delivery
+from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.credentials import NodeCredentials
+from gridlight.adapters.signatures import SigningKey
+from gridlight.messages import subjects
+from gridlight.messages.api import EnrolmentResponse
+from gridlight.messages.ids import NodeId
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayUnreachable
+
+JITTER_S_MAX: Final = 60.0
+_ENROL_RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+_log = structlog.get_logger()
+_random = SystemRandom()
+
+
+class Link:
+    """One node's connection, made again for as long as the agent runs."""
+
+    def __init__(
+        self,
+        api: GatewayApi,
+        node: SigningKey,
+        operator: SigningKey,
+        *,
+        on_opened: Callable[[str], Awaitable[None]],
+        on_delivery: Callable[[Delivery], Awaitable[None]],
+    ) -> None:
+        self.bus: Bus | None = None
+        """None while there is no connection."""
+        self._api = api
+        self._node = node
+        self._operator = operator
+        self._on_opened = on_opened
+        self._on_delivery = on_delivery
+        self._enrolment: EnrolmentResponse | None = None
+        self._enrolled_ms = 0
+        self._broken = asyncio.Event()
+
+    async def enrol(self) -> EnrolmentResponse:
+        """Get credentials, however long the gateway is away. GatewayRefused where it says no."""
+        for attempt in range(2**31):
+            try:
+                self._enrolment = await asyncio.to_thread(self._api.enrol, self._node, self._operator)
+            except GatewayUnreachable as error:
+                pause_s = _ENROL_RETRY_S[min(attempt, len(_ENROL_RETRY_S) - 1)]
+                _log.warning("cannot join yet", error=str(error), again_in_s=pause_s)
+                await asyncio.sleep(pause_s * _random.uniform(0.5, 1.0))
+                continue
+            self._enrolled_ms = monotonic_ms()
+            break
+        assert self._enrolment is not None
+        return self._enrolment
+
+    async def keep(self) -> None:
+        """Connect, and again whenever the connection breaks. Never returns; GatewayRefused ends it."""
+        attempt = 0
+        while True:
+            enrolment = await self._fresh_enrolment()
+            if attempt:
+                pause_s = _random.uniform(0, min(JITTER_S_MAX, enrolment.reconnect_jitter_s * 2 ** (attempt - 1)))
+                await asyncio.sleep(pause_s)
+            attempt = min(attempt + 1, 16)
+            try:
+                await self._connect(enrolment)
+            except BusError as error:
+                _log.warning("no connection", error=str(error), attempt=attempt)
+                # Refused credentials are not tried for ever: the next attempt brings new ones.
+                self._enrolled_ms -= enrolment.expires_s * 1_000 if "refused" in str(error) else 0
+                continue
+            await self._broken.wait()
+            _log.warning("the connection broke")
+            self.bus = None
+            attempt = 1
+
+    async def close(self) -> None:
+        """Leave the bus."""
+        if self.bus is not None:
+            await self.bus.close()
+
+    async def _fresh_enrolment(self) -> EnrolmentResponse:
+        """The credentials in hand while half their life is left, else new ones."""
+        enrolment = self._enrolment
+        if enrolment is not None and monotonic_ms() - self._enrolled_ms < enrolment.expires_s * 500:
+            return enrolment
+        return await self.enrol()
+
+    async def _connect(self, enrolment: EnrolmentResponse) -> None:
+        self._broken.clear()
+        node_id = NodeId(self._node.public)
+        bus = await Bus.connect(
+            url=enrolment.nats_url,
+            name=f"agent {node_id}",
+            credentials=NodeCredentials(jwt=enrolment.user_jwt, key=self._node),
+            on_closed=self._closed,
+            reconnect=False,
+            ping_interval_s=10.0,
+        )
+        await bus.subscribe(subjects.node_tasks(node_id), self._on_delivery)
+        self.bus = bus
+        _log.info("connected", nats_url=enrolment.nats_url)
+        # Eight random bytes a connection: two agents with one key are told apart, and so are two connections.
+        await self._on_opened(secrets.token_hex(8))
+
+    async def _closed(self) -> None:
+        self._broken.set()

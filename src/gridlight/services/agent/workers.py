@@ -1,0 +1,115 @@
+"""The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.sandbox.subprocess import (
+    Limits,
+    WorkerCrashed,
+    WorkerProcess,
+    WorkerRefused,
+    WorkerTimeout,
+)
+from gridlight.adapters.signatures import blake3_digest
+from gridlight.core.agent import AgentEvent, RunFailed, RunFinished, WorkerLost, WorkerReady
+from gridlight.messages.frames import FrameHeader
+from gridlight.messages.ids import WorkloadId
+from gridlight.messages.tasks import Assignment, FailureCode
+from gridlight.workloads.contract import Manifest
+
+_READY_TIMEOUT_S: Final = 60.0
+_RESTART_S: Final = (0.1, 0.5, 2.0, 10.0)
+_HEALTHY_S: Final = 30.0
+
+_log = structlog.get_logger()
+
+
+class Workers:
+    """Keeps `slots` workers of one workload running, and tells the machine what comes of them."""
+
+    def __init__(
+        self,
+        workload: WorkloadId,
+        manifest: Manifest,
+        artifact: Path,
+        *,
+        slots: int,
+        tell: Callable[[AgentEvent], None],
+    ) -> None:
+        self._workload = workload
+        self._arguments = ("run", manifest.name, str(artifact.resolve()))
+        self._limits = Limits(memory_mib=manifest.memory_mib)
+        self._slots = slots
+        self._tell = tell
+        self._free: asyncio.Queue[WorkerProcess] = asyncio.Queue()
+        self._lost: asyncio.Queue[None] = asyncio.Queue()
+
+    async def keep(self) -> None:
+        """Start the workers, and each that dies again, with a back-off. Never returns."""
+        for _ in range(self._slots):
+            self._lost.put_nowait(None)
+        failures = 0
+        while True:
+            await self._lost.get()
+            await asyncio.sleep(_RESTART_S[min(failures, len(_RESTART_S)) - 1] if failures else 0)
+            started_ms = monotonic_ms()
+            try:
+                worker = await WorkerProcess.start(
+                    self._arguments, limits=self._limits, ready_timeout_s=_READY_TIMEOUT_S
+                )
+            except (WorkerCrashed, WorkerTimeout, OSError) as error:
+                failures += 1
+                _log.error("a worker does not start", workload=self._workload, error=str(error))
+                self._lost.put_nowait(None)
+                continue
+            failures = 0 if monotonic_ms() - started_ms > _HEALTHY_S * 1_000 else min(failures, 1)
+            benchmark_ms = int(worker.ready.parameters["benchmark_ms"])
+            _log.info("a worker is ready", workload=self._workload, pid=worker.pid, benchmark_ms=benchmark_ms)
+            self._free.put_nowait(worker)
+            self._tell(WorkerReady(self._workload, benchmark_ms))
+
+    async def run(self, assignment: Assignment, body: bytes) -> None:
+        """Give the input to a worker; the machine hears of the result, or why there is none."""
+        taken_ms = monotonic_ms()
+        worker = await self._free.get()
+        self._tell(await self._outcome(worker, assignment, body, taken_ms))
+        if worker.is_alive:
+            self._free.put_nowait(worker)
+        else:
+            self._tell(WorkerLost(self._workload))
+            self._lost.put_nowait(None)
+
+    async def _outcome(
+        self, worker: WorkerProcess, assignment: Assignment, body: bytes, taken_ms: int
+    ) -> RunFinished | RunFailed:
+        assignment_id = assignment.assignment_id
+        header = FrameHeader(id=assignment_id, parameters={"probe_seed": assignment.probe_seed})
+        try:
+            answer, output = await worker.call(header, body, timeout_s=max(assignment.deadline_ms, 1) / 1_000)
+        except WorkerRefused as refused:
+            code, reason = FailureCode.WORKER_ERROR, str(refused)
+        except WorkerTimeout as timeout:
+            code, reason = FailureCode.WORKER_TIMEOUT, str(timeout)
+        except WorkerCrashed as crash:
+            code, reason = FailureCode.WORKER_CRASHED, str(crash)
+        else:
+            return RunFinished(
+                assignment_id=assignment_id,
+                output=output,
+                output_digest=blake3_digest(output),
+                probes=tuple(answer.parameters["probes"]),
+                infer_ms=int(answer.parameters["infer_ms"]),
+                run_ms=monotonic_ms() - taken_ms,
+            )
+        _log.warning("no result", assignment_id=assignment_id, code=code, reason=reason)
+        return RunFailed(assignment_id, code)
+
+    async def kill(self) -> None:
+        """End those that are free; those at work end with this process."""
+        while not self._free.empty():
+            await self._free.get_nowait().kill()
