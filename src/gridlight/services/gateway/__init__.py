@@ -1,0 +1,1 @@
+"""The one door from outside: requesters' HTTP, enrolment and replies of nodes; carries payloads, decides nothing."""

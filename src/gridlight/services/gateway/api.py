@@ -1,0 +1,279 @@
+"""The gateway's HTTP routes: each reads its request, asks one part, and writes the answer."""
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import structlog
+from litestar import Litestar, Request, Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from litestar.response import Stream
+from msgspec import Struct
+
+from gridlight.adapters.blobs import Blobs
+from gridlight.adapters.clock import SteadyClock, monotonic_ms
+from gridlight.adapters.store import Store
+from gridlight.messages.api import (
+    ChallengeResponse,
+    DetectResponse,
+    EnrolmentResponse,
+    ModelsResponse,
+    NodesResponse,
+    RequestView,
+)
+from gridlight.messages.ids import JobId, WorkloadId
+from gridlight.messages.limits import MESSAGE_BYTES_MAX
+from gridlight.services.gateway.control import Control
+from gridlight.services.gateway.detect import DetectRequests
+from gridlight.services.gateway.enrolment import Enrolments
+from gridlight.services.gateway.errors import Refusal, RequesterGone, encode_refusal
+from gridlight.services.gateway.jobs import OpenJobs, new_job_id
+from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
+from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, errors, openapi_config
+from gridlight.services.gateway.pictures import PicturePool
+from gridlight.services.gateway.uploads import BodyReader, check_announced
+from gridlight.services.gateway.views import models_response, nodes_response, open_request, request_view
+from gridlight.workloads.contract import Manifest
+
+NODES_LISTED: Final = 1_000
+NODES_LISTED_MAX: Final = 50_000
+READ_S_MAX: Final = 5.0
+"""Of one look into the read models."""
+BLOB_CHUNK_BYTES: Final = 256 * 1024
+
+_JOB_ID: Final = re.compile(r"req_[0-9a-z]{26}")
+_JSON: Final = "application/json"
+_OF_HTTP: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
+"""Litestar's own refusals, by status; any other 4xx is BAD_REQUEST."""
+
+AnyRequest = Request[Any, Any, Any]
+Answer = Response[bytes]
+
+_log = structlog.get_logger()
+
+
+class Parts(Struct, frozen=True, eq=False, kw_only=True):
+    """What the routes ask."""
+
+    version: str
+    catalogue: Mapping[WorkloadId, Manifest]
+    jobs: OpenJobs
+    detect: DetectRequests
+    enrolments: Enrolments
+    control: Control
+    pictures: PicturePool
+    store: Store
+    blobs: Blobs
+    metrics: Metrics
+    clock: SteadyClock
+
+
+def create_app(parts: Parts) -> Litestar:
+    """The ASGI application."""
+    return Litestar(
+        [*detect_routes(parts), *node_routes(parts), *model_routes(parts), *health_routes(parts)],
+        openapi_config=openapi_config(parts.version),
+        exception_handlers={Refusal: _on_refusal, HTTPException: _on_http_exception, Exception: _on_mistake},
+        logging_config=None,
+        request_max_body_size=None,  # uploads.py keeps the limits, before Litestar could buffer anything
+        debug=False,
+    )
+
+
+def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
+    """Pictures in, results out."""
+
+    @post(
+        "/v1/detect",
+        status_code=200,
+        operation_class=DetectOperation,
+        responses={200: _says(DetectResponse), **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 502, 503, 504)},
+    )
+    async def detect(request: AnyRequest) -> Answer:
+        """Find what is in a picture, and where. Answers by the deadline, with a result or with the reason why not.
+
+        `deadline_ms` (or the header `X-Deadline-Ms`) from 200 to 60000, 4000 if left out. `threshold` from 0.25, which
+        is also the default, to 1. `model` by name or id. `X-Gridlight-Node` pins the request to a node and needs
+        `Authorization: Bearer` with the network's admin token.
+        """
+        started_ms = monotonic_ms()
+        job_id = new_job_id()
+        body = BodyReader(request.receive)
+        headers = dict(request.scope["headers"])
+        try:
+            content = await parts.detect.answer(job_id, request.scope["query_string"], headers, body)
+        except Refusal as refusal:
+            _log.info("request", request_id=job_id, code=refusal.code, ms=monotonic_ms() - started_ms)
+            return _refused(refusal, job_id, is_last=not body.is_complete)
+        except RequesterGone:
+            _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
+            return Response(b"", status_code=400)
+        _log.info("request", request_id=job_id, code="OK", ms=monotonic_ms() - started_ms)
+        return _json(content)
+
+    @get("/v1/requests/{job_id:str}", responses={200: _says(RequestView), **errors(404)})
+    async def request_by_id(job_id: str) -> Answer:
+        """How a request stands or ended. Whoever knows the id may ask."""
+        if not _JOB_ID.fullmatch(job_id):
+            raise Refusal("UNKNOWN_REQUEST")
+        if parts.jobs.find(JobId(job_id)) is not None:
+            return _json(msgspec.json.encode(open_request(JobId(job_id))))
+        async with asyncio.timeout(READ_S_MAX):
+            record = await asyncio.to_thread(parts.store.job, JobId(job_id))
+        if record is None:
+            raise Refusal("UNKNOWN_REQUEST")
+        return _json(msgspec.json.encode(request_view(record, parts.catalogue)))
+
+    return [detect, request_by_id]
+
+
+def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
+    """How nodes join, and which there are."""
+
+    @post("/v1/nodes/challenge", status_code=200, responses={200: _says(ChallengeResponse)})
+    async def challenge() -> Answer:
+        """A nonce for an enrolment, good for a minute."""
+        return _json(msgspec.json.encode(parts.enrolments.challenge(parts.clock.now_ms())))
+
+    @post(
+        "/v1/nodes",
+        status_code=200,
+        operation_class=EnrolOperation,
+        responses={200: _says(EnrolmentResponse), **errors(400, 401, 413, 503)},
+    )
+    async def enrol(request: AnyRequest) -> Answer:
+        """Join the network with a node's key; the answer holds what the node connects with."""
+        headers = dict(request.scope["headers"])
+        check_announced(headers, MESSAGE_BYTES_MAX)
+        async with asyncio.timeout(READ_S_MAX):
+            body = await BodyReader(request.receive).read(MESSAGE_BYTES_MAX)
+        signature = _base64(headers.get(b"gridlight-signature"))
+        return _json(msgspec.json.encode(await parts.enrolments.enrol(parts.clock.now_ms(), body, signature)))
+
+    @get("/v1/nodes", responses={200: _says(NodesResponse), **errors(400)})
+    async def nodes(limit: Annotated[int, Parameter(ge=1, le=NODES_LISTED_MAX)] = NODES_LISTED) -> Answer:
+        """The nodes that joined, those online first. `online` and `enrolled` count all, `limit` bounds the list."""
+        async with asyncio.timeout(READ_S_MAX):
+            return _json(await asyncio.to_thread(_encoded_nodes, parts.store, limit))
+
+    return [challenge, enrol, nodes]
+
+
+def model_routes(parts: Parts) -> list[HTTPRouteHandler]:
+    """What the network runs, and the artefacts that nodes fetch."""
+    models = msgspec.json.encode(models_response(parts.catalogue))
+    served = {digest for manifest in parts.catalogue.values() for digest in manifest.artifacts.values()}
+
+    @get("/v1/models", responses={200: _says(ModelsResponse)})
+    async def list_models() -> Answer:
+        """The models that a request may name."""
+        return _json(models)
+
+    @get("/v1/blobs/{digest:str}", responses=errors(404))
+    async def blob(request: AnyRequest, digest: str) -> Response[Any]:
+        """An artefact of a model by `sha256:<hex>`. It never changes, so it may be kept for ever."""
+        hexadecimal = digest.removeprefix("sha256:")
+        path = parts.blobs.path(hexadecimal) if hexadecimal in served else None
+        if path is None:
+            raise Refusal("UNKNOWN_BLOB")
+        headers = {"ETag": f'"sha256:{hexadecimal}"', "Cache-Control": "public, max-age=31536000, immutable"}
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(b"", status_code=304, headers=headers)
+        headers["Content-Length"] = str(path.stat().st_size)
+        return Stream(_chunks(path), media_type="application/octet-stream", headers=headers)
+
+    return [list_models, blob]
+
+
+def health_routes(parts: Parts) -> list[HTTPRouteHandler]:
+    """For supervisors, load balancers and scrapers."""
+
+    @get("/healthz", media_type="text/plain")
+    async def healthz() -> str:
+        """The process answers."""
+        return "ok"
+
+    @get("/readyz", responses=errors(503))
+    async def readyz() -> Answer:
+        """The bus is connected, a coordinator listens, and a picture process is alive."""
+        checks = {
+            "bus": parts.control.is_connected,
+            "coordinator": await parts.control.is_coordinator_there(),
+            "pictures": parts.pictures.is_ready,
+        }
+        if all(checks.values()):
+            return _json(msgspec.json.encode({"ready": True, "checks": checks}))
+        missing = ", ".join(name for name, holds in checks.items() if not holds)
+        raise Refusal("NOT_READY", f"The gateway is not ready: no {missing}.")
+
+    @get("/metrics", include_in_schema=False)
+    async def metrics() -> Answer:
+        return Response(parts.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    return [healthz, readyz, metrics]
+
+
+def _says(body: type[Struct]) -> ResponseSpec:
+    return ResponseSpec(data_container=body, generate_examples=False)
+
+
+def _json(content: bytes) -> Answer:
+    return Response(content, media_type=_JSON, status_code=200)
+
+
+def _refused(refusal: Refusal, request_id: str, *, is_last: bool = False) -> Answer:
+    headers = {"X-Request-Id": request_id}
+    if refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if is_last:
+        headers["Connection"] = "close"  # so that the rest of the body is not read
+    return Response(encode_refusal(refusal, request_id), media_type=_JSON, status_code=refusal.status, headers=headers)
+
+
+def _on_refusal(request: AnyRequest, refusal: Refusal) -> Answer:
+    request_id = new_job_id()
+    _log.info("refused", request_id=request_id, path=request.scope["path"][:200], code=refusal.code)
+    return _refused(refusal, request_id)
+
+
+def _on_http_exception(request: AnyRequest, error: HTTPException) -> Answer:
+    if error.status_code >= 500:
+        return _on_mistake(request, error)
+    code = _OF_HTTP.get(error.status_code, "BAD_REQUEST")
+    message = f"The request cannot be read: {str(error.detail)[:200]}." if code == "BAD_REQUEST" else None
+    answer = _on_refusal(request, Refusal(code, message))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _on_mistake(request: AnyRequest, error: Exception) -> Answer:
+    request_id = new_job_id()
+    _log.error("mistake", request_id=request_id, path=request.scope["path"][:200], exc_info=error)
+    return _refused(Refusal("INTERNAL"), request_id, is_last=True)
+
+
+def _base64(text: bytes | None) -> bytes | None:
+    try:
+        return None if text is None else base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+
+
+def _encoded_nodes(store: Store, limit: int) -> bytes:
+    return msgspec.json.encode(nodes_response(store.nodes(), limit))
+
+
+async def _chunks(path: Path) -> AsyncGenerator[bytes, None]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while chunk := await asyncio.to_thread(file.read, BLOB_CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,38 @@
+"""What one gateway process is told: its one TOML file, unknown keys refused."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gridlight.messages.subjects import SHARD_DEFAULT
+
+
+class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Paths are as written, relative to the process's folder; `http_port` 0 takes any free port."""
+
+    nats_url: str
+    public_nats_url: str
+    """What an enrolled node is told to connect to."""
+    credentials: Path
+    node_signer_key: Path
+    database_url: str
+    admin_token_file: Path
+    blobs_folder: Path
+    shard: str = SHARD_DEFAULT
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    picture_processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    node_jwt_ttl_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 86_400
+    reconnect_jitter_s: Annotated[float, Meta(ge=0, le=600)] = 2.0
+    log_file: Path | None = None
+    """Standard error where it is absent."""
+
+
+def load_config(path: Path) -> GatewayConfig:
+    """The file's configuration. ValueError names the file and what is wrong with it."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=GatewayConfig)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{path}: {error}") from error

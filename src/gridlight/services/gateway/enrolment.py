@@ -1,0 +1,150 @@
+"""How a node joins: a nonce that needs no memory, proof of the node's key over it, and the coordinator's admission."""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import secrets
+from collections import defaultdict
+from hashlib import blake2b, sha256
+from typing import Final
+
+from gridlight.adapters.credentials import NodeIssuer
+from gridlight.adapters.signatures import is_public_key, verify
+from gridlight.messages.api import ChallengeResponse, EnrolmentResponse
+from gridlight.messages.codec import ProtocolViolation, enrolments
+from gridlight.messages.envelope import ENROLMENT_DOMAIN
+from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
+from gridlight.messages.nodes import EnrolNode, NodeEnrolled
+from gridlight.services.gateway.config import GatewayConfig
+from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.outbox import Outbox
+
+NONCE_TTL_S: Final = 60
+ADMISSION_S_MAX: Final = 5.0
+WAITING_MAX: Final = 1_024
+_TIME_BYTES: Final = 8
+_RANDOM_BYTES: Final = 16
+_MAC_BYTES: Final = 16
+
+
+class Nonces:
+    """A nonce is its own expiry, random bytes and a MAC over both, so any gateway with the key can check it.
+
+    It may be used twice within its minute. That gains nobody anything: the answer, a JWT, only serves the key's holder.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def make(self, now_ms: int) -> str:
+        """Valid for NONCE_TTL_S."""
+        expires_ms = now_ms + NONCE_TTL_S * 1_000
+        text = expires_ms.to_bytes(_TIME_BYTES, "big") + secrets.token_bytes(_RANDOM_BYTES)
+        return base64.urlsafe_b64encode(text + self._mac(text)).decode()
+
+    def is_valid(self, nonce: str, now_ms: int) -> bool:
+        """Whether we made it, and not too long ago."""
+        try:
+            raw = base64.b64decode(nonce.encode("ascii"), altchars=b"-_", validate=True)
+        except (binascii.Error, UnicodeEncodeError):
+            return False
+        text, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if len(text) != _TIME_BYTES + _RANDOM_BYTES or not hmac.compare_digest(mac, self._mac(text)):
+            return False
+        return now_ms < int.from_bytes(text[:_TIME_BYTES], "big")
+
+    def _mac(self, text: bytes) -> bytes:
+        return hmac.digest(self._key, text, sha256)[:_MAC_BYTES]
+
+
+class Enrolments:
+    """Checks who asks to join, tells the coordinator, and waits until its journal holds the node."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        gateway_id: GatewayId,
+        *,
+        outbox: Outbox,
+        workloads: list[WorkloadId],
+        admission_s_max: float = ADMISSION_S_MAX,
+    ) -> None:
+        self._config = config
+        self._gateway_id = gateway_id
+        self._outbox = outbox
+        self._workloads = workloads
+        self._admission_s_max = admission_s_max
+        self._issuer = NodeIssuer.load(config.node_signer_key)
+        # Derived, so that every gateway of the network checks the others' nonces and no further secret is kept.
+        self._nonces = Nonces(blake2b(config.node_signer_key.read_bytes(), person=b"gridlight.nonce").digest())
+        self._waiting: dict[NodeId, list[asyncio.Future[None]]] = defaultdict(list)
+        self._announced: dict[NodeId, NodeEnrolled] = {}
+
+    def challenge(self, now_ms: int) -> ChallengeResponse:
+        """What the node must sign."""
+        return ChallengeResponse(nonce=self._nonces.make(now_ms), expires_s=NONCE_TTL_S)
+
+    async def enrol(self, now_ms: int, body: bytes, signature: bytes | None) -> EnrolmentResponse:
+        """The node's credentials, once the coordinator has admitted it. Refusal else."""
+        enrolment = self._check(now_ms, body, signature)
+        await self._admission(enrolment)
+        ttl_s = self._config.node_jwt_ttl_s
+        return EnrolmentResponse(
+            node_id=enrolment.node_id,
+            user_jwt=self._issuer.issue_node_jwt(enrolment.node_id, ttl_s=ttl_s),
+            nats_url=self._config.public_nats_url,
+            expires_s=ttl_s,
+            workloads=list(self._workloads),
+            reconnect_jitter_s=self._config.reconnect_jitter_s,
+        )
+
+    def admitted(self, node_id: NodeId) -> None:
+        """The coordinator's journal holds the node."""
+        for waiter in self._waiting.get(node_id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def announcements(self) -> list[NodeEnrolled]:
+        """Enrolments that wait, for a coordinator that may not know of them."""
+        return list(self._announced.values())
+
+    def _check(self, now_ms: int, body: bytes, signature: bytes | None) -> EnrolNode:
+        try:
+            enrolment = enrolments.decode(body)
+        except ProtocolViolation as violation:
+            raise Refusal("BAD_ENROLMENT", f"The enrolment cannot be read: {str(violation)[:200]}.") from None
+        if not (is_public_key(enrolment.node_id) and is_public_key(enrolment.operator)):
+            raise Refusal("BAD_ENROLMENT", "node_id and operator must be public nkeys of users.")
+        if not self._nonces.is_valid(enrolment.nonce, now_ms):
+            raise Refusal("BAD_NONCE")
+        if signature is None or not verify(enrolment.node_id, ENROLMENT_DOMAIN, body, signature):
+            raise Refusal("BAD_SIGNATURE")
+        return enrolment
+
+    async def _admission(self, enrolment: EnrolNode) -> None:
+        if len(self._announced) >= WAITING_MAX:
+            raise Refusal("BUSY", "Too many nodes are joining at once.")
+        node_id = enrolment.node_id
+        event = NodeEnrolled(
+            gateway_id=self._gateway_id,
+            node_id=node_id,
+            operator=enrolment.operator,
+            agent_version=enrolment.agent_version,
+            cpus=enrolment.cpus,
+            memory_mib=enrolment.memory_mib,
+        )
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[node_id].append(waiter)
+        self._announced[node_id] = event
+        self._outbox.add(event)
+        try:
+            async with asyncio.timeout(self._admission_s_max):
+                await waiter
+        except TimeoutError:
+            raise Refusal("NO_COORDINATOR") from None
+        finally:
+            self._waiting[node_id].remove(waiter)
+            if not self._waiting[node_id]:
+                del self._waiting[node_id]
+                del self._announced[node_id]

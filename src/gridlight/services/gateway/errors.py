@@ -1,0 +1,166 @@
+"""Every refusal of the API in one place: its code, HTTP status, sentence and what the requester can change."""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from gridlight.messages.api import ErrorResponse, ErrorView
+from gridlight.messages.jobs import JobCode, Outcome
+from gridlight.messages.limits import (
+    DEADLINE_MS_MAX,
+    DEADLINE_MS_MIN,
+    JSON_BODY_BYTES_MAX,
+    THRESHOLD_FLOOR,
+    UPLOAD_BYTES_MAX,
+)
+
+MIB: Final = 1024 * 1024
+PICTURE_CODES: Final = frozenset(
+    {
+        "EMPTY_PICTURE",
+        "PICTURE_TOO_LARGE",
+        "TOO_MANY_PIXELS",
+        "NOT_A_PICTURE",
+        "PICTURE_UNSUPPORTED",
+        "PICTURE_BROKEN",
+    }
+)
+"""What a picture process may say. It reads hostile bytes, so no other word of its is passed on."""
+
+
+class Kind(Struct, frozen=True):
+    """One code's status, its usual sentence and its usual hint."""
+
+    status: int
+    message: str
+    hint: str
+    retry_after_s: int | None = None
+
+
+_SEE_API: Final = "See /schema for what the API takes."
+_SEND_ORDINARY: Final = "Save it again as an ordinary JPEG, PNG or WebP and send that."
+_DEADLINE_RANGE: Final = f"Give deadline_ms as whole milliseconds from {DEADLINE_MS_MIN} to {DEADLINE_MS_MAX}."
+_THRESHOLD_RANGE: Final = f"Give threshold from {THRESHOLD_FLOOR / 10_000} to 1."
+
+KINDS: Final[dict[str, Kind]] = {
+    # What was sent
+    "EMPTY_BODY": Kind(400, "The request has no picture in it.", "Send the bytes of a JPEG, PNG or WebP picture."),
+    "BODY_TOO_LARGE": Kind(
+        413,
+        "The request is too large.",
+        f"A picture may have {UPLOAD_BYTES_MAX // MIB} MiB, a JSON body {JSON_BODY_BYTES_MAX // MIB} MiB.",
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": Kind(
+        415,
+        "The request's Content-Type is not one this route takes.",
+        "Send the picture as image/jpeg, image/png or image/webp, as field `image` of multipart/form-data,"
+        " or as application/json with `image.b64`.",
+    ),
+    "BAD_JSON": Kind(400, "The JSON body cannot be read.", _SEE_API),
+    "BAD_BASE64": Kind(
+        400,
+        "`image.b64` is not base64.",
+        "Encode the picture's bytes as standard base64 with padding and without line breaks.",
+    ),
+    "BAD_FORM": Kind(400, "The multipart body cannot be read.", "Send one field `image` that holds the picture."),
+    "BAD_PARAMETER": Kind(400, "A parameter is not one this route knows.", _SEE_API),
+    "BAD_DEADLINE": Kind(400, "The deadline is out of range.", _DEADLINE_RANGE),
+    "BAD_THRESHOLD": Kind(400, "The threshold is out of range.", _THRESHOLD_RANGE),
+    "BAD_NODE_ID": Kind(400, "The node's id is malformed.", "Copy a node_id from GET /v1/nodes."),
+    "BAD_REQUEST": Kind(400, "The request cannot be read.", _SEE_API),
+    "UPLOAD_TOO_SLOW": Kind(
+        408, "The picture did not arrive in time.", "Send a smaller picture, or allow a longer deadline_ms."
+    ),
+    # What the picture process refuses; it says the sentence and the hint itself
+    "EMPTY_PICTURE": Kind(400, "The picture has no bytes.", _SEND_ORDINARY),
+    "PICTURE_TOO_LARGE": Kind(413, "The picture has too many bytes.", _SEND_ORDINARY),
+    "TOO_MANY_PIXELS": Kind(422, "The picture has too many pixels.", _SEND_ORDINARY),
+    "NOT_A_PICTURE": Kind(415, "The bytes are no JPEG, PNG or WebP picture.", _SEND_ORDINARY),
+    "PICTURE_UNSUPPORTED": Kind(415, "The picture is of a kind that is not taken.", _SEND_ORDINARY),
+    "PICTURE_BROKEN": Kind(422, "The picture cannot be decoded.", _SEND_ORDINARY),
+    # Who sent it, and where to
+    "UNAUTHORIZED": Kind(
+        401, "Pinning a request to a node is for administrators.", "Send `Authorization: Bearer <admin token>`."
+    ),
+    "FORBIDDEN": Kind(403, "The token is not this network's admin token.", "Read it from keys/admin.token."),
+    "NOT_FOUND": Kind(404, "There is nothing at this address.", _SEE_API),
+    "METHOD_NOT_ALLOWED": Kind(405, "This address does not take this method.", _SEE_API),
+    "UNKNOWN_REQUEST": Kind(404, "No request has this id.", "Use the id that POST /v1/detect answered."),
+    "UNKNOWN_BLOB": Kind(
+        404, "No artefact of this network's models has this digest.", "Take sha256:<hex> from GET /v1/models."
+    ),
+    # Enrolment
+    "BAD_ENROLMENT": Kind(400, "The enrolment cannot be read.", _SEE_API),
+    "BAD_NONCE": Kind(401, "The nonce is unknown or too old.", "Ask POST /v1/nodes/challenge for a new one."),
+    "BAD_SIGNATURE": Kind(
+        401,
+        "The signature is not the node's over this body.",
+        "Sign the exact bytes of the body with the node's key and send base64 as Gridlight-Signature.",
+    ),
+    # The service
+    "BUSY": Kind(503, "The service has as much work as it can hold.", "Try again shortly.", retry_after_s=1),
+    "NOT_READY": Kind(503, "The gateway is not ready.", "Wait until every check holds.", retry_after_s=1),
+    "NO_COORDINATOR": Kind(
+        503, "The coordinator did not answer in time.", "Try again in a few seconds.", retry_after_s=3
+    ),
+    "INTERNAL": Kind(500, "The gateway made a mistake.", "Report the request_id to the network's operator."),
+    # How a job ended
+    JobCode.UNKNOWN_MODEL: Kind(404, "The network does not run this model.", "GET /v1/models lists those it runs."),
+    JobCode.NO_NODE_ONLINE: Kind(
+        503, "No node is online.", "Try again when nodes have joined; GET /v1/nodes lists them.", retry_after_s=5
+    ),
+    JobCode.NO_CAPABLE_NODE: Kind(
+        422, "No node that is online can do this request.", "Choose another model or a longer deadline_ms."
+    ),
+    JobCode.DEADLINE_TOO_SHORT: Kind(422, "No node is fast enough for this deadline.", "Allow a longer deadline_ms."),
+    JobCode.NODE_NOT_ONLINE: Kind(409, "The pinned node is not online.", "GET /v1/nodes lists the nodes online."),
+    JobCode.DEADLINE_EXCEEDED: Kind(
+        504, "There was no result by the deadline.", "Allow a longer deadline_ms, or try again."
+    ),
+    JobCode.ATTEMPTS_EXHAUSTED: Kind(502, "Every node that tried this request failed.", "Try again."),
+    JobCode.WITHDRAWN: Kind(409, "The requester left before there was a result.", "Send the request again."),
+    JobCode.COORDINATOR_RESTARTED: Kind(
+        503, "The coordinator restarted while this request was open.", "Send it again.", retry_after_s=1
+    ),
+}
+
+
+class Refusal(Exception):
+    """The answer to a request that gets none. Raised at the edge, answered as an ErrorResponse."""
+
+    def __init__(
+        self, code: str, message: str | None = None, hint: str | None = None, *, retry_after_s: int | None = None
+    ) -> None:
+        kind = KINDS[code]
+        super().__init__(message or kind.message)
+        self.code = code
+        self.status = kind.status
+        self.message = message or kind.message
+        self.hint = hint or kind.hint
+        self.retry_after_s = kind.retry_after_s if retry_after_s is None else retry_after_s
+
+    def view(self, request_id: str) -> ErrorView:
+        """What the requester reads."""
+        return ErrorView(code=self.code, message=self.message, hint=self.hint, request_id=request_id)
+
+
+class RequesterGone(Exception):
+    """The connection closed before there was an answer; nobody reads one."""
+
+
+def refusal_of(outcome: Outcome) -> Refusal:
+    """How a job that ended without a result is answered; the coordinator's hint goes before the usual one."""
+    assert outcome.code is not None
+    retry_after_s = None if outcome.retry_after_ms is None else -(-outcome.retry_after_ms // 1_000)
+    return Refusal(outcome.code.value, hint=outcome.hint, retry_after_s=retry_after_s)
+
+
+def horde_code(code: str) -> str:
+    """NO_CAPABLE_NODE as AI Horde spells codes: NoCapableNode."""
+    return "".join(word.capitalize() for word in code.split("_"))
+
+
+def encode_refusal(refusal: Refusal, request_id: str) -> bytes:
+    """The body of the answer."""
+    return msgspec.json.encode(ErrorResponse(error=refusal.view(request_id), rc=horde_code(refusal.code)))

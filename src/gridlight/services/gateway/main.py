@@ -1,0 +1,182 @@
+"""The gateway's process: reads its configuration, joins its parts, serves until told to stop."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+import uvloop
+
+from gridlight.adapters.blobs import Blobs
+from gridlight.adapters.bus import Bus
+from gridlight.adapters.clock import SteadyClock
+from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.store import Store
+from gridlight.messages.ids import GatewayId
+from gridlight.services.gateway.api import Parts, create_app
+from gridlight.services.gateway.config import GatewayConfig, load_config
+from gridlight.services.gateway.control import Control
+from gridlight.services.gateway.detect import DetectRequests
+from gridlight.services.gateway.dispatch import Dispatch
+from gridlight.services.gateway.enrolment import Enrolments
+from gridlight.services.gateway.jobs import OpenJobs
+from gridlight.services.gateway.metrics import CountedApp, Metrics
+from gridlight.services.gateway.outbox import Outbox
+from gridlight.services.gateway.pictures import PicturePool
+from gridlight.workloads.contract import catalogue
+
+CONNECT_S_MAX: Final = 30.0
+STOP_S_MAX: Final = 5
+KEEP_ALIVE_S: Final = 15
+CONNECTIONS_WAITING_MAX: Final = 1_024
+
+_log = structlog.get_logger()
+
+
+def run(config_path: Path) -> None:
+    """Serve until SIGTERM or SIGINT; a lost bus connection or a broken invariant ends the process with an error."""
+    assert __debug__, "services refuse to start under -O: their asserts are part of them"
+    config = load_config(config_path)
+    write_json_logs(config.log_file, service="gateway")
+    uvloop.run(Gateway(config).serve())
+
+
+class Gateway:
+    """All parts of one process."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._id = GatewayId(f"gw{secrets.token_hex(6)}")
+        release = version("gridlight")
+        self._metrics = Metrics(release)
+        self._outbox = Outbox()
+        jobs = OpenJobs()
+        workloads = catalogue()
+        self._pictures = PicturePool(config.picture_processes, self._metrics)
+        dispatch = Dispatch(self._id, jobs=jobs, outbox=self._outbox, metrics=self._metrics)
+        enrolments = Enrolments(config, self._id, outbox=self._outbox, workloads=list(workloads))
+        self._control = Control(
+            config.shard, self._id, jobs=jobs, outbox=self._outbox, dispatch=dispatch, enrolments=enrolments
+        )
+        detect = DetectRequests(
+            self._id,
+            workloads,
+            config.admin_token_file.read_text(encoding="ascii").strip(),
+            jobs=jobs,
+            outbox=self._outbox,
+            pictures=self._pictures,
+            metrics=self._metrics,
+        )
+        self._store = Store.open(config.database_url)
+        parts = Parts(
+            version=release,
+            catalogue=workloads,
+            jobs=jobs,
+            detect=detect,
+            enrolments=enrolments,
+            control=self._control,
+            pictures=self._pictures,
+            store=self._store,
+            blobs=Blobs(config.blobs_folder),
+            metrics=self._metrics,
+            clock=SteadyClock(0),
+        )
+        self._app = CountedApp(create_app(parts), self._metrics)
+        self._server: _Server | None = None
+        self._failure: BaseException | None = None
+
+    async def serve(self) -> None:
+        """Until stopped; raises what ended it early."""
+        config = self._config
+        listener = _listen(config.http_host, config.http_port)
+        self._server = _Server(_server_config(self._app))
+        bus = await Bus.connect(
+            url=config.nats_url,
+            name=self._id,
+            credentials=config.credentials,
+            on_reconnected=self._control.on_reconnected,
+            on_closed=self._on_bus_closed,
+            on_error=self._on_bus_error,
+            connect_timeout_s=CONNECT_S_MAX,
+        )
+        try:
+            await self._control.attach(bus)
+            await self._run_parts(listener)
+        finally:
+            await bus.close()
+            self._store.close()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _run_parts(self, listener: socket.socket) -> None:
+        assert self._server is not None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(self._pictures.run()),
+                group.create_task(self._control.send_events()),
+            ]
+            host, port = listener.getsockname()[:2]
+            _log.info("serving", gateway_id=self._id, host=host, port=port)
+            await self._server.serve(sockets=[listener])
+            _log.info("stopped", gateway_id=self._id)
+            for task in background:
+                task.cancel()
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+
+    async def _on_bus_closed(self) -> None:
+        self._failure = ConnectionError("the bus closed our connection for good")
+        self._stop()
+
+    def _on_bus_error(self, error: Exception) -> None:
+        # A handler's broken invariant is ours, and the process stops; what the server complains of is logged.
+        if isinstance(error, AssertionError):
+            self._failure = error
+            self._stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn within our loop: the process handles signals itself."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server_config(app: CountedApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=CONNECTIONS_WAITING_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S_MAX,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """OSError, before anything else is started, where the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.setblocking(False)
+    return listener

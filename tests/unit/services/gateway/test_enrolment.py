@@ -1,0 +1,193 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from gridlight.adapters.credentials import NetworkKeys
+from gridlight.adapters.signatures import SigningKey
+from gridlight.messages.codec import encode
+from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN
+from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
+from gridlight.messages.nodes import EnrolNode, NodeEnrolled
+from gridlight.services.gateway.config import GatewayConfig
+from gridlight.services.gateway.enrolment import NONCE_TTL_S, Enrolments, Nonces
+from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.outbox import Outbox
+
+GATEWAY = GatewayId("gw0123456789ab")
+NOW_MS = 1_800_000_000_000
+WORKLOAD = WorkloadId("coco-ssd@sha256:" + "0" * 64)
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> GatewayConfig:
+    keys = NetworkKeys.create(tmp_path / "keys")
+    return GatewayConfig(
+        nats_url="nats://127.0.0.1:4222",
+        public_nats_url="nats://network.example:4222",
+        credentials=keys.creds_file("gateway"),
+        node_signer_key=keys.node_issuer_file,
+        database_url="sqlite://",
+        admin_token_file=tmp_path / "admin.token",
+        blobs_folder=tmp_path,
+        node_jwt_ttl_s=3_600,
+    )
+
+
+@pytest.fixture
+def new_enrolments(config: GatewayConfig, outbox: Outbox) -> Callable[..., Enrolments]:
+    def make(**options: float) -> Enrolments:
+        return Enrolments(config, GATEWAY, outbox=outbox, workloads=[WORKLOAD], **options)
+
+    return make
+
+
+def request_of(key: SigningKey, nonce: str) -> EnrolNode:
+    return EnrolNode(
+        node_id=NodeId(key.public),
+        operator=SigningKey.generate().public,
+        nonce=nonce,
+        agent_version="1.0",
+        cpus=4,
+        memory_mib=8_192,
+    )
+
+
+def test_a_nonce_holds_for_its_minute_and_no_longer() -> None:
+    nonces = Nonces(b"key")
+    nonce = nonces.make(NOW_MS)
+
+    assert nonces.is_valid(nonce, NOW_MS)
+    assert nonces.is_valid(nonce, NOW_MS + NONCE_TTL_S * 1_000 - 1)
+    assert not nonces.is_valid(nonce, NOW_MS + NONCE_TTL_S * 1_000)
+
+
+def test_nonces_differ_and_another_gateway_with_the_key_knows_them() -> None:
+    assert Nonces(b"key").make(NOW_MS) != Nonces(b"key").make(NOW_MS)
+    assert Nonces(b"key").is_valid(Nonces(b"key").make(NOW_MS), NOW_MS)
+
+
+@pytest.mark.parametrize("nonce", ["", "x", "é" * 20, "A" * 56, "A" * 4_000, "====", "A-_~"])
+def test_a_nonce_that_is_not_ours_is_refused(nonce: str) -> None:
+    assert not Nonces(b"key").is_valid(nonce, NOW_MS)
+
+
+def test_a_nonce_of_another_network_or_with_a_later_expiry_is_refused() -> None:
+    nonces = Nonces(b"key")
+    nonce = nonces.make(NOW_MS)
+
+    assert not nonces.is_valid(Nonces(b"other").make(NOW_MS), NOW_MS)
+    assert not nonces.is_valid("B" + nonce[1:], NOW_MS)
+
+
+async def test_a_node_that_proves_its_key_is_given_credentials_once_admitted(
+    new_enrolments: Callable[..., Enrolments], outbox: Outbox
+) -> None:
+    enrolments = new_enrolments()
+    key = SigningKey.generate()
+    request = request_of(key, enrolments.challenge(NOW_MS).nonce)
+    body = encode(request)
+
+    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body)))
+    await outbox.wait()
+    (event,) = outbox.take()
+    assert isinstance(event, NodeEnrolled)
+    assert (event.node_id, event.operator, event.gateway_id) == (request.node_id, request.operator, GATEWAY)
+    assert enrolments.announcements() == [event]
+    assert not enrolling.done()
+    enrolments.admitted(request.node_id)
+
+    response = await enrolling
+    assert response.node_id == request.node_id
+    assert response.user_jwt.count(".") == 2
+    assert response.nats_url == "nats://network.example:4222"
+    assert response.expires_s == 3_600
+    assert response.workloads == [WORKLOAD]
+    assert enrolments.announcements() == []
+
+
+async def test_a_node_that_asks_twice_at_once_is_answered_twice(
+    new_enrolments: Callable[..., Enrolments], outbox: Outbox
+) -> None:
+    enrolments = new_enrolments()
+    key = SigningKey.generate()
+    body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
+    signature = key.sign(ENROLMENT_DOMAIN, body)
+
+    both = asyncio.gather(*[enrolments.enrol(NOW_MS, body, signature) for _ in range(2)])
+    await outbox.wait()
+    await asyncio.sleep(0)
+    enrolments.admitted(NodeId(key.public))
+
+    assert [response.node_id for response in await both] == [key.public] * 2
+
+
+async def test_an_enrolment_that_nobody_admits_ends_in_an_explicit_error(
+    new_enrolments: Callable[..., Enrolments],
+) -> None:
+    enrolments = new_enrolments(admission_s_max=0.0)
+    key = SigningKey.generate()
+    body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
+
+    with pytest.raises(Refusal) as caught:
+        await enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body))
+
+    assert caught.value.code == "NO_COORDINATOR"
+    assert enrolments.announcements() == []
+    enrolments.admitted(NodeId(key.public))
+
+
+async def code_of(enrolments: Enrolments, body: bytes, signature: bytes | None) -> str:
+    with pytest.raises(Refusal) as caught:
+        await enrolments.enrol(NOW_MS, body, signature)
+    return caught.value.code
+
+
+async def test_whoever_does_not_hold_the_key_is_refused(
+    new_enrolments: Callable[..., Enrolments], outbox: Outbox
+) -> None:
+    enrolments = new_enrolments()
+    key, thief = SigningKey.generate(), SigningKey.generate()
+    body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
+
+    assert await code_of(enrolments, body, None) == "BAD_SIGNATURE"
+    assert await code_of(enrolments, body, b"x" * 64) == "BAD_SIGNATURE"
+    assert await code_of(enrolments, body, thief.sign(ENROLMENT_DOMAIN, body)) == "BAD_SIGNATURE"
+    assert await code_of(enrolments, body, key.sign(REPLY_DOMAIN, body)) == "BAD_SIGNATURE"
+    assert await code_of(enrolments, body + b" ", key.sign(ENROLMENT_DOMAIN, body)) == "BAD_SIGNATURE"
+    assert outbox.take() == []
+
+
+async def test_an_old_enrolment_cannot_be_replayed(new_enrolments: Callable[..., Enrolments]) -> None:
+    enrolments = new_enrolments()
+    key = SigningKey.generate()
+    body = encode(request_of(key, enrolments.challenge(NOW_MS - NONCE_TTL_S * 1_000).nonce))
+
+    assert await code_of(enrolments, body, key.sign(ENROLMENT_DOMAIN, body)) == "BAD_NONCE"
+
+
+async def test_an_enrolment_that_is_no_message_or_names_no_key_is_refused(
+    new_enrolments: Callable[..., Enrolments],
+) -> None:
+    enrolments = new_enrolments()
+    key = SigningKey.generate()
+    good = request_of(key, enrolments.challenge(NOW_MS).nonce)
+    mistyped = NodeId(good.node_id[:-1] + ("A" if good.node_id[-1] != "A" else "B"))
+
+    for body in (
+        b"",
+        b"{}",
+        b"junk",
+        encode(replace(good, node_id=mistyped)),
+        encode(replace(good, operator=mistyped)),
+    ):
+        assert await code_of(enrolments, body, key.sign(ENROLMENT_DOMAIN, body)) == "BAD_ENROLMENT"
+    assert msgspec.json.decode(encode(good))["type"] == "node.enrol.v1"

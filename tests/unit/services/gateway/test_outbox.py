@@ -1,0 +1,53 @@
+import asyncio
+
+from gridlight.messages.jobs import JobWithdrawn
+from gridlight.services.gateway.jobs import new_job_id
+from gridlight.services.gateway.outbox import EVENTS_PER_BATCH_MAX, Outbox
+
+
+def withdrawals(count: int) -> list[JobWithdrawn]:
+    return [JobWithdrawn(job_id=new_job_id()) for _ in range(count)]
+
+
+async def test_events_of_one_turn_go_as_one_batch_in_order() -> None:
+    outbox = Outbox()
+    events = withdrawals(3)
+    for event in events:
+        outbox.add(event)
+
+    await outbox.wait()
+
+    assert outbox.take() == events
+    assert outbox.take() == []
+
+
+async def test_more_than_a_batch_is_sent_in_several() -> None:
+    outbox = Outbox()
+    for event in withdrawals(EVENTS_PER_BATCH_MAX + 1):
+        outbox.add(event)
+
+    assert len(outbox.take()) == EVENTS_PER_BATCH_MAX
+    await outbox.wait()
+    assert len(outbox.take()) == 1
+
+
+async def test_a_full_outbox_forgets_the_oldest() -> None:
+    outbox = Outbox(events_max=2)
+    events = withdrawals(3)
+    for event in events:
+        outbox.add(event)
+
+    assert outbox.take() == events[1:]
+
+
+async def test_a_cleared_outbox_waits_for_new_events() -> None:
+    outbox = Outbox()
+    outbox.add(withdrawals(1)[0])
+    outbox.clear()
+
+    waiting = asyncio.ensure_future(outbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    outbox.add(withdrawals(1)[0])
+    await waiting
