@@ -92,9 +92,12 @@ def colour_of(class_id: int) -> Colour:
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Black or white, whichever reads better on the colour (luma of ITU-R BT.601)."""
-    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-    return (0, 0, 0) if luma > 110 else (255, 255, 255)
+    """Black or white, whichever has the higher contrast with the colour (WCAG 2.2, relative luminance)."""
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (v / 255 for v in colour)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return (0, 0, 0) if (luminance + 0.05) ** 2 > 0.05 * 1.05 else (255, 255, 255)
 
 
 def encode_jpeg(picture: Image.Image, *, side_max: int) -> bytes:

@@ -1,0 +1,77 @@
+"""`gridlight detect` and `gridlight casestudy` as processes, against a stand-in gateway."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def gridlight(*arguments: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "gridlight", *map(str, arguments)],
+        input=given,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_detect_says_what_is_where(stand_in: Any, photo_path: Path) -> None:
+    ran = gridlight("detect", photo_path, "--url", stand_in.url)
+
+    assert ran.returncode == 0
+    lines = ran.stdout.decode().splitlines()
+    assert lines[1].split() == ["bus", "0.82", "4,", "40,", "300,", "180"]
+    assert lines[2].split() == ["person", "0.99", "20,", "60,", "70,", "190"]
+    assert ran.stderr == b""
+
+
+def test_detect_prints_json_and_saves_the_drawing(stand_in: Any, photo_path: Path, tmp_path: Path) -> None:
+    drawing = tmp_path / "boxes.png"
+
+    ran = gridlight("detect", photo_path, "--url", stand_in.url, "--json", "--save", drawing, "--threshold", "0.4")
+
+    assert json.loads(ran.stdout)["detections"][0]["label"] == "bus"
+    assert drawing.read_bytes().startswith(b"\x89PNG")
+    assert stand_in.received[0].parameters == {"threshold": "0.4"}
+
+
+def test_detect_reads_standard_input(stand_in: Any, photo_jpeg: bytes) -> None:
+    ran = gridlight("detect", "-", "--url", stand_in.url, "--deadline-ms", "2000", given=photo_jpeg)
+
+    assert ran.returncode == 0
+    assert stand_in.received[0].body == photo_jpeg
+    assert stand_in.received[0].parameters == {"deadline_ms": "2000"}
+
+
+def test_a_refusal_is_one_line(stand_in: Any, photo_path: Path, refusal: Any) -> None:
+    stand_in.answers["/v1/detect"] = refusal(422, "NO_CAPABLE_NODE")
+
+    ran = gridlight("detect", photo_path, "--url", stand_in.url)
+
+    assert ran.returncode == 1
+    assert ran.stdout == b""
+    assert ran.stderr == b"gridlight: NO_CAPABLE_NODE: It was refused (Do otherwise.)\n"
+
+
+def test_a_case_study_writes_both_files_and_prints_a_table(
+    stand_in: Any, network_path: Path, photo_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    ran = gridlight("casestudy", photo_path, "--network", network_path, "--out", out, "--requests", "10")
+
+    assert ran.returncode == 0, ran.stderr
+    assert len(json.loads((out / "casestudy.json").read_bytes())["nodes"]) == 7
+    assert (out / "report.html").stat().st_size > 10_000
+    assert "Every node acknowledges" in ran.stdout.decode()
+    assert "ordinary requests: 10 of 10" in ran.stderr.decode()
+
+
+def test_a_case_study_prints_its_json(stand_in: Any, network_path: Path, photo_path: Path, tmp_path: Path) -> None:
+    ran = gridlight(
+        "casestudy", photo_path, "--network", network_path, "--out", tmp_path / "out", "--requests", "0", "--json"
+    )
+
+    assert json.loads(ran.stdout)["requests"]["sent"] == 0
