@@ -216,7 +216,8 @@ class Bus:
         if isinstance(error, SlowConsumerError):
             self.dropped += 1
         _log.warning("bus", error=repr(error))
-        self._report(error)
+        if isinstance(error, NatsError):  # a line that breaks is told by on_reconnected or on_closed
+            self._report(error)
 
     async def _heard_reconnected(self) -> None:
         if self._on_reconnected is None:

@@ -139,11 +139,12 @@ def arguments(server: ServerBinary, config: Path) -> list[str]:
 async def wait_ready(host: str, port: int, *, timeout_s: float) -> None:
     """Return when the server greets on its port. TimeoutError where it does not in time."""
     async with asyncio.timeout(timeout_s):
-        while not await _greets(host, port):  # noqa: ASYNC110  (another process: there is no event to wait for)
+        while not await is_ready(host, port):  # noqa: ASYNC110  (another process: there is no event to wait for)
             await asyncio.sleep(_POLL_S)
 
 
-async def _greets(host: str, port: int) -> bool:
+async def is_ready(host: str, port: int) -> bool:
+    """Whether the server greets on its port."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except OSError:

@@ -1,0 +1,346 @@
+"""`gridlight up`: a whole network on one machine as processes of their own, from one folder.
+
+It makes or takes up the folder's keys, writes each service's configuration, and starts bus, coordinator, gateway and
+nodes. `network.json` is there while the network is up, and only then.
+"""
+
+import asyncio
+import fcntl
+import os
+import resource
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import httpx
+import structlog
+import tomli_w
+from msgspec import Struct
+
+from gridlight.adapters import bus_server
+from gridlight.adapters.blobs import cache_folder
+from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.credentials import NetworkKeys
+from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.signatures import SigningKey, write_secret
+from gridlight.messages.api import NodesResponse
+from gridlight.messages.codec import Decoder, ProtocolViolation, encode
+from gridlight.messages.subjects import SHARD_DEFAULT
+from gridlight.services.setup import ensure_weights
+from gridlight.services.supervisor import Program, Supervisor
+
+NODES_MAX: Final = 50
+READY_TIMEOUT_MS: Final = 80_000
+RESTARTS_UNREADY_MAX: Final = 5
+"""A process that ends this often before the network was ever ready is not going to come up."""
+
+NETWORK_FILE: Final = "network.json"
+STOP_ORDER: Final = ("agent", "gateway", "coordinator", "nats")
+
+_BUS_HOST: Final = "127.0.0.1"
+_POLL_S: Final = 0.1
+_ANSWER_TIMEOUT_S: Final = 5.0
+_NODES_BYTES_MAX: Final = 16 * 1024 * 1024
+_PORT_MAX: Final = 65_535
+_WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104  (recognised here, not bound)
+_GRIDLIGHT: Final = (sys.executable, "-m", "gridlight")
+
+_nodes_responses: Final[Decoder[NodesResponse]] = Decoder(NodesResponse, _NODES_BYTES_MAX)
+_log = structlog.get_logger()
+
+
+class CannotStart(OSError):
+    """The world is in the way: a port is taken, the folder is in use, a process does not come up."""
+
+
+class ProcessEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One process in `network.json`."""
+
+    role: str
+    pid: int
+    node_id: str | None = None
+    data: str | None = None
+
+
+class NetworkEntry(Struct, frozen=True, kw_only=True):
+    """`network.json`."""
+
+    url: str
+    nats_url: str
+    processes: list[ProcessEntry]
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """One agent that this network starts."""
+
+    name: str
+    node_id: str
+    data: Path
+
+
+Say = Callable[[str], None]
+
+
+def run(nodes: int, data: Path, http: str, *, say: Say | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then stop everything in order. CannotStart says what is in the way."""
+    assert 0 <= nodes <= NODES_MAX
+    host, port = _parse_address(http)
+    folder = data.resolve()
+    with _locked(folder):
+        write_json_logs(folder / "up.jsonl", service="up")
+        _raise_open_files_max()
+        (folder / NETWORK_FILE).unlink(missing_ok=True)  # left by a killed one: its process ids are others' by now
+        if not bus_server.is_free(host, port):
+            raise CannotStart(f"{host}:{port} is taken, perhaps by another network: stop it or choose another --http")
+        ensure_weights(_tell)
+        try:
+            asyncio.run(Network(folder, nodes=nodes, http_host=host, http_port=port).serve(say or _print))
+        finally:
+            (folder / NETWORK_FILE).unlink(missing_ok=True)
+
+
+class Network:
+    """The folder's layout and configurations, and the processes that run from it."""
+
+    def __init__(self, folder: Path, *, nodes: int, http_host: str, http_port: int) -> None:
+        self._folder: Final = folder
+        self._server: Final = bus_server.find_server()
+        self._keys: Final = NetworkKeys.create(folder / "keys")
+        self._http_host: Final = http_host
+        self._http_port: Final = http_port
+        self.url: Final = f"http://{'127.0.0.1' if http_host in _WILDCARDS else http_host}:{http_port}"
+        self._bus_port: Final = _kept_port(folder / "nats" / "port")
+        self.nats_url: Final = f"nats://{_BUS_HOST}:{self._bus_port}"
+        self._nodes: Final = {node.name: node for node in (_node(folder, number) for number in range(1, nodes + 1))}
+        self._stopping: Final = asyncio.Event()
+        self._ready_at_ms: Final = monotonic_ms() + READY_TIMEOUT_MS
+        self._is_ready = False
+
+    async def serve(self, say: Say) -> None:
+        """Start, say so when ready, keep running until told to stop, and stop. Exceptions of TaskGroup unwrapped."""
+        refusal: CannotStart | None = None
+        async with asyncio.TaskGroup() as tasks:
+            supervisor = self._supervisor = Supervisor(tasks, self._write_network_file)
+            self._listen_for_signals()
+            try:
+                if await self._is_started():
+                    say(f"gridlight is ready at {self.url} with {len(self._nodes)} nodes (Ctrl-C stops it)")
+                    await self._stopping.wait()
+            except CannotStart as error:
+                refusal = error
+            finally:
+                _log.info("stopping", refusal=str(refusal))
+                await supervisor.stop(STOP_ORDER)
+        if refusal is not None:
+            raise refusal
+
+    def _listen_for_signals(self) -> None:
+        def heard() -> None:
+            if self._stopping.is_set():  # a second time: the person has lost patience
+                self._supervisor.kill()
+            self._stopping.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, heard)
+
+    async def _is_started(self) -> bool:
+        """Whether all is up; not so where we were told to stop meanwhile."""
+        self._supervisor.start(self._bus_program())
+        if not await self._comes("the bus", lambda: bus_server.is_ready(_BUS_HOST, self._bus_port)):
+            return False
+        self._supervisor.start(self._coordinator_program())
+        self._supervisor.start(self._gateway_program())
+        # The machine's proxy, if it has one, has nothing to do with this.
+        async with httpx.AsyncClient(base_url=self.url, timeout=_ANSWER_TIMEOUT_S, trust_env=False) as http:
+            if not await self._comes("the gateway", lambda: _answers_ready(http)):
+                return False
+            for node in self._nodes.values():
+                self._supervisor.start(self._agent_program(node))
+            own = {node.node_id for node in self._nodes.values()}
+            if not await self._comes("every node", lambda: _are_online(http, own)):
+                return False
+        self._is_ready = True
+        self._write_network_file()
+        return True
+
+    async def _comes(self, what: str, is_there: Callable[[], Awaitable[bool]]) -> bool:
+        while not await is_there():
+            failing = self._supervisor.failing(RESTARTS_UNREADY_MAX)
+            if failing is not None:
+                raise CannotStart(f"{failing.name} ends again and again; {_log_end(failing.log_file)}")
+            if monotonic_ms() > self._ready_at_ms:
+                raise CannotStart(f"{what} did not come up within {READY_TIMEOUT_MS / 1_000:g} s; see {self._folder}")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._stopping.wait()
+            if self._stopping.is_set():
+                return False
+        return True
+
+    def _bus_program(self) -> Program:
+        folder = self._folder / "nats"
+        config = bus_server.write_config(folder, self._keys, host=_BUS_HOST, port=self._bus_port)
+        return Program(
+            name="nats",
+            role="nats",
+            command=bus_server.arguments(self._server, config),
+            environment=bus_server.ENVIRONMENT,
+            log_file=folder / "stderr",
+        )
+
+    def _coordinator_program(self) -> Program:
+        return self._service(
+            "coordinator",
+            {
+                "shard": SHARD_DEFAULT,
+                "nats_url": self.nats_url,
+                "credentials": self._keys.creds_file("coordinator"),
+                "system_credentials": self._keys.creds_file("system"),
+                "account": self._keys.account_public,
+                "database_url": self._database_url,
+            },
+        )
+
+    def _gateway_program(self) -> Program:
+        admin_token = self._keys.folder / "admin.token"
+        if not admin_token.exists():
+            write_secret(admin_token, secrets.token_urlsafe(32) + "\n")
+        return self._service(
+            "gateway",
+            {
+                "shard": SHARD_DEFAULT,
+                "nats_url": self.nats_url,
+                "public_nats_url": self.nats_url,
+                "credentials": self._keys.creds_file("gateway"),
+                "node_signer_key": self._keys.node_issuer_file,
+                "database_url": self._database_url,
+                "http_host": self._http_host,
+                "http_port": self._http_port,
+                "admin_token_file": admin_token,
+                "blobs_folder": cache_folder() / "blobs",
+            },
+        )
+
+    def _agent_program(self, node: Node) -> Program:
+        return Program(
+            name=node.name,
+            role="agent",
+            command=[*_GRIDLIGHT, "node", "start", "--network", self.url, "--data", str(node.data)],
+            log_file=node.data / "log.jsonl",
+            stop_timeout_s=3.0,
+        )
+
+    def _service(self, role: str, config: dict[str, str | int | Path]) -> Program:
+        folder = self._folder / role
+        folder.mkdir(exist_ok=True)
+        plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
+        path = folder / "config.toml"
+        path.write_text(tomli_w.dumps(plain), encoding="utf-8")
+        command = [*_GRIDLIGHT, role, "--config", str(path)]
+        return Program(name=role, role=role, command=command, log_file=folder / "log.jsonl")
+
+    @property
+    def _database_url(self) -> str:
+        return f"sqlite:///{self._folder / 'coordinator' / 'gridlight.db'}"
+
+    def _write_network_file(self) -> None:
+        if not self._is_ready:
+            return
+        entries = [self._entry(name, pid) for name, pid in self._supervisor.process_ids().items()]
+        text = encode(NetworkEntry(url=self.url, nats_url=self.nats_url, processes=entries))
+        path = self._folder / NETWORK_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(text + b"\n")
+        partial.replace(path)  # whoever reads it meanwhile has the old one or the new one, whole
+
+    def _entry(self, name: str, pid: int) -> ProcessEntry:
+        node = self._nodes.get(name)
+        if node is None:
+            return ProcessEntry(role=name, pid=pid)
+        return ProcessEntry(role="agent", pid=pid, node_id=node.node_id, data=str(node.data))
+
+
+async def _answers_ready(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/readyz")).is_success
+    except httpx.HTTPError:
+        return False
+
+
+async def _are_online(http: httpx.AsyncClient, wanted: set[str]) -> bool:
+    try:
+        response = await http.get("/v1/nodes")
+        nodes = _nodes_responses.decode(response.raise_for_status().content).nodes
+    except (httpx.HTTPError, ProtocolViolation):
+        return False
+    return wanted <= {node.node_id for node in nodes if node.online}
+
+
+def _node(folder: Path, number: int) -> Node:
+    """Its keys are made here, so that its id is known before it runs; each node has an operator of its own."""
+    data = folder / "agents" / str(number)
+    SigningKey.load_or_create(data / "operator.nk")
+    key = SigningKey.load_or_create(data / "node.nk")
+    return Node(name=f"agent {number}", node_id=key.public, data=data)
+
+
+def _kept_port(path: Path) -> int:
+    """The port chosen at the folder's first start, so that nodes find the bus again; another where it is taken."""
+    with suppress(FileNotFoundError, ValueError):
+        port = int(path.read_text(encoding="ascii"))
+        if bus_server.is_free(_BUS_HOST, port):
+            return port
+    port = bus_server.free_port(_BUS_HOST)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{port}\n", encoding="ascii")
+    return port
+
+
+def _parse_address(http: str) -> tuple[str, int]:
+    host, colon, port = http.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
+        raise CannotStart(f"--http {http!r} should be HOST:PORT, as 127.0.0.1:8080")
+    host = host.strip("[]") or "127.0.0.1"
+    return host, int(port) or bus_server.free_port(host)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder. The lock is the kernel's, so a killed holder leaves none behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(32).strip() or "unknown"
+            raise CannotStart(f"{folder} is in use by a running network (process {holder})") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _raise_open_files_max() -> None:
+    """Each connection of the bus and the gateway is a file, and the children inherit this."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _tell(stage: str, *_: int) -> None:
+    """What set-up is doing: the first time it fetches weights, and may take a minute."""
+    sys.stderr.write(f"{stage}\n")
+
+
+def _log_end(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"{path} ends with: {lines[-1][:500]}" if lines else f"{path} is empty"
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
