@@ -5,6 +5,8 @@ line on stderr with a hint.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gridlight.client.casestudy import Outcome
+    from gridlight.client.progress import StageProgress
 
 USAGE_ERROR = 2
 EXPECTED_ERROR = 1
@@ -161,13 +164,11 @@ def demo(
     from gridlight.client.casestudy import Plan, run_case_study
     from gridlight.client.local_network import LocalNetwork
     from gridlight.client.progress import StageProgress
-    from gridlight.services.setup import ensure_photos, ensure_weights
 
     interrupt_on_termination()
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gridlight-demo-") as folder, StageProgress(console) as progress:
-        ensure_weights(progress)
-        photos = ensure_photos(progress)
+        photos = set_up(progress)
         with LocalNetwork(Path(folder), nodes=nodes, progress=progress) as started:
             plan = Plan(photos=tuple(photos), network=started.network_path, requests=requests, concurrency=8, kill=kill)
             outcome = run_case_study(plan, progress)
@@ -181,11 +182,9 @@ def setup(as_json: JsonOption = False) -> None:
 
     from gridlight.client.progress import StageProgress
     from gridlight.messages.codec import encode
-    from gridlight.services.setup import ensure_photos, ensure_weights
 
     with StageProgress(Console(stderr=True)) as progress:
-        ensure_weights(progress)
-        photos = ensure_photos(progress)
+        photos = set_up(progress)
     if as_json:
         typer.echo(encode({"photos": [str(photo) for photo in photos]}).decode())
     else:
@@ -200,9 +199,12 @@ def up(
     http: Annotated[str, typer.Option(help="Where requesters and nodes reach the gateway.")] = "127.0.0.1:8080",
 ) -> None:
     """Run a whole network on this machine: bus, coordinator, gateway and nodes, each a process. Ctrl-C stops it."""
+    from gridlight.adapters.bus_server import ServerNotFound
     from gridlight.services import network
+    from gridlight.services.setup import SetupFailed
 
-    network.run(nodes=nodes, data=data, http=http)
+    with explaining(network.CannotStart, ServerNotFound, SetupFailed):
+        network.run(nodes=nodes, data=data, http=http)
 
 
 @node_app.command("start")
@@ -212,25 +214,54 @@ def start_node(
     slots: Annotated[int, typer.Option(min=1, max=256, help="Tasks to run at once, each on a core.")] = 1,
 ) -> None:
     """Lend this machine to a network until Ctrl-C."""
+    from gridlight.client.exchange import check_url
     from gridlight.services.agent import main as agent
+    from gridlight.services.agent.gateway_api import GatewayRefused
 
-    agent.run(network_url=network, data=data, slots=slots)
+    with explaining(GatewayRefused):
+        agent.run(network_url=check_url(network), data=data, slots=slots)
 
 
 @app.command(rich_help_panel="Started by `gridlight up`")
 def coordinator(config: ConfigOption) -> None:
     """Run a network's coordinator. Internal: `gridlight up` starts it and writes its file."""
+    from gridlight.adapters.configuration import load_config
     from gridlight.services.coordinator import main as service
+    from gridlight.services.coordinator.config import CoordinatorConfig
 
+    with explaining(ValueError, OSError):
+        load_config(config, CoordinatorConfig)
     service.run(config_path=config)
 
 
 @app.command(rich_help_panel="Started by `gridlight up`")
 def gateway(config: ConfigOption) -> None:
     """Run a network's gateway. Internal: `gridlight up` starts it and writes its file."""
+    from gridlight.adapters.configuration import load_config
     from gridlight.services.gateway import main as service
+    from gridlight.services.gateway.config import GatewayConfig
 
+    with explaining(ValueError, OSError):
+        load_config(config, GatewayConfig)
     service.run(config_path=config)
+
+
+def set_up(progress: "StageProgress") -> list[Path]:
+    """The weights and the photos, in the cache; the photos' paths."""
+    from gridlight.services.setup import SetupFailed, ensure_photos, ensure_weights
+
+    with explaining(SetupFailed):
+        ensure_weights(progress.say)
+        return ensure_photos(progress.say)
+
+
+@contextmanager
+def explaining(*kinds: type[Exception]) -> Iterator[None]:
+    """Errors of these kinds say themselves what to do: end with their words and no traceback."""
+    try:
+        yield
+    except kinds as error:
+        raise GridlightError(str(error)) from error
 
 
 def publish(outcome: "Outcome", out: Path, console: "Console", *, as_json: bool) -> None:

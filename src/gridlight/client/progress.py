@@ -48,6 +48,10 @@ class StageProgress:
         if not self._console.is_terminal:
             self._print_line(done, total)
 
+    def say(self, message: str) -> None:
+        """A line of its own, of work whose length nobody knows."""
+        self._console.print(message, highlight=False)
+
     def _print_line(self, done: int, total: int) -> None:
         due = LINES_PER_STAGE * done // total if total else LINES_PER_STAGE
         if self._lines_printed and due < self._lines_printed:

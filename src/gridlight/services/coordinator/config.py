@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 
@@ -19,11 +18,3 @@ class CoordinatorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Public key of the account whose connections are watched."""
     database_url: str
     log_file: Path | None = None
-
-
-def load_config(path: Path) -> CoordinatorConfig:
-    """Read the file; ValueError says which key is wrong."""
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=CoordinatorConfig)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{path}: {error}") from error

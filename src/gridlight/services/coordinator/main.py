@@ -12,6 +12,7 @@ import uvloop
 
 from gridlight.adapters.bus import Bus, Delivery, follow_presence
 from gridlight.adapters.clock import SteadyClock
+from gridlight.adapters.configuration import load_config
 from gridlight.adapters.journal import Journal
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.store import Store
@@ -20,7 +21,7 @@ from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.host import BusReconnected, CoordinatorStarted
 from gridlight.messages.ids import NodeId
 from gridlight.messages.nodes import NodeDisconnected
-from gridlight.services.coordinator.config import CoordinatorConfig, load_config
+from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.coordinator.effects import Performer
 from gridlight.services.coordinator.loop import Loop, fold
 from gridlight.services.coordinator.presence import Presence
@@ -154,6 +155,6 @@ def _still_collector() -> None:
 
 def run(config_path: Path) -> None:
     """The process. Raises what it must not outlive; whoever supervises it starts it again."""
-    config = load_config(config_path)
+    config = load_config(config_path, CoordinatorConfig)
     write_json_logs(config.log_file, service="coordinator")
     uvloop.run(CoordinatorService(config).run())
