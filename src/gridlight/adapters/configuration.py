@@ -1,0 +1,28 @@
+"""A service's configuration: one Struct from one TOML file; a wrong value or unknown key is named, never ignored."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class BadConfiguration(ValueError):
+    """The file is not there, or says what this service does not understand."""
+
+
+def load_config(path: Path, kind: type[T]) -> T:
+    """Read the file as a `kind`; BadConfiguration says which key is wrong, or that there is no file."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=kind, dec_hook=_to_path)
+    except msgspec.MsgspecError as error:
+        raise BadConfiguration(f"{path}: {error}") from error
+    except OSError as error:
+        raise BadConfiguration(f"the configuration {path} cannot be read: {error.strerror}") from error
+
+
+def _to_path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"no {kind.__name__} can be made of {value!r}")
