@@ -87,6 +87,11 @@ def looks_late(attempt: Attempt, now_ms: int) -> bool:
     return attempt.state is AttemptState.ACKED and now_ms >= attempt.hedge_ms
 
 
+def may_be_added_to(task: Task) -> bool:
+    """Whether a further assignment beside a late one is thinkable: a pinned task has nowhere else to go."""
+    return task.is_open and task.job.pinned_node is None
+
+
 def next_due_ms(task: Task) -> int | None:
     """When the task wants attention next; None where nothing is left to watch."""
     dues = [task.deadline_ms] if task.is_open else []
@@ -97,7 +102,7 @@ def next_due_ms(task: Task) -> int | None:
         dues.append(lease_end_ms)
         if attempt.state is AttemptState.SENT:
             dues.append(attempt.sent_ms + ACK_HARD_MS)
-        if task.is_open and not attempt.is_replaced:
+        if may_be_added_to(task) and not attempt.is_replaced:
             is_sent = attempt.state is AttemptState.SENT
             dues.append(attempt.sent_ms + ACK_SOFT_MS if is_sent else attempt.hedge_ms)
     return min(dues, default=None)

@@ -15,6 +15,7 @@ from gridlight.core.attempts import (
     Task,
     is_ack_missed,
     looks_late,
+    may_be_added_to,
 )
 from gridlight.core.lanes import Lane
 from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed, Output
@@ -242,8 +243,7 @@ class Scheduling:
                 outputs.append(self._missed(task, attempt, Count.ACK_MISSED))
             elif now_ms >= task.deadline_ms + LEASE_GRACE_MS:
                 outputs.append(self._missed(task, attempt, Count.LEASE_EXPIRED))
-        # A pinned task has nowhere else to go: it waits for its node until the node breaks its word.
-        if task.is_open and task.job.pinned_node is None:
+        if may_be_added_to(task):
             for attempt in [one for one in task.attempts if looks_late(one, now_ms)]:
                 outputs += self.placement.add_attempt(now_ms, task, attempt)
         outputs += self.placement.replace(now_ms, task)
