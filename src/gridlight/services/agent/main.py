@@ -121,10 +121,11 @@ class AgentService:
     async def _delivered(self, delivery: Delivery) -> None:
         """A message on this node's own subjects; whoever may publish there is the network's."""
         try:
+            message = delivery.message or b""
             if delivery.subject == subjects.node_control(self._node_id):
-                self._tell(codec.node_controls.decode(delivery.body))
+                self._tell(codec.node_controls.decode(message))
             else:
-                self._assigned(codec.assignments.decode(delivery.message or b""), delivery)
+                self._assigned(codec.assignments.decode(message), delivery)
         except ProtocolViolation as violation:
             _log.warning("a message refused", subject=delivery.subject, error=str(violation))
 
@@ -166,7 +167,7 @@ class AgentService:
         bus = self._link.bus
         if isinstance(effect, PublishOffer):
             if bus is not None:
-                await bus.publish(subjects.offer(self._node_id), codec.encode(effect.offer))
+                await bus.publish(subjects.offer(self._node_id), message=codec.encode(effect.offer))
             return
         subject = self._replies[effect.assignment_id]
         if effect.is_last:

@@ -39,7 +39,7 @@ class Performer:
         for effect in effects:
             match effect:
                 case RequestOffer(node_id=node_id):
-                    await self._publish(subjects.node_control(node_id), effect)
+                    await self._tell_node(node_id)
                 case AnnounceCoordinator():
                     await self._publish(subjects.control_announcements(self._shard), [effect])
                 case RequestAllOffers():
@@ -63,8 +63,15 @@ class Performer:
                 node_ids = self._nodes_to_ask[:OFFERS_REQUESTED_AT_ONCE]
                 del self._nodes_to_ask[:OFFERS_REQUESTED_AT_ONCE]
                 for node_id in node_ids:
-                    await self._publish(subjects.node_control(node_id), RequestOffer(node_id=node_id))
+                    await self._tell_node(node_id)
                 await asyncio.sleep(OFFERS_REQUESTED_PAUSE_S)
+
+    async def _tell_node(self, node_id: NodeId) -> None:
+        message = codec.encode(RequestOffer(node_id=node_id))
+        try:
+            await self._bus.publish(subjects.node_control(node_id), message=message)
+        except BusError as error:
+            _log.warning("not sent", node_id=node_id, error=str(error))
 
     async def _publish(self, subject: str, message: object) -> None:
         data = codec.encode(message)

@@ -103,7 +103,7 @@ class CoordinatorService:
     async def _heard_offer(self, delivery: Delivery) -> None:
         node_id = NodeId(delivery.subject.removeprefix("offer."))
         try:
-            offer = codec.node_offers.decode(delivery.body)
+            offer = codec.node_offers.decode(delivery.message or b"")
         except ProtocolViolation as violation:
             _log.warning("an offer refused", node_id=node_id, error=str(violation))
             return
