@@ -18,3 +18,32 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 setup: $(STAMP) ## Make .venv from the hashed lock file
+
+demo: $(STAMP) ## The main job: seven nodes, real photos, a report in build/demo
+	@$(BIN)/gridlight demo --out build/demo
+
+test: $(STAMP) ## Everything that CI asks: the checks, then the whole suite
+	@.ci/packages
+	@$(MAKE) --no-print-directory check
+	@echo "the whole suite, with the branches of core and messages counted"
+	@$(BIN)/coverage run -m pytest </dev/null
+
+check: $(STAMP) ## Format, lint, types, import directions and the style guide's own tests
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@said=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$said"; exit 1; }
+	@$(BIN)/pytest --quiet --no-header tests/tidy </dev/null
+
+bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+docs: $(STAMP) ## Write again what is generated: schemas/ and the tables of docs/protocol.md
+	@$(BIN)/python docs/generate.py
+
+lock: ## Pin every dependency anew, with hashes, in requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate \
+		--upgrade pyproject.toml --output-file requirements.lock
+
+clean: ## Take away .venv and all that was built; the cache of weights and photos stays
+	@rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
