@@ -114,7 +114,12 @@ class Placement:
         return None if pinned is None else self.node_index[pinned]
 
     def _place(self, now_ms: int, task: Task) -> list[Output]:
-        """Send the task to a free node: of the primary tier, else of the widest; nothing where there is none."""
+        """Send the task to a free node: of the primary tier, else of the widest; nothing where there is none.
+
+        Nothing also past its deadline: `TimePassed` may come late, and what is left of it is never negative.
+        """
+        if now_ms >= task.deadline_ms:
+            return []
         lane = self.lanes[task.job.workload]
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         node = self._pinned_node(task)
@@ -167,8 +172,8 @@ class Placement:
         passed_over: list[int] = []
         while lane.waiting and lane.pool.free_total and len(passed_over) < SERVE_MAX:
             task = self.table.tasks.get(lane.waiting.popleft())
-            if task is None or not task.is_waiting:
-                continue
+            if task is None or not task.is_waiting or now_ms >= task.deadline_ms:
+                continue  # it ended meanwhile, or ends with the next TimePassed
             sent = self._place(now_ms, task)
             outputs += sent
             if not sent:
