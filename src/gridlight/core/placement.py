@@ -182,9 +182,14 @@ class Placement:
         return outputs
 
     def release(self, task: Task, attempt: Attempt) -> None:
-        """A node replied or broke its word: its slot is free again."""
+        """A node replied: its slot is free again."""
         self.lanes[task.job.workload].pool.give_back(attempt.node)
         self.table.end_lease(task, attempt)
+
+    def withdraw(self, node: int) -> None:
+        """The node lends nothing any more, of any workload; the owner ends what is leased on it."""
+        for lane in self.lanes.values():
+            lane.pool.withdraw(node)
 
     def add_attempt(self, now_ms: int, task: Task, late: Attempt) -> list[Output]:
         """A further assignment beside one that looks late. For a missing acknowledgement it is no hedge."""

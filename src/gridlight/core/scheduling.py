@@ -101,12 +101,7 @@ class Scheduling:
             case CapacityLost(node=node):
                 return self._capacity_lost(now_ms, node)
             case JobWithdrawn(job_id=job_id):
-                task = self.placement.table.open_task(job_id)
-                return (
-                    []
-                    if task is None
-                    else self.placement.end(task, failed(task, JobCode.WITHDRAWN, "nobody waits for it"))
-                )
+                return self._withdrawn(job_id)
             case CoordinatorStarted():
                 return self._started(now_ms, event)
             case BusReconnected():
@@ -204,8 +199,7 @@ class Scheduling:
 
     def _capacity_lost(self, now_ms: int, node: int) -> list[Output]:
         """A node is gone: what it was at is assigned again at once."""
-        for lane in self.placement.lanes.values():
-            lane.pool.withdraw(node)
+        self.placement.withdraw(node)
         outputs: list[Output] = []
         for assignment_id in self.placement.table.leases_of(node):
             found = self.placement.table.find(assignment_id)
@@ -251,8 +245,10 @@ class Scheduling:
         return outputs
 
     def _missed(self, task: Task, attempt: Attempt, count: Count) -> NodeMissed:
+        """The node is out at once: other tasks look for a free slot in this same moment, before fleet hears of it."""
         self.placement.counts[count] += 1
-        self.placement.release(task, attempt)
+        self.placement.withdraw(attempt.node)
+        self.placement.table.end_lease(task, attempt)
         return NodeMissed(attempt.node)
 
     # The host
