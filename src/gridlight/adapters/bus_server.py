@@ -39,7 +39,7 @@ class ServerBinary(NamedTuple):
     version: tuple[int, int, int]
 
 
-class ServerNotFound(Exception):
+class ServerNotFound(OSError):
     """No usable nats-server; the message says what was tried."""
 
 

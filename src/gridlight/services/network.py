@@ -11,7 +11,7 @@ import resource
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -47,7 +47,7 @@ _ANSWER_TIMEOUT_S: Final = 5.0
 _NODES_BYTES_MAX: Final = 16 * 1024 * 1024
 _PORT_MAX: Final = 65_535
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104  (recognised here, not bound)
-_GRIDLIGHT: Final = (sys.executable, "-m", "gridlight")
+GRIDLIGHT: Final = (sys.executable, "-m", "gridlight")
 
 _nodes_responses: Final[Decoder[NodesResponse]] = Decoder(NodesResponse, _NODES_BYTES_MAX)
 _log = structlog.get_logger()
@@ -82,11 +82,23 @@ class Node(Struct, frozen=True, kw_only=True):
     data: Path
 
 
-Say = Callable[[str], None]
+def fetch_weights() -> None:
+    """Set-up: the first time it fetches, and may take a minute."""
+    ensure_weights(_tell)
 
 
-def run(nodes: int, data: Path, http: str, *, say: Say | None = None) -> None:
-    """Serve until SIGINT or SIGTERM, then stop everything in order. CannotStart says what is in the way."""
+def run(
+    nodes: int,
+    data: Path,
+    http: str,
+    *,
+    command: Sequence[str] = GRIDLIGHT,
+    set_up: Callable[[], None] = fetch_weights,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then stop everything in order. CannotStart says what is in the way.
+
+    `command` starts the services, and `set_up` makes what they need to be there.
+    """
     assert 0 <= nodes <= NODES_MAX
     host, port = _parse_address(http)
     folder = data.resolve()
@@ -96,9 +108,10 @@ def run(nodes: int, data: Path, http: str, *, say: Say | None = None) -> None:
         (folder / NETWORK_FILE).unlink(missing_ok=True)  # left by a killed one: its process ids are others' by now
         if not bus_server.is_free(host, port):
             raise CannotStart(f"{host}:{port} is taken, perhaps by another network: stop it or choose another --http")
-        ensure_weights(_tell)
+        set_up()
         try:
-            asyncio.run(Network(folder, nodes=nodes, http_host=host, http_port=port).serve(say or _print))
+            network = Network(folder, nodes=nodes, http_host=host, http_port=port, command=command)
+            asyncio.run(network.serve())
         finally:
             (folder / NETWORK_FILE).unlink(missing_ok=True)
 
@@ -106,7 +119,8 @@ def run(nodes: int, data: Path, http: str, *, say: Say | None = None) -> None:
 class Network:
     """The folder's layout and configurations, and the processes that run from it."""
 
-    def __init__(self, folder: Path, *, nodes: int, http_host: str, http_port: int) -> None:
+    def __init__(self, folder: Path, *, nodes: int, http_host: str, http_port: int, command: Sequence[str]) -> None:
+        self._command: Final = command
         self._folder: Final = folder
         self._server: Final = bus_server.find_server()
         self._keys: Final = NetworkKeys.create(folder / "keys")
@@ -120,15 +134,15 @@ class Network:
         self._ready_at_ms: Final = monotonic_ms() + READY_TIMEOUT_MS
         self._is_ready = False
 
-    async def serve(self, say: Say) -> None:
-        """Start, say so when ready, keep running until told to stop, and stop. Exceptions of TaskGroup unwrapped."""
+    async def serve(self) -> None:
+        """Start, say so when ready, keep running until told to stop, and stop."""
         refusal: CannotStart | None = None
         async with asyncio.TaskGroup() as tasks:
             supervisor = self._supervisor = Supervisor(tasks, self._write_network_file)
             self._listen_for_signals()
             try:
                 if await self._is_started():
-                    say(f"gridlight is ready at {self.url} with {len(self._nodes)} nodes (Ctrl-C stops it)")
+                    _say(f"gridlight is ready at {self.url} with {len(self._nodes)} nodes (Ctrl-C stops it)")
                     await self._stopping.wait()
             except CannotStart as error:
                 refusal = error
@@ -229,7 +243,7 @@ class Network:
         return Program(
             name=node.name,
             role="agent",
-            command=[*_GRIDLIGHT, "node", "start", "--network", self.url, "--data", str(node.data)],
+            command=[*self._command, "node", "start", "--network", self.url, "--data", str(node.data)],
             log_file=node.data / "log.jsonl",
             stop_timeout_s=3.0,
         )
@@ -240,7 +254,7 @@ class Network:
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
         path = folder / "config.toml"
         path.write_text(tomli_w.dumps(plain), encoding="utf-8")
-        command = [*_GRIDLIGHT, role, "--config", str(path)]
+        command = [*self._command, role, "--config", str(path)]
         return Program(name=role, role=role, command=command, log_file=folder / "log.jsonl")
 
     @property
@@ -332,7 +346,6 @@ def _raise_open_files_max() -> None:
 
 
 def _tell(stage: str, *_: int) -> None:
-    """What set-up is doing: the first time it fetches weights, and may take a minute."""
     sys.stderr.write(f"{stage}\n")
 
 
@@ -341,6 +354,6 @@ def _log_end(path: Path) -> str:
     return f"{path} ends with: {lines[-1][:500]}" if lines else f"{path} is empty"
 
 
-def _print(line: str) -> None:
+def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -108,7 +108,8 @@ class Supervisor:
                 status = await process.wait()
                 del self._running[program.name]
                 lived_ms = monotonic_ms() - process.started_ms
-                _log.warning("a process ended", name=program.name, pid=process.pid, status=status, lived_ms=lived_ms)
+                say = _log.info if self._stopping.is_set() else _log.warning
+                say("a process ended", name=program.name, pid=process.pid, status=status, lived_ms=lived_ms)
             if await self._is_stopped_within(backoff.delay_ms(lived_ms=lived_ms)):
                 return
             self._restarts[program.name] = self._restarts.get(program.name, 0) + 1
