@@ -56,6 +56,10 @@ class Lane:
         else:
             queue.append(number)
 
+    def pinned_waiting(self, node: int) -> int:
+        """How many tasks wait for this very node."""
+        return len(self.pinned.get(node, ()))
+
     def next_pinned(self, node: int) -> int | None:
         """The task that waits longest for this very node."""
         queue = self.pinned.get(node)

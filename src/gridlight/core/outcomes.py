@@ -12,6 +12,9 @@ from gridlight.messages.results import ResultSubmitted
 WAITING_MAX: Final = 10_000
 """Tasks of one workload that wait for a slot, at most."""
 
+PINNED_MAX: Final = 1_000
+"""Tasks that wait for a slot of one node, at most."""
+
 RETRY_AFTER_MS: Final = 1_000
 
 
@@ -57,6 +60,13 @@ def refused_without_node() -> Outcome:
     return refused(JobCode.NO_NODE_ONLINE, hint, RETRY_AFTER_MS)
 
 
+def refused_by_queue(waiting: int, waiting_max: int) -> Outcome | None:
+    """As many wait as may: a bound on memory, whatever the deadline."""
+    if waiting < waiting_max:
+        return None
+    return refused(JobCode.BUSY, f"{waiting} requests wait already; try again", RETRY_AFTER_MS)
+
+
 def refused_pin(job: JobSubmitted) -> Outcome:
     """The one node that was asked for is not there."""
     hint = f"node {job.pinned_node} lends no slot for this model now; GET /v1/nodes lists those online"
@@ -77,7 +87,7 @@ def refused_by_load(job: JobSubmitted, pool: Pool, *, waiting: int, service_ms: 
     if pool.free_total and not waiting:
         return None
     wait_ms = (waiting + 1) * service_ms // pool.slots_total
-    if waiting < WAITING_MAX and wait_ms + service_ms <= job.deadline_ms:
+    if wait_ms + service_ms <= job.deadline_ms:
         return None
     busy = f"all {pool.slots_total} slots are busy and {waiting} requests wait"
     return refused(JobCode.BUSY, f"{busy}; try again, or allow a longer deadline_ms", max(RETRY_AFTER_MS, wait_ms))

@@ -162,6 +162,16 @@ class Placement:
         self.counts[Count.REPLACED_LOST] += 1
         return self.place_or_wait(now_ms, task)
 
+    def waiting(self, lane: Lane) -> int:
+        """How many tasks wait for a slot; those at the head that ended meanwhile are dropped, O(1) amortised."""
+        while lane.waiting and not self._is_waiting(lane.waiting[0]):
+            lane.waiting.popleft()
+        return len(lane.waiting)
+
+    def _is_waiting(self, number: int) -> bool:
+        task = self.table.tasks.get(number)
+        return task is not None and task.is_waiting
+
     def serve(self, now_ms: int, lane: Lane, node: int) -> list[Output]:
         """A slot of `node` may be free: give it to who waits. O(SERVE_MAX)."""
         outputs: list[Output] = []

@@ -20,11 +20,14 @@ from gridlight.core.attempts import (
 from gridlight.core.lanes import Lane
 from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed, Output
 from gridlight.core.outcomes import (
+    PINNED_MAX,
     RETRY_AFTER_MS,
+    WAITING_MAX,
     done,
     failed,
     refused,
     refused_by_load,
+    refused_by_queue,
     refused_by_speed,
     refused_pin,
     refused_without_node,
@@ -128,11 +131,19 @@ class Scheduling:
         if lane is None:
             return refused(JobCode.UNKNOWN_MODEL, "GET /v1/models lists what this network offers")
         if job.pinned_node is not None:
-            return None if lane.pool.has(self.placement.node_index.get(job.pinned_node, _NO_NODE)) else refused_pin(job)
+            node = self.placement.node_index.get(job.pinned_node, _NO_NODE)
+            if not lane.pool.has(node):
+                return refused_pin(job)
+            return refused_by_queue(lane.pinned_waiting(node), PINNED_MAX)
+        waiting = self.placement.waiting(lane)
         if not lane.pool.slots_total:
-            return None if now_ms < self._settling_until_ms else refused_without_node()
-        refusal = refused_by_speed(job, lane.pool)
-        return refusal or refused_by_load(job, lane.pool, waiting=len(lane.waiting), service_ms=lane.service_ms)
+            is_settled = now_ms >= self._settling_until_ms
+            return refused_without_node() if is_settled else refused_by_queue(waiting, WAITING_MAX)
+        return (
+            refused_by_speed(job, lane.pool)
+            or refused_by_queue(waiting, WAITING_MAX)
+            or refused_by_load(job, lane.pool, waiting=waiting, service_ms=lane.service_ms)
+        )
 
     def _withdrawn(self, job_id: JobId) -> list[Output]:
         task = self.placement.table.open_task(job_id)
