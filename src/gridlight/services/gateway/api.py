@@ -14,7 +14,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
@@ -120,7 +120,7 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         return _json(content)
 
     @get("/v1/requests/{job_id:str}", responses={200: _says(RequestView), **errors(404)})
-    async def request_by_id(job_id: str) -> Answer:
+    async def request_by_id(job_id: FromPath[str]) -> Answer:
         """How a request stands or ended. Whoever knows the id may ask."""
         if not _JOB_ID.fullmatch(job_id):
             raise Refusal("UNKNOWN_REQUEST")
@@ -159,7 +159,7 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
         return _json(msgspec.json.encode(await parts.enrolments.enrol(parts.clock.now_ms(), body, signature)))
 
     @get("/v1/nodes", responses={200: _says(NodesResponse), **errors(400)})
-    async def nodes(limit: Annotated[int, Parameter(ge=1, le=NODES_LISTED_MAX)] = NODES_LISTED) -> Answer:
+    async def nodes(limit: Annotated[int, QueryParameter(ge=1, le=NODES_LISTED_MAX)] = NODES_LISTED) -> Answer:
         """The nodes that joined, those online first. `online` and `enrolled` count all, `limit` bounds the list."""
         async with asyncio.timeout(READ_S_MAX):
             return _json(await asyncio.to_thread(_encoded_nodes, parts.store, limit))
@@ -178,7 +178,7 @@ def model_routes(parts: Parts) -> list[HTTPRouteHandler]:
         return _json(models)
 
     @get("/v1/blobs/{digest:str}", responses=errors(404))
-    async def blob(request: AnyRequest, digest: str) -> Response[Any]:
+    async def blob(request: AnyRequest, digest: FromPath[str]) -> Response[Any]:
         """An artefact of a model by `sha256:<hex>`. It never changes, so it may be kept for ever."""
         hexadecimal = digest.removeprefix("sha256:")
         path = parts.blobs.path(hexadecimal) if hexadecimal in served else None
@@ -236,7 +236,7 @@ def _refused(refusal: Refusal, request_id: str, *, is_last: bool = False) -> Ans
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if is_last:
-        headers["Connection"] = "close"  # so that the rest of the body is not read
+        headers["Connection"] = "close"  # so that the rest of the body is not read; see edge.py
     return Response(encode_refusal(refusal, request_id), media_type=_JSON, status_code=refusal.status, headers=headers)
 
 
@@ -259,7 +259,7 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Answer:
 def _on_mistake(request: AnyRequest, error: Exception) -> Answer:
     request_id = new_job_id()
     _log.error("mistake", request_id=request_id, path=request.scope["path"][:200], exc_info=error)
-    return _refused(Refusal("INTERNAL"), request_id, is_last=True)
+    return _refused(Refusal("INTERNAL"), request_id)
 
 
 def _base64(text: bytes | None) -> bytes | None:

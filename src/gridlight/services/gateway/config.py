@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from gridlight.messages.subjects import SHARD_DEFAULT
@@ -28,11 +27,3 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reconnect_jitter_s: Annotated[float, Meta(ge=0, le=600)] = 2.0
     log_file: Path | None = None
     """Standard error where it is absent."""
-
-
-def load_config(path: Path) -> GatewayConfig:
-    """The file's configuration. ValueError names the file and what is wrong with it."""
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=GatewayConfig)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{path}: {error}") from error

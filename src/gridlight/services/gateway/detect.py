@@ -15,7 +15,7 @@ from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobWithdraw
 from gridlight.messages.limits import DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, THRESHOLD_FLOOR
 from gridlight.services.gateway.errors import Refusal, RequesterGone, refusal_of
 from gridlight.services.gateway.forms import media_type
-from gridlight.services.gateway.jobs import GAVE_UP, GRACE_MS, LEFT, OpenJob, OpenJobs
+from gridlight.services.gateway.jobs import GAVE_UP, LEFT, OpenJob, OpenJobs
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool, Prepared
@@ -35,6 +35,8 @@ from gridlight.workloads.contract import Manifest
 RESERVE_MS_MAX: Final = 200
 RESERVE_SHARE: Final = 20
 """One part in so many of the deadline, at most RESERVE_MS_MAX, is kept for the answer's own way."""
+GRACE_MS_MAX: Final = 50
+"""No word from the coordinator this long after the deadline it was told: the gateway answers by itself."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -50,6 +52,11 @@ class Wanted(Struct, frozen=True, kw_only=True):
 def reserve_ms(deadline_ms: int) -> int:
     """Taken off what the coordinator is told, so that even DEADLINE_EXCEEDED arrives before the deadline."""
     return min(RESERVE_MS_MAX, deadline_ms // RESERVE_SHARE)
+
+
+def grace_ms(deadline_ms: int) -> int:
+    """How long after the coordinator's deadline the gateway still waits for its word: half the reserve at most."""
+    return min(GRACE_MS_MAX, reserve_ms(deadline_ms) // 2)
 
 
 class DetectRequests:
@@ -96,7 +103,8 @@ class DetectRequests:
         prepared_ms = monotonic_ms() - arrived_ms
         self._metrics.picture_seconds.observe(prepared_ms / 1_000)
         submitted = self._submitted(job_id, wanted, prepared, prepared_ms)
-        outcome = await self._outcome(submitted, wanted.manifest, prepared.tensor, body)
+        wait_ms = submitted.deadline_ms + grace_ms(wanted.deadline_ms)
+        outcome = await self._outcome(submitted, wanted.manifest, prepared.tensor, body, wait_ms=wait_ms)
         if outcome.state is not JobState.DONE:
             raise refusal_of(outcome)
         response = detect_response(
@@ -186,13 +194,14 @@ class DetectRequests:
             pinned_node=wanted.pinned_node,
         )
 
-    async def _outcome(self, submitted: JobSubmitted, manifest: Manifest, tensor: bytes, body: BodyReader) -> Outcome:
+    async def _outcome(
+        self, submitted: JobSubmitted, manifest: Manifest, tensor: bytes, body: BodyReader, *, wait_ms: int
+    ) -> Outcome:
         """Hand the job to the coordinator and wait; whoever speaks first, it, the deadline or a closed connection."""
         job = self._jobs.open(monotonic_ms(), submitted, manifest, tensor)
         self._outbox.add(submitted)
         self._metrics.jobs_open.inc()
-        wait_s = (submitted.deadline_ms + GRACE_MS) / 1_000
-        timer = asyncio.get_running_loop().call_later(wait_s, self._jobs.give_up, submitted.job_id)
+        timer = asyncio.get_running_loop().call_later(wait_ms / 1_000, self._jobs.give_up, submitted.job_id)
         try:
             async with asyncio.TaskGroup() as group:
                 watcher = group.create_task(self._watch(job, body))

@@ -16,9 +16,6 @@ JOBS_OPEN_MAX: Final = 1_024
 INPUT_BYTES_MAX: Final = 512 * 1024 * 1024
 """Of all open jobs together."""
 
-GRACE_MS: Final = 50
-"""No word from the coordinator this long after the deadline it was told: the gateway answers by itself."""
-
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_CHARACTERS: Final = 26
 

@@ -17,17 +17,19 @@ import uvloop
 from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus import Bus
 from gridlight.adapters.clock import SteadyClock
+from gridlight.adapters.configuration import load_config
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.store import Store
 from gridlight.messages.ids import GatewayId
 from gridlight.services.gateway.api import Parts, create_app
-from gridlight.services.gateway.config import GatewayConfig, load_config
+from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.control import Control
 from gridlight.services.gateway.detect import DetectRequests
 from gridlight.services.gateway.dispatch import Dispatch
+from gridlight.services.gateway.edge import Edge
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.jobs import OpenJobs
-from gridlight.services.gateway.metrics import CountedApp, Metrics
+from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool
 from gridlight.workloads.contract import catalogue
@@ -43,7 +45,7 @@ _log = structlog.get_logger()
 def run(config_path: Path) -> None:
     """Serve until SIGTERM or SIGINT; a lost bus connection or a broken invariant ends the process with an error."""
     assert __debug__, "services refuse to start under -O: their asserts are part of them"
-    config = load_config(config_path)
+    config = load_config(config_path, GatewayConfig)
     write_json_logs(config.log_file, service="gateway")
     uvloop.run(Gateway(config).serve())
 
@@ -88,7 +90,7 @@ class Gateway:
             metrics=self._metrics,
             clock=SteadyClock(0),
         )
-        self._app = CountedApp(create_app(parts), self._metrics)
+        self._app = Edge(create_app(parts), self._metrics)
         self._server: _Server | None = None
         self._failure: BaseException | None = None
 
@@ -119,7 +121,7 @@ class Gateway:
         assert self._server is not None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self.stop)
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(self._pictures.run()),
@@ -132,19 +134,20 @@ class Gateway:
             for task in background:
                 task.cancel()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Take no more requests, answer those that are open, and end."""
         if self._server is not None:
             self._server.should_exit = True
 
     async def _on_bus_closed(self) -> None:
         self._failure = ConnectionError("the bus closed our connection for good")
-        self._stop()
+        self.stop()
 
     def _on_bus_error(self, error: Exception) -> None:
         # A handler's broken invariant is ours, and the process stops; what the server complains of is logged.
         if isinstance(error, AssertionError):
             self._failure = error
-            self._stop()
+            self.stop()
 
 
 class _Server(uvicorn.Server):
@@ -155,7 +158,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server_config(app: CountedApp) -> uvicorn.Config:
+def _server_config(app: Edge) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",

@@ -1,7 +1,6 @@
 """The gateway's own figures for /metrics. No label per node; labels are closed enums."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -14,8 +13,6 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-
-from gridlight.adapters.clock import monotonic_ms
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
@@ -58,29 +55,3 @@ class Metrics:
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, buckets=BUCKETS, registry=self.registry)
-
-
-class CountedApp:
-    """The application, with each answer counted by route and status. An address that is no route has no label."""
-
-    def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]], metrics: Metrics) -> None:
-        self._app = app
-        self._requests = metrics.requests
-        self._seconds = metrics.request_seconds
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI."""
-        started_ms = monotonic_ms()
-        status = "none"
-
-        async def counted_send(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, counted_send)
-        finally:
-            self._requests.labels(scope.get("path_template", "none"), status).inc()
-            self._seconds.observe((monotonic_ms() - started_ms) / 1_000)
