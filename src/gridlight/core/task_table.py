@@ -82,8 +82,8 @@ class TaskTable:
         return task, next(one for one in task.attempts if one.assignment_id == assignment_id)
 
     def leases_of(self, node: int) -> list[AssignmentId]:
-        """What a node is at."""
-        return list(self._leases_of.get(node, ()))
+        """What a node is at, oldest task first: an order that a snapshot need not keep."""
+        return sorted(self._leases_of.get(node, ()), key=self._leases.__getitem__)
 
     def end_lease(self, task: Task, attempt: Attempt) -> None:
         """A lease ended; a task that is answered is forgotten with its last one."""
