@@ -26,7 +26,7 @@ def read_detections(manifest: Manifest, output: bytes) -> list[Detection]:
 
 def present_detections(manifest: Manifest, output: bytes, picture: Picture, threshold: int) -> list[DetectionView]:
     """Detections with score >= `threshold` (in 1e-4), best first. ValueError as `read_detections`."""
-    mapping = _PRESENTS[manifest.present.name]
+    mapping = PRESENTS[manifest.present.name]
     parameters = manifest.present.parameters
     return [
         _view(manifest.labels[one.class_id], one, mapping(parameters, one.box, picture))
@@ -66,4 +66,4 @@ def _scaled(value: int, pixels: int, units: int) -> int:
     return (2 * value * pixels + units) // (2 * units)
 
 
-_PRESENTS: Final[dict[str, _Mapping]] = {"resized_boxes": _resized_boxes}
+PRESENTS: Final[dict[str, _Mapping]] = {"resized_boxes": _resized_boxes}

@@ -16,8 +16,8 @@ from gridlight.messages.limits import DETECTIONS_MAX, PROBES_MAX, THRESHOLD_REPO
 from gridlight.messages.results import BOX_UNITS_PER_PX, SCORE_ONE, Detection, encode_detections
 
 PROBE_UNITS = 1_000_000
-PROBE_VALUE_MAX = 2**53 - 1
-"""Raw values travel as JSON integers, which other languages read as doubles."""
+PROBE_VALUE_MAX = 9_000_000_000
+"""Past it a raw value is cut, so that a probe is an integer that every language's JSON reads exactly."""
 
 _LOGIT_REPORT = math.log((THRESHOLD_REPORT - 1) / (SCORE_ONE - THRESHOLD_REPORT + 1))
 """Just below the logit of the report threshold: what to look at before rounding decides."""
@@ -114,7 +114,8 @@ def suppress(candidates: Candidates, iou_max: int) -> list[int]:
         if position >= len(is_open) or not is_open[position]:
             break
         kept.append(position)
-        rest = slice(position, None)
+        is_open[position] = False
+        rest = slice(position + 1, None)
         width = np.minimum(x1[rest], x1[position]) - np.maximum(x0[rest], x0[position])
         height = np.minimum(y1[rest], y1[position]) - np.maximum(y0[rest], y0[position])
         overlap = np.maximum(width, 0) * np.maximum(height, 0)
@@ -131,8 +132,8 @@ def probe(values: Floats, probe_seed: int) -> list[int]:
     flat = values.reshape(-1)
     digest = blake2b(key=probe_seed.to_bytes(8, "little"), digest_size=4 * PROBES_MAX).digest()
     places = np.frombuffer(digest, "<u4") % flat.size
-    bounded = np.clip(np.nan_to_num(flat[places].astype(np.float64)) * PROBE_UNITS, -PROBE_VALUE_MAX, PROBE_VALUE_MAX)
-    return [int(one) for one in np.rint(bounded)]
+    bounded = np.clip(np.nan_to_num(flat[places].astype(np.float64)), -PROBE_VALUE_MAX, PROBE_VALUE_MAX)
+    return [int(one) for one in np.rint(bounded * PROBE_UNITS)]
 
 
 def _canonical(candidates: Candidates, kept: list[int]) -> bytes:

@@ -1,0 +1,194 @@
+"""From a model's raw heads to the canonical result, against slow and plain references."""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from gridlight.messages.limits import DETECTIONS_MAX, PROBES_MAX, THRESHOLD_REPORT
+from gridlight.messages.results import decode_detections
+from gridlight.workloads.detection.run import (
+    Candidates,
+    Detector,
+    probe,
+    select_candidates,
+    suppress,
+)
+
+PARAMETERS = {"width": 20, "height": 10, "iou_max": 5000, "candidates_max": 1000}
+
+Row = tuple[int, int, tuple[int, int, int, int]]
+
+
+def candidates(rows: list[Row]) -> Candidates:
+    ordered = sorted(rows, key=lambda row: (-row[1], row[0], row[2]))
+    return Candidates(
+        np.array([row[0] for row in ordered], np.int64),
+        np.array([row[1] for row in ordered], np.int64),
+        np.array([row[2] for row in ordered], np.int64).reshape(-1, 4),
+    )
+
+
+def overlap(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> Fraction:
+    """Intersection over union, exactly."""
+    width = max(0, min(one[2], other[2]) - max(one[0], other[0]))
+    height = max(0, min(one[3], other[3]) - max(one[1], other[1]))
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return Fraction(int(width * height), int(areas - width * height))
+
+
+def plainly_suppressed(found: Candidates, iou_max: int) -> list[int]:
+    """Greedy suppression as it is written in textbooks."""
+    kept: list[int] = []
+    for position, box in enumerate(found.boxes):
+        is_empty = box[2] <= box[0] or box[3] <= box[1]
+        is_covered = any(
+            found.classes[other] == found.classes[position]
+            and overlap(found.boxes[other], box) > Fraction(iou_max, 10_000)
+            for other in kept
+        )
+        if not is_empty and not is_covered and len(kept) < DETECTIONS_MAX:
+            kept.append(position)
+    return kept
+
+
+corner = st.integers(0, 12)
+spans = st.tuples(corner, corner).map(sorted)
+boxes = st.tuples(spans, spans).map(lambda both: (both[0][0], both[1][0], both[0][1], both[1][1]))
+rows = st.tuples(st.integers(1, 3), st.integers(2000, 2010), boxes)
+
+
+@given(st.lists(rows, max_size=40), st.sampled_from([0, 3333, 5000, 9999, 10_000]))
+def test_suppression_agrees_with_the_plain_reference(found: list[Row], iou_max: int) -> None:
+    ordered = candidates(found)
+    assert suppress(ordered, iou_max) == plainly_suppressed(ordered, iou_max)
+
+
+def test_an_overlap_of_exactly_the_limit_is_kept() -> None:
+    ordered = candidates([(1, 9000, (0, 0, 20, 10)), (1, 8000, (0, 0, 10, 10))])
+    assert suppress(ordered, 5000) == [0, 1]
+    assert suppress(ordered, 4999) == [0]
+
+
+def test_no_more_detections_than_a_result_holds() -> None:
+    apart = [(1, 5000, (16 * x, 16 * y, 16 * x + 8, 16 * y + 8)) for x in range(20) for y in range(20)]
+    assert suppress(candidates(apart), 5000) == list(range(DETECTIONS_MAX))
+
+
+def heads(scores: dict[tuple[int, int], float], anchors: int = 4) -> tuple[Any, Any]:
+    """Boxes side by side, and logits that give these scores by (anchor, class)."""
+    logits = np.full((anchors, 3), -20, np.float32)
+    for (anchor, class_id), score in scores.items():
+        logits[anchor, class_id] = math.log(score / (1 - score))
+    edges = np.arange(anchors, dtype=np.float32) / anchors
+    flat = np.zeros(anchors, np.float32)
+    return np.stack([flat, edges, flat + 0.5, edges + 1 / anchors], 1), logits
+
+
+def test_candidates_are_what_reaches_the_report_threshold_best_first() -> None:
+    found = select_candidates(*heads({(0, 1): 0.5, (1, 2): 0.9, (2, 1): 0.19, (3, 2): 0.2}), PARAMETERS)
+    assert found.scores.tolist() == [9000, 5000, THRESHOLD_REPORT]
+    assert found.classes.tolist() == [2, 1, 2]
+    assert found.boxes[0].tolist() == [80, 0, 160, 80]  # 1/16 px of 20 x 10
+
+
+def test_the_background_is_never_a_candidate() -> None:
+    assert len(select_candidates(*heads({(0, 0): 0.99}), PARAMETERS).scores) == 0
+
+
+def test_boxes_are_clipped_to_the_models_input() -> None:
+    sizes, logits = heads({(0, 1): 0.9})
+    sizes[0] = [-0.5, -1, 2, 3]
+    assert select_candidates(sizes, logits, PARAMETERS).boxes.tolist() == [[0, 0, 320, 160]]
+
+
+def test_only_the_best_candidates_are_looked_at() -> None:
+    bounded = {**PARAMETERS, "candidates_max": 2}
+    found = select_candidates(*heads({(0, 1): 0.5, (1, 1): 0.7, (2, 1): 0.6}), bounded)
+    assert found.scores.tolist() == [7000, 6000]
+
+
+def test_scores_that_round_to_the_same_are_ordered_by_class_and_box() -> None:
+    sizes, logits = heads({(0, 2): 0.5, (1, 1): 0.5000001, (2, 1): 0.5})
+    found = select_candidates(sizes, logits, PARAMETERS)
+    assert found.classes.tolist() == [1, 1, 2]
+    assert found.boxes[:, 0].tolist() == [80, 160, 0]
+
+
+def test_probes_are_raw_values_in_millionths_at_places_that_the_seed_chooses() -> None:
+    values = (np.arange(1000) / 4).astype(np.float32).reshape(10, 100)
+    probes = probe(values, 42)
+    assert len(probes) == PROBES_MAX
+    assert probes == probe(values, 42)
+    assert probes != probe(values, 43)
+    assert all(one % 250_000 == 0 and 0 <= one < 250_000_000 for one in probes)
+
+
+def test_probes_of_a_seed_never_change() -> None:
+    """Other nodes, and other versions of this one, must look at the same places."""
+    assert probe(np.arange(174_447, dtype=np.float32), 2**53 - 1)[:4] == [
+        165467000000,
+        50445000000,
+        20941000000,
+        82829000000,
+    ]
+
+
+@given(st.integers(0, 2**53 - 1))
+def test_probes_are_integers_that_every_language_reads(seed: int) -> None:
+    odd = np.array([np.nan, np.inf, -np.inf, 1e30, -0.0], np.float32)
+    assert all(abs(one) < 2**53 for one in probe(odd, seed))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model whose logits rise with its input's mean: one box at full brightness, none in the dark."""
+    sizes, _ = heads({})
+    rising = np.zeros((1, 4, 3), np.float32)
+    rising[0, 1, 2] = 1 / 64
+    initializers = [
+        numpy_helper.from_array(sizes[None], "constant_boxes"),
+        numpy_helper.from_array(rising, "rising"),
+        numpy_helper.from_array(np.asarray(-2, np.float32), "base"),
+    ]
+    nodes = [
+        helper.make_node("Identity", ["constant_boxes"], ["boxes"]),
+        helper.make_node("Cast", ["image"], ["picture"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["picture"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "rising"], ["risen"]),
+        helper.make_node("Add", ["risen", "base"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, (1, 10, 20, 3))],
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, (1, 4, 4)),
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, (1, 4, 3)),
+        ],
+        initializers,
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def test_a_detector_gives_the_canonical_result_of_what_the_model_says(model: Path) -> None:
+    detector = Detector(model, PARAMETERS)
+    assert detector.input_bytes == 600
+    (detection,) = decode_detections(detector.run(bytes([192]) * 600, 1).canonical)
+    assert (detection.class_id, detection.score, detection.box) == (2, 7311, (80, 0, 160, 80))
+    assert detector.run(bytes(600), 1).canonical == b""
+    assert set(detector.run(bytes(600), 1).probes) == {-2_000_000}
+
+
+def test_a_detector_is_deterministic(model: Path) -> None:
+    picture = bytes(range(200)) * 3
+    assert Detector(model, PARAMETERS).run(picture, 5) == Detector(model, PARAMETERS).run(memoryview(picture), 5)
