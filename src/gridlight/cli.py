@@ -132,6 +132,7 @@ def casestudy(
     ] = 200,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Ordinary requests at once.")] = 8,
     kill: Annotated[bool, typer.Option("--kill", help="Kill one node and freeze another midway.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Also write photos and plots as one PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a network: every photo on every node, then ordinary requests."""
@@ -146,6 +147,10 @@ def casestudy(
     with StageProgress(console) as progress:
         outcome = run_case_study(plan, progress)
     publish(outcome, out, console, as_json=as_json)
+    if picture is not None:
+        from gridlight.client.poster import save_poster
+
+        save_poster(outcome, picture)
 
 
 @app.command()

@@ -125,7 +125,8 @@ class CaseStudyRun:
         expected = list(self._network.agents())
         ends_ms = monotonic_ms() + int(ONLINE_WAIT_S * 1000)
         while True:
-            online = [node.node_id for node in (await requester.nodes()).nodes if node.online]
+            # A node is online before its worker is ready; it can be given a task when it lends a slot.
+            online = [node.node_id for node in (await requester.nodes()).nodes if node.online and node.slots]
             present = len(set(expected) & set(online))
             self._progress("waiting for the nodes", present, len(expected))
             if online and (present == len(expected) or monotonic_ms() > ends_ms):

@@ -102,7 +102,7 @@ def claim_answered(requests: RequestFindings) -> Claim:
         source="gridlight",
         claim="With one node killed and one frozen, at least 99.5 % of requests are answered.",
         measured=f"{requests.answered} of {requests.sent} requests were ({share:.1f} %); "
-        f"{requests.reassigned} of them by another node than the first, {requests.hedged} with a hedge.",
+        f"assigned again: {requests.reassigned}, hedged: {requests.hedged}.",
         held=requests.sent > 0 and 1000 * requests.answered >= ANSWERED_PER_MILLE_MIN * requests.sent,
     )
 

@@ -27,8 +27,8 @@ PALETTE: Final[tuple[Colour, ...]] = (
 )
 
 JPEG_QUALITY = 82
-LINE_SHARE = 1 / 260
-TEXT_SHARE = 1 / 36
+LINE_SHARE = 1 / 220
+TEXT_SHARE = 1 / 30
 """Of the picture's longer side."""
 
 

@@ -2,8 +2,10 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from gridlight.client.claims import ACK_MS_MAX, RESULT_MS_MAX
 from gridlight.client.findings import CaseStudy, NodeFindings, Observation, answering_node
@@ -13,58 +15,53 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that stand for the page's: each is replaced by a CSS variable in the finished SVG.
-INK = "#010101"
-FAINT = "#020202"
-ACK = "#030303"
-RESULT = "#040404"
-LIMIT = "#050505"
-WARN = "#060606"
 
-PAGE_COLOURS: Final = {
-    INK: "var(--ink)",
-    FAINT: "var(--line)",
-    ACK: "var(--ack)",
-    RESULT: "var(--result)",
-    LIMIT: "var(--limit)",
-    WARN: "var(--warn)",
-}
+class Colours(Struct, frozen=True, kw_only=True):
+    """What is drawn in which colour."""
 
-PAPER_COLOURS: Final = {
-    INK: "#1c2430",
-    FAINT: "#d9dee6",
-    ACK: "#0072b2",
-    RESULT: "#d55e00",
-    LIMIT: "#a3123f",
-    WARN: "#a3123f",
-}
-"""The same on white, for a plot that stands outside the page."""
+    ink: str
+    line: str
+    ack: str
+    result: str
+    limit: str
+    warn: str
+
+
+PAGE: Final = Colours(ink="#010101", line="#020202", ack="#030303", result="#040404", limit="#050505", warn="#060606")
+"""Each stands for a colour of the page, and is replaced by its CSS variable in the finished SVG."""
+
+PAPER: Final = Colours(ink="#1c2430", line="#d9dee6", ack="#0067a3", result="#bd5200", limit="#a3123f", warn="#a3123f")
+"""On white, for a picture that stands outside the page."""
 
 WIDTH_INCHES = 6.2
 """Narrow, so that text is still read where a phone shows the plot at half its size."""
 
-STYLE: Final[dict[Any, object]] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "gridlight",
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.8,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
-
+DASHED: Final[dict[str, Any]] = {"linewidth": 1.4, "linestyle": "--"}
 TICKS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 4_000)
+
+
+def style(colours: Colours) -> dict[Any, object]:
+    """Matplotlib's settings; the keys are its own words."""
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "gridlight",
+        "font.family": "DejaVu Sans",
+        "font.size": 11,
+        "text.color": colours.ink,
+        "axes.edgecolor": colours.line,
+        "axes.labelcolor": colours.ink,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": colours.line,
+        "grid.linewidth": 0.8,
+        "xtick.color": colours.ink,
+        "ytick.color": colours.ink,
+        "legend.frameon": False,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+    }
 
 
 def plot_nodes(study: CaseStudy, observations: Sequence[Observation]) -> str:
@@ -72,9 +69,9 @@ def plot_nodes(study: CaseStudy, observations: Sequence[Observation]) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style(PAGE)):
         figure = Figure(figsize=(WIDTH_INCHES, 1.5 + 0.42 * max(1, len(study.nodes))), layout="constrained")
-        draw_nodes(figure.add_subplot(), study.nodes, observations)
+        draw_nodes(figure.add_subplot(), study.nodes, observations, PAGE)
         return as_svg(figure, "nodes")
 
 
@@ -83,13 +80,15 @@ def plot_requests(study: CaseStudy, observations: Sequence[Observation]) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style(PAGE)):
         figure = Figure(figsize=(WIDTH_INCHES, 3.4), layout="constrained")
-        draw_requests(figure.add_subplot(), study, observations)
+        draw_requests(figure.add_subplot(), study, observations, PAGE)
         return as_svg(figure, "requests")
 
 
-def draw_nodes(axes: "Axes", nodes: Sequence[NodeFindings], observations: Sequence[Observation]) -> None:
+def draw_nodes(
+    axes: "Axes", nodes: Sequence[NodeFindings], observations: Sequence[Observation], colours: Colours
+) -> None:
     """One row for each node; acks above the row's middle, results below."""
     acks, results = [], []
     for row, node in enumerate(nodes):
@@ -98,10 +97,13 @@ def draw_nodes(axes: "Axes", nodes: Sequence[NodeFindings], observations: Sequen
         ]
         acks += [(max(1, timing.ack), row - 0.13) for timing in timings]
         results += [(max(1, timing.total), row + 0.13) for timing in timings]
-    for points, colour, marker, label in ((acks, ACK, "o", "acknowledged"), (results, RESULT, "D", "result")):
+    for points, colour, marker, label in (
+        (acks, colours.ack, "o", "acknowledged"),
+        (results, colours.result, "D", "result"),
+    ):
         axes.scatter(*columns(points), s=22, c=colour, marker=marker, alpha=0.55, linewidths=0, label=label)
-    draw_limit(axes.axvline, ACK_MS_MAX)
-    draw_limit(axes.axvline, RESULT_MS_MAX)
+    axes.axvline(ACK_MS_MAX, color=colours.limit, **DASHED)
+    axes.axvline(RESULT_MS_MAX, color=colours.limit, **DASHED)
     axes.set_yticks(range(len(nodes)), [short(node.node_id) for node in nodes], family="DejaVu Sans Mono")
     axes.set_ylim(len(nodes) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
@@ -115,23 +117,27 @@ def draw_nodes(axes: "Axes", nodes: Sequence[NodeFindings], observations: Sequen
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
-def draw_requests(axes: "Axes", study: CaseStudy, observations: Sequence[Observation]) -> None:
+def draw_requests(axes: "Axes", study: CaseStudy, observations: Sequence[Observation], colours: Colours) -> None:
     """Answered at once, answered after a further assignment, and not answered, told apart by mark and colour."""
     ordinary = [one for one in observations if one.pinned_node is None]
     begun_ms = min((one.started_ms for one in ordinary), default=0)
-    groups: dict[str, list[tuple[float, float]]] = {"answered": [], "by a further assignment": [], "not answered": []}
+    looks = {
+        "answered": (colours.ack, "o"),
+        "with a further assignment": (colours.result, "D"),
+        "not answered": (colours.warn, "X"),
+    }
+    groups: dict[str, list[tuple[float, float]]] = {name: [] for name in looks}
     for one in ordinary:
         point = ((one.started_ms - begun_ms) / 1000, max(1, one.latency_ms))
-        is_first = one.response is not None and one.response.attempts <= 1
-        group = "not answered" if one.response is None else "answered" if is_first else "by a further assignment"
-        groups[group].append(point)
-    for (label, points), colour, marker in zip(groups.items(), (ACK, RESULT, WARN), ("o", "D", "X"), strict=True):
+        groups[group_of(one)].append(point)
+    for name, points in groups.items():
+        colour, marker = looks[name]
         if points:
-            axes.scatter(*columns(points), s=26, c=colour, marker=marker, alpha=0.65, linewidths=0, label=label)
-    draw_limit(axes.axhline, RESULT_MS_MAX)
+            axes.scatter(*columns(points), s=26, c=colour, marker=marker, alpha=0.65, linewidths=0, label=name)
+    axes.axhline(RESULT_MS_MAX, color=colours.limit, **DASHED)
     for at_ms in sorted({node.at_ms for node in study.disturbed}):
         at_s = (at_ms - begun_ms) / 1000
-        axes.axvline(at_s, color=WARN, linewidth=1.2, linestyle=":")
+        axes.axvline(at_s, color=colours.warn, linewidth=1.2, linestyle=":")
         axes.annotate("one node killed, one frozen", (at_s, 1.02), xycoords=("data", "axes fraction"), ha="center")
     axes.set_yscale("log")
     fastest = min((point[1] for points in groups.values() for point in points), default=1)
@@ -143,9 +149,11 @@ def draw_requests(axes: "Axes", study: CaseStudy, observations: Sequence[Observa
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handletextpad=0.1, columnspacing=1)
 
 
-def draw_limit(draw_line: Callable[..., object], at_ms: int) -> None:
-    """A dashed line at a limit of the reference."""
-    draw_line(at_ms, color=LIMIT, linewidth=1.4, linestyle="--")
+def group_of(observation: Observation) -> str:
+    """How the request's point is named."""
+    if observation.response is None:
+        return "not answered"
+    return "answered" if observation.response.attempts <= 1 else "with a further assignment"
 
 
 def columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -170,6 +178,6 @@ def as_svg(figure: "Figure", name: str) -> str:
     svg = re.sub(r'^(<svg[^>]*?) width="[^"]+"', r"\1", svg, count=1)
     svg = re.sub(r'^(<svg[^>]*?) height="[^"]+"', r"\1", svg, count=1)
     svg = svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
-    for colour, page_colour in PAGE_COLOURS.items():
-        svg = svg.replace(colour, page_colour)
+    for name_of_colour in PAGE.__struct_fields__:
+        svg = svg.replace(getattr(PAGE, name_of_colour), f"var(--{name_of_colour})")
     return svg

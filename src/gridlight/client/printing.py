@@ -63,9 +63,9 @@ def print_study(console: Console, study: CaseStudy) -> None:
 
 def nodes_table(nodes: list[NodeFindings]) -> Table:
     """One line for each node."""
-    table = Table(title="nodes", title_justify="left", title_style="bold")
+    table = Table(title="nodes, times in ms", title_justify="left", title_style="bold")
     table.add_column("node")
-    for heading in ("tasks", "answered", "ack ms p50", "p95", "max", "result ms p50", "p95", "max"):
+    for heading in ("tasks", "answered", "ack p50", "p95", "max", "result p50", "p95", "max"):
         table.add_column(heading, justify="right")
     for node in nodes:
         cells = (*spread_cells(node.ack_ms), *spread_cells(node.result_ms))

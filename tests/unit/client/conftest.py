@@ -1,6 +1,8 @@
 """Made-up requests and photos for the SDK, the case study and its report."""
 
 import io
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,6 +94,9 @@ class StandInGateway:
         self.answers: dict[str, Answer | None] = {}
         self.nodes: list[NodeId] = list(NODES)
         self.token = "the administrator's token"
+        self.hold_after: int | None = None
+        """Answer so many requests, and let all others wait until the end."""
+        self._released = threading.Event()
         self._answer_detect = answer_detect
         self._lock = threading.Lock()
         gateway = self
@@ -131,6 +136,8 @@ class StandInGateway:
         with self._lock:
             self.received.append(request)
             turn = len(self.received)
+        if self.hold_after is not None and turn > self.hold_after:
+            self._released.wait(timeout=60)
         if request.path in self.answers:
             return self.answers[request.path]
         if request.path == "/v1/nodes":
@@ -158,6 +165,7 @@ class StandInGateway:
         return NodesResponse(online=len(views), enrolled=len(views), nodes=views)
 
     def close(self) -> None:
+        self._released.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -194,6 +202,26 @@ def network_path(stand_in: StandInGateway, tmp_path: Path) -> Path:
     path.write_bytes(encode(NetworkFile(url=stand_in.url, nats_url="", processes=[gateway, *agents])))
     (path.parent / "keys" / "admin.token").write_text(stand_in.token + "\n")
     return path
+
+
+@pytest.fixture
+def sleepers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Seven processes that look like agents to whoever reads their command line."""
+    sleep = "import sys, time; sys.stdout.write('ready'); sys.stdout.flush(); time.sleep(60)"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", sleep, "gridlight", "node", "start", "--data", str(tmp_path / "agents" / str(row))],
+            stdout=subprocess.PIPE,
+        )
+        for row in range(7)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.read(5) == b"ready"
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

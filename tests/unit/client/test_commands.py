@@ -1,10 +1,13 @@
 """`gridlight detect` and `gridlight casestudy` as processes, against a stand-in gateway."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 def gridlight(*arguments: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -75,3 +78,29 @@ def test_a_case_study_prints_its_json(stand_in: Any, network_path: Path, photo_p
     )
 
     assert json.loads(ran.stdout)["requests"]["sent"] == 0
+
+
+def test_a_frozen_node_is_woken_when_a_case_study_is_stopped(
+    stand_in: Any, network_path: Path, photo_path: Path, tmp_path: Path, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    network = json.loads(network_path.read_bytes())
+    agents = [one for one in network["processes"] if one["role"] == "agent"]
+    for agent, sleeper in zip(agents, sleepers, strict=True):
+        agent["pid"] = sleeper.pid
+    network_path.write_text(json.dumps(network))
+    # One look at the nodes, seven pinned tasks, and ten of the twenty requests: then the nodes are struck.
+    stand_in.hold_after = 1 + 7 + 10
+    arguments = ["casestudy", str(photo_path), "--network", str(network_path), "--out", str(tmp_path), "--kill"]
+    study = subprocess.Popen(
+        [sys.executable, "-m", "gridlight", *arguments, "--requests", "20"], stderr=subprocess.PIPE
+    )
+    assert sleepers[2].wait(timeout=30) == -signal.SIGKILL
+    frozen = psutil.Process(sleepers[4].pid)
+    assert frozen.status() == psutil.STATUS_STOPPED
+
+    study.send_signal(signal.SIGTERM)
+    _, printed = study.communicate(timeout=30)
+
+    assert study.returncode == 130
+    assert b"Traceback" not in printed
+    assert frozen.status() != psutil.STATUS_STOPPED

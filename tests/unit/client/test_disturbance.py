@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,26 +12,6 @@ from gridlight.client.errors import BadInput
 from gridlight.client.network_file import NetworkFile, NetworkProcess
 from gridlight.messages.codec import encode
 from gridlight.messages.ids import NodeId
-
-
-@pytest.fixture
-def sleepers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Three processes that look like agents to whoever reads their command line."""
-    sleep = "import sys, time; sys.stdout.write('ready'); sys.stdout.flush(); time.sleep(60)"
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", sleep, "gridlight", "node", "start", "--data", str(tmp_path / str(row))],
-            stdout=subprocess.PIPE,
-        )
-        for row in range(3)
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.read(5) == b"ready"
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def write_network(folder: Path, pids: list[int], data: list[str] | None = None) -> Path:
@@ -53,33 +32,33 @@ def test_one_is_killed_one_is_frozen_and_woken(tmp_path: Path, sleepers: list[su
 
     disturbance.strike()
 
-    assert (disturbance.killed, disturbance.frozen) == ("U1", "U2")
-    assert sleepers[1].wait(timeout=5) == -9
-    assert psutil.Process(sleepers[2].pid).status() == psutil.STATUS_STOPPED
-    assert sleepers[0].poll() is None
+    assert (disturbance.killed, disturbance.frozen) == ("U2", "U4")
+    assert sleepers[2].wait(timeout=5) == -9
+    assert psutil.Process(sleepers[4].pid).status() == psutil.STATUS_STOPPED
+    assert [row for row, process in enumerate(sleepers) if process.poll() is not None] == [2]
 
     disturbance.wake()
     disturbance.wake()
 
-    assert psutil.Process(sleepers[2].pid).status() != psutil.STATUS_STOPPED
+    assert psutil.Process(sleepers[4].pid).status() != psutil.STATUS_STOPPED
     assert (disturbance.struck_ms, disturbance.woken_ms) == (1000, 2000)
 
 
 def test_a_restarted_process_is_found_by_its_new_id(tmp_path: Path, sleepers: list[subprocess.Popen[bytes]]) -> None:
-    disturbance = Disturbance(write_network(tmp_path, [1, 1, 1]), now_ms=lambda: 0)
+    disturbance = Disturbance(write_network(tmp_path, [1] * 7), now_ms=lambda: 0)
     write_network(tmp_path, [process.pid for process in sleepers])
 
     disturbance.strike()
     disturbance.wake()
 
-    assert sleepers[1].wait(timeout=5) == -9
+    assert sleepers[2].wait(timeout=5) == -9
 
 
 def test_a_process_id_of_another_program_is_never_signalled(
     tmp_path: Path, sleepers: list[subprocess.Popen[bytes]]
 ) -> None:
     pids = [process.pid for process in sleepers]
-    path = write_network(tmp_path, pids, data=["/elsewhere/0", "/elsewhere/1", "/elsewhere/2"])
+    path = write_network(tmp_path, pids, data=["/elsewhere"] * 7)
 
     with pytest.raises(BadInput, match="is not the agent"):
         Disturbance(path, now_ms=lambda: 0).strike()
@@ -91,7 +70,7 @@ def test_a_process_id_of_another_program_is_never_signalled(
 def test_a_process_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    path = write_network(tmp_path, [gone.pid] * 3)
+    path = write_network(tmp_path, [gone.pid] * 7)
 
     with pytest.raises(BadInput, match="is gone"):
         Disturbance(path, now_ms=lambda: 0).strike()
@@ -103,7 +82,7 @@ def test_too_few_nodes_are_not_disturbed(tmp_path: Path) -> None:
 
 
 def test_waking_before_a_strike_does_nothing(tmp_path: Path) -> None:
-    disturbance = Disturbance(write_network(tmp_path, [1, 1, 1]), now_ms=lambda: 0)
+    disturbance = Disturbance(write_network(tmp_path, [1] * 7), now_ms=lambda: 0)
 
     disturbance.wake()
 

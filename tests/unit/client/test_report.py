@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from PIL import Image
 
+from gridlight.client.errors import BadInput
+from gridlight.client.poster import save_poster
 from gridlight.client.report import render_report, write_report
 
 LINKING = {"src", "href", "xlink:href", "action", "srcset"}
@@ -137,3 +140,18 @@ def test_the_report_is_written_where_it_is_wanted(make_outcome: Any, tmp_path: P
 
     assert path == tmp_path / "new" / "folder" / "report.html"
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_poster_is_one_picture(make_outcome: Any, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "poster.png"
+
+    save_poster(make_outcome(is_disturbed=True), path)
+
+    with Image.open(path) as poster:
+        assert poster.width > 1000
+        assert poster.format == "PNG"
+
+
+def test_a_poster_in_no_known_format_is_refused(make_outcome: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot write"):
+        save_poster(make_outcome(), tmp_path / "poster.nothing")
