@@ -17,7 +17,10 @@ from gridlight.messages.ids import NodeId
 def write_network(folder: Path, pids: list[int], data: list[str] | None = None) -> Path:
     agents = [
         NetworkProcess(
-            role="agent", pid=pid, node_id=NodeId(f"U{row}"), data=data[row] if data else str(folder / str(row))
+            role="agent",
+            pid=pid,
+            node_id=NodeId(f"U{row}"),
+            data=data[row] if data else str(folder / "agents" / str(row)),
         )
         for row, pid in enumerate(pids)
     ]
