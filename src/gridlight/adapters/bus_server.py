@@ -5,6 +5,7 @@ operator's JWT alone, so admitting and refusing nodes never changes this configu
 """
 
 import asyncio
+import errno
 import os
 import re
 import secrets
@@ -75,12 +76,15 @@ def free_port(host: str) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now."""
-    with socket.socket() as probe:
+    """Whether nothing listens there. OSError where nobody could: no address of this machine, a port of root's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: only a listener is in the way
         try:
             probe.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
             return False
     return True
 

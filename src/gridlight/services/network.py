@@ -106,8 +106,7 @@ def run(
         write_json_logs(folder / "up.jsonl", service="up")
         _raise_open_files_max()
         (folder / NETWORK_FILE).unlink(missing_ok=True)  # left by a killed one: its process ids are others' by now
-        if not bus_server.is_free(host, port):
-            raise CannotStart(f"{host}:{port} is taken, perhaps by another network: stop it or choose another --http")
+        _check_address(host, port)
         set_up()
         try:
             network = Network(folder, nodes=nodes, http_host=host, http_port=port, command=command)
@@ -126,7 +125,7 @@ class Network:
         self._keys: Final = NetworkKeys.create(folder / "keys")
         self._http_host: Final = http_host
         self._http_port: Final = http_port
-        self.url: Final = f"http://{'127.0.0.1' if http_host in _WILDCARDS else http_host}:{http_port}"
+        self.url: Final = f"http://{_reachable(http_host)}:{http_port}"
         self._bus_port: Final = _kept_port(folder / "nats" / "port")
         self.nats_url: Final = f"nats://{_BUS_HOST}:{self._bus_port}"
         self._nodes: Final = {node.name: node for node in (_node(folder, number) for number in range(1, nodes + 1))}
@@ -158,7 +157,10 @@ class Network:
                 self._supervisor.kill()
             self._stopping.set()
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup, to outlive the terminal
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, heard)
 
     async def _is_started(self) -> bool:
@@ -320,6 +322,22 @@ def _parse_address(http: str) -> tuple[str, int]:
         raise CannotStart(f"--http {http!r} should be HOST:PORT, as 127.0.0.1:8080")
     host = host.strip("[]") or "127.0.0.1"
     return host, int(port) or bus_server.free_port(host)
+
+
+def _reachable(host: str) -> str:
+    """As a URL says it, for requesters and nodes on this machine."""
+    if host in _WILDCARDS:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _check_address(host: str, port: int) -> None:
+    try:
+        is_free = bus_server.is_free(host, port)
+    except OSError as error:
+        raise CannotStart(f"cannot listen at --http {host}:{port}: {error.strerror}") from error
+    if not is_free:
+        raise CannotStart(f"{host}:{port} is taken, perhaps by another network: stop it or choose another --http")
 
 
 @contextmanager

@@ -199,6 +199,11 @@ def test_a_taken_port_is_said_before_anything_is_started(tmp_path: Path, start: 
     assert not (tmp_path / "net" / "nats").exists()
 
 
+def test_an_address_of_another_machine_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match=r"cannot listen at --http 192\.0\.2\.1:8080"):
+        run(1, tmp_path / "net", "192.0.2.1:8080", set_up=lambda: None)
+
+
 def test_a_taken_bus_port_is_replaced_by_another(tmp_path: Path, start: StartUp) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
