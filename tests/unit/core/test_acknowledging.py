@@ -18,6 +18,13 @@ def two_nodes() -> tuple[World, SendAssignment]:
     return world, world.assign()
 
 
+def ack_ms(world: World, send: SendAssignment) -> int:
+    """What the job's outcome says of the acknowledgement, once the result is in."""
+    timing = outcome(world.result(send)).timing
+    assert timing is not None
+    return timing.ack
+
+
 def test_before_the_soft_limit_nothing_happens() -> None:
     world, _ = two_nodes()
 
@@ -113,20 +120,38 @@ def test_an_acknowledgement_after_the_soft_limit_still_counts() -> None:
     world, first = two_nodes()
     world.pass_ms(ACK_SOFT_MS + 100)
 
-    world.ack(first)
+    world.ack(first, elapsed_ms=ACK_SOFT_MS + 100)
 
     assert only(RequestOffer, world.pass_ms(ACK_HARD_MS - ACK_SOFT_MS - 101)) == []
-    assert outcome(world.result(first)).timing.ack == ACK_SOFT_MS + 100  # type: ignore[union-attr]
+    assert ack_ms(world, first) == ACK_SOFT_MS + 100
 
 
 def test_an_acknowledgement_that_comes_twice_counts_once() -> None:
     world, first = two_nodes()
     world.pass_ms(20)
-    world.ack(first)
+    world.ack(first, elapsed_ms=20)
     world.pass_ms(20)
 
-    assert world.ack(first) == []
-    assert outcome(world.result(first)).timing.ack == 20  # type: ignore[union-attr]
+    assert world.ack(first, elapsed_ms=40) == []
+    assert ack_ms(world, first) == 20
+
+
+def test_the_time_to_an_acknowledgement_is_what_the_gateway_saw() -> None:
+    world, first = two_nodes()
+    world.pass_ms(200)  # it waited for company before it was told
+
+    world.ack(first, elapsed_ms=25)
+
+    assert ack_ms(world, first) == 25
+
+
+def test_a_gateway_cannot_have_heard_an_acknowledgement_in_the_future() -> None:
+    world, first = two_nodes()
+    world.pass_ms(30)
+
+    world.ack(first, elapsed_ms=10_000)
+
+    assert ack_ms(world, first) == 30
 
 
 def test_an_acknowledgement_after_the_hard_limit_is_counted_and_changes_nothing() -> None:

@@ -39,7 +39,7 @@ def test_the_first_result_ends_the_job_with_what_it_took() -> None:
     world.join()
     send = world.assign()
     world.pass_ms(30)
-    world.ack(send)
+    world.ack(send, elapsed_ms=30)
     world.pass_ms(90)
 
     done = outcome(world.result(send))

@@ -198,10 +198,14 @@ class World:
 
     # Replies of the node an assignment was sent to, unless another is named
 
-    def ack(self, send: SendAssignment, *, eta_ms: int = BENCHMARK_MS, node: NodeId | None = None) -> list[Effect]:
-        """The node took it."""
-        sender = node or send.node_id
-        return self.tell(AssignmentAcknowledged(assignment_id=_assigned(send), node_id=sender, eta_ms=eta_ms))
+    def ack(
+        self, send: SendAssignment, *, eta_ms: int = BENCHMARK_MS, elapsed_ms: int = 0, node: NodeId | None = None
+    ) -> list[Effect]:
+        """The node took it, which the gateway heard `elapsed_ms` after sending."""
+        acknowledged = AssignmentAcknowledged(
+            assignment_id=_assigned(send), node_id=node or send.node_id, eta_ms=eta_ms, elapsed_ms=elapsed_ms
+        )
+        return self.tell(acknowledged)
 
     def result(self, send: SendAssignment, *, output: bytes = OUTPUT, node: NodeId | None = None) -> list[Effect]:
         """The node ran it."""

@@ -1,0 +1,238 @@
+"""Pools: choosing is uniform among free nodes of a tier, and all bookkeeping is by swap-removal."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from gridlight.core.latency import BUCKET_LAST
+from gridlight.core.pools import ELIGIBLE_MIN, TRIES_MAX, Pool, SkipReason
+
+FAST, SLOW = 20, 40
+
+
+def pool_of(count: int, *, slots: int = 1, bucket: int = FAST) -> Pool:
+    """Equal nodes, numbered from 0."""
+    pool = Pool()
+    for node in range(count):
+        pool.lend(node, slots, bucket)
+    pool.check()
+    return pool
+
+
+def choices(pool: Pool, draws: Iterable[int], *, limit: int = BUCKET_LAST, tried: tuple[int, ...] = ()) -> Counter[int]:
+    """How often each node is chosen."""
+    chosen = [pool.choose(draw, limit, tried) for draw in draws]
+    return Counter(node for node in chosen if node is not None)
+
+
+@pytest.mark.parametrize("count", [1, 3, TRIES_MAX, TRIES_MAX + 1, 1_000])
+def test_each_free_node_is_as_likely_as_any_other(count: int) -> None:
+    pool = pool_of(count)
+
+    chosen = choices(pool, range(5 * count))
+
+    assert chosen == Counter(dict.fromkeys(range(count), 5))
+
+
+def test_nodes_of_different_speeds_within_the_tier_are_as_likely() -> None:
+    pool = Pool()
+    for node in range(60):
+        pool.lend(node, 1, (0, FAST, BUCKET_LAST)[node % 3])
+
+    chosen = choices(pool, range(120))
+
+    assert chosen == Counter(dict.fromkeys(range(60), 2))
+
+
+def test_the_tier_is_a_limit() -> None:
+    pool = Pool()
+    for node in range(40):
+        pool.lend(node, 1, FAST if node % 2 else SLOW)
+
+    chosen = choices(pool, range(100), limit=SLOW - 1)
+
+    assert set(chosen) == set(range(1, 40, 2))
+
+
+@pytest.mark.parametrize("count", [4, TRIES_MAX, 100])
+def test_nodes_that_were_tried_are_never_chosen(count: int) -> None:
+    pool = pool_of(count)
+    tried = (0, 1, 2)
+
+    chosen = choices(pool, range(4 * count), tried=tried)
+
+    assert set(chosen) == set(range(3, count))
+    assert sum(chosen.values()) == 4 * count
+
+
+def test_among_few_free_nodes_the_one_that_was_not_tried_is_always_found() -> None:
+    pool = pool_of(6)
+
+    assert set(choices(pool, range(100), tried=(0, 1, 2, 4, 5))) == {3}
+
+
+def test_where_all_free_nodes_were_tried_nobody_is_chosen() -> None:
+    pool = pool_of(3)
+
+    assert pool.choose(7, BUCKET_LAST, (2, 1, 0)) is None
+    assert pool.skipped[SkipReason.TRIED_BEFORE] == 3
+
+
+def test_an_empty_pool_has_nobody_to_choose() -> None:
+    assert Pool().choose(7, BUCKET_LAST, ()) is None
+
+
+def test_each_node_that_was_not_chosen_adds_to_a_reason() -> None:
+    pool = Pool()
+    for node in range(4):
+        pool.lend(node, 1, FAST)
+    pool.lend(4, 1, SLOW)
+    pool.take(0)
+    pool.take(4)
+
+    assert pool.choose(0, FAST, (1, 2)) == 3
+
+    assert pool.skipped[SkipReason.BUSY] == 1
+    assert pool.skipped[SkipReason.TOO_SLOW] == 1
+    skipped = pool.skipped[SkipReason.TRIED_BEFORE] + pool.skipped[SkipReason.NOT_DRAWN]
+    assert skipped == 2
+
+
+def test_a_tier_with_too_few_nodes_is_widened_to_all() -> None:
+    pool = pool_of(ELIGIBLE_MIN - 1)
+    pool.lend(ELIGIBLE_MIN - 1, 1, SLOW)
+    assert pool.limit_for(FAST) == BUCKET_LAST
+
+    pool.lend(ELIGIBLE_MIN, 1, FAST)
+
+    assert pool.limit_for(FAST) == FAST
+
+
+def test_busy_nodes_count_towards_their_tier() -> None:
+    pool = pool_of(ELIGIBLE_MIN)
+    for node in range(ELIGIBLE_MIN):
+        pool.take(node)
+
+    assert pool.limit_for(FAST) == FAST
+
+
+def test_the_fastest_bucket_is_that_of_a_node_online_busy_or_not() -> None:
+    pool = Pool()
+    pool.lend(0, 1, SLOW)
+    pool.lend(1, 1, FAST)
+    pool.take(1)
+    assert pool.fastest_bucket() == FAST
+
+    pool.withdraw(1)
+
+    assert pool.fastest_bucket() == SLOW
+
+
+def test_a_node_whose_slots_are_all_leased_is_not_free() -> None:
+    pool = pool_of(1, slots=2)
+    pool.take(0)
+    assert pool.is_free(0)
+    pool.take(0)
+
+    assert not pool.is_free(0)
+    assert pool.has(0)
+    assert pool.free_total == 0
+    with pytest.raises(AssertionError):
+        pool.take(0)
+    pool.give_back(0)
+    assert pool.is_free(0)
+    pool.check()
+
+
+def test_what_was_not_leased_cannot_be_given_back() -> None:
+    with pytest.raises(AssertionError):
+        pool_of(1).give_back(0)
+
+
+def test_an_unknown_node_is_not_there_and_may_leave() -> None:
+    pool = pool_of(1)
+
+    pool.withdraw(99)
+
+    assert not pool.has(99)
+    assert not pool.is_free(99)
+
+
+def test_a_small_change_of_speed_leaves_a_node_where_it_is() -> None:
+    pool = pool_of(1)
+
+    pool.move(0, FAST + 1)
+    assert pool.fastest_bucket() == FAST
+    pool.move(0, FAST + 2)
+
+    assert pool.fastest_bucket() == FAST + 2
+    pool.check()
+
+
+def test_a_busy_node_keeps_its_leases_when_its_speed_changes() -> None:
+    pool = pool_of(1)
+    pool.take(0)
+
+    pool.move(0, SLOW)
+
+    assert not pool.is_free(0)
+    assert pool.fastest_bucket() == SLOW
+    pool.check()
+
+
+def test_clearing_takes_everybody_out() -> None:
+    pool = pool_of(5)
+    pool.take(2)
+
+    pool.clear()
+
+    pool.check()
+    assert (pool.online_total, pool.slots_total, pool.free_total) == (0, 0, 0)
+
+
+def test_any_order_of_moves_leaves_lists_and_counts_true() -> None:
+    pool = Pool()
+    moves = random.Random(11)
+    used = [0] * 30
+    for _ in range(3_000):
+        node = moves.randrange(30)
+        match moves.randrange(5):
+            case 0:
+                pool.lend(node, moves.randrange(4), moves.randrange(64))
+            case 1 if pool.is_free(node):
+                pool.take(node)
+                used[node] += 1
+            case 2 if used[node]:
+                pool.give_back(node)
+                used[node] -= 1
+            case 3:
+                pool.withdraw(node)
+                used[node] = 0
+            case 4 if pool.has(node):
+                pool.move(node, moves.randrange(64))
+        pool.check()
+
+
+def test_a_restored_pool_chooses_as_the_first_one_would() -> None:
+    pool = Pool()
+    moves = random.Random(5)
+    for node in range(100):
+        pool.lend(node, moves.randrange(3), moves.randrange(64))
+    for node in range(0, 100, 3):
+        if pool.is_free(node):
+            pool.take(node)
+        else:
+            pool.withdraw(node)
+    pool.choose(1, SLOW, ())
+
+    restored = Pool()
+    restored.restore(pool.snapshot())
+
+    restored.check()
+    assert restored.snapshot() == pool.snapshot()
+    assert (restored.online, restored.slots_total) == (pool.online, pool.slots_total)
+    assert [restored.choose(draw, SLOW, (4,)) for draw in range(99)] == [
+        pool.choose(draw, SLOW, (4,)) for draw in range(99)
+    ]
