@@ -4,6 +4,7 @@ Entries are plain integers, `when << 40 | number`, and are never searched for: t
 arms it again where its time has moved.
 """
 
+from collections.abc import Container
 from heapq import heappop, heappush
 
 _NUMBER_BITS = 40
@@ -31,14 +32,16 @@ class Deadlines:
             return None
         return heappop(self._heap) & _NUMBER_MASK
 
-    def next_ms(self) -> int | None:
-        """When to look again."""
+    def next_ms(self, living: Container[int]) -> int | None:
+        """When to look again. Entries of numbers that are gone are dropped: they are not worth a look."""
+        while self._heap and self._heap[0] & _NUMBER_MASK not in living:
+            heappop(self._heap)
         return self._heap[0] >> _NUMBER_BITS if self._heap else None
 
-    def entries(self) -> list[int]:
-        """For a snapshot: the heap as it lies."""
-        return list(self._heap)
+    def entries(self, living: Container[int]) -> list[int]:
+        """For a snapshot: what stands, in order."""
+        return sorted(entry for entry in self._heap if entry & _NUMBER_MASK in living)
 
     def restore(self, entries: list[int]) -> None:
-        """Take the entries of a snapshot."""
+        """Take the entries of a snapshot; a sorted list is a heap."""
         self._heap = list(entries)

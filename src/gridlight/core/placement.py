@@ -275,7 +275,7 @@ class Placement:
             seed=self.seed,
             hedge_tokens=self.budget.tokens,
             table=self.table.snapshot(),
-            deadlines=self.deadlines.entries(),
+            deadlines=self.deadlines.entries(self.table.tasks),
             lanes={workload: lane.snapshot() for workload, lane in self.lanes.items()},
             node_ids=self.node_ids,
             counts=self.counts,

@@ -84,7 +84,7 @@ class Scheduling:
 
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
-        return self.placement.deadlines.next_ms()
+        return self.placement.deadlines.next_ms(self.placement.table.tasks)
 
     def handle(self, now_ms: int, event: SchedulingEvent) -> list[Output]:
         """O(attempts of one task), but for a start or a lost bus: O(open tasks + nodes)."""
@@ -166,7 +166,8 @@ class Scheduling:
         if found is None or found[1].state is not AttemptState.SENT:
             return []
         task, attempt = found
-        attempt.state, attempt.acked_ms = AttemptState.ACKED, now_ms
+        # On the gateway's clock, since the host may let an acknowledgement wait for company before it is journalled.
+        attempt.state, attempt.acked_ms = AttemptState.ACKED, min(attempt.sent_ms + event.elapsed_ms, now_ms)
         if now_ms + event.eta_ms > task.deadline_ms:
             attempt.hedge_ms = now_ms
         return self._attend(now_ms, task)

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -103,18 +104,18 @@ class Dispatch:
         except ProtocolViolation as violation:
             self._reject(assignment, violation)
             return
-        self._advance(now_ms, assignment, reply)
-        self._outbox.add(reply)
+        self._outbox.add(self._advance(now_ms, assignment, reply))
 
-    def _advance(self, now_ms: int, assignment: SentAssignment, reply: NodeReply) -> None:
-        elapsed_s = (now_ms - assignment.sent_ms) / 1_000
+    def _advance(self, now_ms: int, assignment: SentAssignment, reply: NodeReply) -> NodeReply:
+        elapsed_ms = now_ms - assignment.sent_ms
         if isinstance(reply, AssignmentAcknowledged):
             assignment.stage = Stage.ACKNOWLEDGED
-            self._ack_seconds.observe(elapsed_s)
-            return
+            self._ack_seconds.observe(elapsed_ms / 1_000)
+            return msgspec.structs.replace(reply, elapsed_ms=elapsed_ms)  # whatever the node says of it
         assignment.stage = Stage.ANSWERED
         if isinstance(reply, ResultSubmitted):
-            self._result_seconds.observe(elapsed_s)
+            self._result_seconds.observe(elapsed_ms / 1_000)
+        return reply
 
     def _reject(self, assignment: SentAssignment, violation: ProtocolViolation) -> None:
         self._rejected[violation.reason].inc()

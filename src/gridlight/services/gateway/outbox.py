@@ -5,10 +5,16 @@ from collections import deque
 from typing import Final
 
 from gridlight.messages.codec import GatewayEvent
+from gridlight.messages.tasks import AssignmentAcknowledged
 
 EVENTS_WAITING_MAX: Final = 8_192
 EVENTS_PER_BATCH_MAX: Final = 256
 """A result with its output is at most about 8 KB of JSON, so a batch stays well below BATCH_BYTES_MAX."""
+
+
+PATIENCE_S: Final = 0.025
+"""How long an acknowledgement waits for company. Nothing follows from one before 600 ms are over, and the result that
+comes soon after it then shares its message and its commit in the journal: a third fewer of each a task."""
 
 
 class Outbox:
@@ -19,9 +25,16 @@ class Outbox:
         self._filled = asyncio.Event()
 
     def add(self, event: GatewayEvent) -> None:
-        """Queue an event; it goes with the others of this turn."""
+        """Queue an event; it goes with the others of this turn, and those that were patient."""
         self._events.append(event)
-        self._filled.set()
+        if type(event) is not AssignmentAcknowledged:
+            self._filled.set()
+        elif len(self._events) == 1:
+            asyncio.get_running_loop().call_later(PATIENCE_S, self._end_patience)
+
+    def _end_patience(self) -> None:
+        if self._events:
+            self._filled.set()
 
     def take(self) -> list[GatewayEvent]:
         """The next batch, empty where nothing waits."""

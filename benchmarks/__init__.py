@@ -1,0 +1,1 @@
+"""Speed as ratios: to the bare loop, or to a peer in the same run."""

@@ -1,0 +1,114 @@
+"""The processes that are measured: the bare loop's, and a network's by role."""
+
+import json
+import multiprocessing
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from gridlight.adapters.blobs import Blobs, cache_folder
+from gridlight.adapters.bus_server import free_port
+from gridlight.workloads.contract import catalogue
+
+READY_S = 60.0
+
+
+def _loop(photo: Path, seconds: float, ready: Barrier, results: Any) -> None:
+    from gridlight.workloads.detection.run import Detector
+    from gridlight.workloads.prepare import prepare
+
+    manifest = next(iter(catalogue().values()))
+    [digest] = manifest.artifacts.values()
+    artifact = Blobs(cache_folder() / "blobs").path(digest)
+    assert artifact is not None
+    detector = Detector(artifact, manifest.run.parameters)
+    picture = photo.read_bytes()
+
+    def once() -> None:
+        detector.run(prepare(manifest.prepare.name, manifest.prepare.parameters, picture).tensor, 0)
+
+    for _ in range(5):
+        once()
+    ready.wait()
+    cpu, started, latencies = time.process_time(), time.perf_counter(), []
+    while time.perf_counter() - started < seconds:
+        sent = time.perf_counter()
+        once()
+        latencies.append(time.perf_counter() - sent)
+    results.put((len(latencies), time.perf_counter() - started, time.process_time() - cpu, latencies))
+
+
+def raw_loop(photo: Path, *, processes: int, seconds: float) -> dict[str, float]:
+    """Decode the photo and run the model, again and again, in that many processes."""
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Barrier(processes), context.Queue()
+    workers = [context.Process(target=_loop, args=(photo, seconds, ready, results)) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    measured = [results.get(timeout=READY_S + seconds) for _ in workers]
+    for worker in workers:
+        worker.join()
+    latencies = [one for *_, many in measured for one in many]
+    return {
+        "tasks_per_s": sum(count / wall for count, wall, _, _ in measured),
+        "cpu_ms": sum(cpu for _, _, cpu, _ in measured) * 1e3 / sum(count for count, *_ in measured),
+        "p50_ms": statistics.median(latencies) * 1e3,
+    }
+
+
+class LiveNetwork:
+    """`gridlight up` as a child; its processes' CPU and memory by role, their children told apart."""
+
+    def __init__(self, folder: Path, nodes: int) -> None:
+        self.url = f"http://127.0.0.1:{free_port('127.0.0.1')}"
+        self._folder = folder
+        self._nodes = nodes
+
+    def __enter__(self) -> Self:
+        address = self.url.removeprefix("http://")
+        command = [sys.executable, "-m", "gridlight", "up", "--nodes", str(self._nodes)]
+        command += ["--data", str(self._folder), "--http", address]
+        self._up = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._up.stdout is not None
+        line = self._up.stdout.readline()
+        if "ready" not in line:
+            raise SystemExit(f"the network did not come up: {line or self._up.wait()}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._up.send_signal(signal.SIGTERM)
+        self._up.wait(timeout=30)
+
+    def _processes(self) -> list[tuple[str, psutil.Process]]:
+        listed = json.loads((self._folder / "network.json").read_text())["processes"]
+        found = []
+        for entry in listed:
+            process = psutil.Process(entry["pid"])
+            found.append((entry["role"], process))
+            child_role = {"gateway": "picture", "agent": "worker"}.get(entry["role"], entry["role"])
+            found += [(child_role, child) for child in process.children(recursive=True)]
+        return found
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds so far by role; `worker` and `picture` are the children of agents and gateway."""
+        spent: dict[str, float] = {}
+        for role, process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                spent[role] = spent.get(role, 0.0) + times.user + times.system
+        return spent
+
+    def rss_mib(self, role: str) -> float:
+        """Resident memory of the largest process of a role."""
+        return max(process.memory_info().rss for name, process in self._processes() if name == role) / 2**20
