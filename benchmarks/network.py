@@ -54,7 +54,7 @@ def one_round(photo: Path, nodes: int, seconds: float) -> dict[str, Any]:
 
 def median_of(rounds: list[dict[str, Any]], key: str) -> float:
     """Medians stand against a machine whose speed drifts."""
-    return statistics.median(one[key] for one in rounds)
+    return float(statistics.median(one[key] for one in rounds))
 
 
 def summary(by_nodes: dict[int, list[dict[str, Any]]]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect
+from tests.integration.databases import postgresql
 
 from gridlight.adapters.journal import SNAPSHOTS_KEPT, Journal, JournalFenced, Record
 from gridlight.adapters.schema import REVISION, metadata, migrate, open_engine
@@ -14,7 +15,6 @@ from gridlight.messages.host import RecordNode, RequestAllOffers, TimePassed
 from gridlight.messages.ids import Blake3Digest, GatewayId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import EndJob, JobState, JobSubmitted, Outcome, Picture
 from gridlight.messages.nodes import NodeEnrolled
-from integration.databases import postgresql
 
 NODE = NodeId("U" + "A" * 55)
 JOB = JobId("req_" + "0" * 26)

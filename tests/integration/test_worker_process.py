@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from tests.pictures.making import BAD, GOOD
 
 from gridlight.adapters.sandbox.subprocess import (
     Limits,
@@ -24,7 +25,6 @@ from gridlight.adapters.sandbox.subprocess import (
     WorkerTimeout,
 )
 from gridlight.messages.frames import FrameHeader
-from pictures.making import BAD, GOOD
 
 LIMITS = Limits(memory_mib=768)
 RESIZE = {"prepare": "resize_rgb_uint8", "parameters": {"width": 300, "height": 300}}

@@ -1,4 +1,7 @@
-"""The hedge budget: a token bucket that each dispatch fills a little, so that overload cannot become a storm."""
+"""The hedge budget: a token bucket that each dispatch fills a little, so that overload cannot become a storm.
+
+Half of what it holds at most is kept for rescues: tasks of which half the deadline is gone.
+"""
 
 from typing import Final
 
@@ -7,6 +10,7 @@ _PER_DISPATCH: Final = 60
 """6 % of dispatches."""
 
 _BURST: Final = 16 * _HEDGE_COST
+_RESERVE: Final = _BURST // 2
 
 
 class HedgeBudget:
@@ -19,11 +23,11 @@ class HedgeBudget:
         """One more assignment was sent."""
         self.tokens = min(_BURST, self.tokens + _PER_DISPATCH)
 
-    def can_spend(self) -> bool:
+    def can_spend(self, *, is_rescue: bool) -> bool:
         """Whether a hedge is allowed now."""
-        return self.tokens >= _HEDGE_COST
+        return self.tokens >= _HEDGE_COST + (0 if is_rescue else _RESERVE)
 
     def spend(self) -> None:
         """A hedge was sent."""
-        assert self.can_spend()
+        assert self.tokens >= _HEDGE_COST
         self.tokens -= _HEDGE_COST

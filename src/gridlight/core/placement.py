@@ -35,6 +35,9 @@ HEDGE_PERCENT: Final = 28
 WIDEST_PERCENT: Final = 100
 """A node is eligible where its own p95 is at most this share of the task's deadline."""
 
+HEDGE_SHARE: Final = 8
+"""No hedge before this part of the deadline is gone: earlier it costs a run and gains nothing that was asked for."""
+
 HEDGE_RETRY_MS: Final = 250
 SERVE_MAX: Final = 8
 
@@ -139,7 +142,8 @@ class Placement:
         job, lane = task.job, self.lanes[task.job.workload]
         lane.pool.take(node)
         assignment_id = AssignmentId(f"{draws[1]:016x}")
-        self.table.lease(task, Attempt(assignment_id, node, now_ms, now_ms + lane.latency.p99_ms(node)))
+        patience_ms = max(lane.latency.p99_ms(node), job.deadline_ms // HEDGE_SHARE)
+        self.table.lease(task, Attempt(assignment_id, node, now_ms, now_ms + patience_ms))
         task.assignments_made += 1
         self.budget.dispatched()
         self.counts[Count.DISPATCHED] += 1
@@ -207,7 +211,8 @@ class Placement:
         if len(task.attempts) >= ATTEMPTS_MAX:
             late.is_replaced = True
             return []
-        if is_hedge and not self.budget.can_spend():
+        is_rescue = 2 * (now_ms - task.submitted_ms) >= task.job.deadline_ms
+        if is_hedge and not self.budget.can_spend(is_rescue=is_rescue):
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_BUDGET)
         lane = self.lanes[task.job.workload]
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)

@@ -54,7 +54,7 @@ class ImageView(Struct):
 
 
 class TimingView(Struct):
-    """Milliseconds. `queue`, `ack` from submission to assignment and acknowledgement; `infer` is the node's word."""
+    """Milliseconds. `queue` from submission to assignment, `ack` from there on; `infer` is the node's own word."""
 
     picture: int
     queue: int

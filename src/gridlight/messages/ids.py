@@ -22,10 +22,11 @@ WorkloadId = NewType("WorkloadId", str)
 Blake3Digest = NewType("Blake3Digest", str)
 """64 hex digits of BLAKE3 over payload or result bytes."""
 
-# The same types as fields of untrusted messages: checked by the codec.
-NodeIdField = Annotated[NodeId, Meta(pattern=r"^U[A-Z2-7]{55}$")]
-GatewayIdField = Annotated[GatewayId, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-JobIdField = Annotated[JobId, Meta(pattern=r"^req_[0-9a-z]{26}$")]
-AssignmentIdField = Annotated[AssignmentId, Meta(pattern=r"^[0-9a-f]{16}$")]
-WorkloadIdField = Annotated[WorkloadId, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@sha256:[0-9a-f]{64}$")]
-Blake3Field = Annotated[Blake3Digest, Meta(pattern=r"^[0-9a-f]{64}$")]
+# The same types as fields of untrusted messages: checked by the codec. In Python's patterns `$` alone also matches
+# before a last newline, which would then stand in a subject.
+NodeIdField = Annotated[NodeId, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
+GatewayIdField = Annotated[GatewayId, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+JobIdField = Annotated[JobId, Meta(pattern=r"^req_[0-9a-z]{26}$(?!\n)")]
+AssignmentIdField = Annotated[AssignmentId, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+WorkloadIdField = Annotated[WorkloadId, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@sha256:[0-9a-f]{64}$(?!\n)")]
+Blake3Field = Annotated[Blake3Digest, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]

@@ -7,8 +7,10 @@ from msgspec import Meta, Struct
 from gridlight.messages.ids import AssignmentIdField, GatewayIdField, NodeIdField, WorkloadIdField
 from gridlight.messages.limits import SLOTS_PER_OFFER_MAX, WORKLOADS_PER_OFFER_MAX
 
-ShortText = Annotated[str, Meta(max_length=64)]
-OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$")]
+ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
+"""Printable: it is stored and shown."""
+
+OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
 
 
 class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrol.v1"):
@@ -54,7 +56,7 @@ class OfferChanged(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     """The slots a node lends, standing until its connection closes. `session` is new with each connection."""
 
     node_id: NodeIdField
-    session: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    session: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
     offers: Annotated[tuple[SlotOffer, ...], Meta(max_length=WORKLOADS_PER_OFFER_MAX)]
 
 

@@ -12,19 +12,23 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gridlight.messages.ids import AssignmentIdField, Blake3Field, NodeIdField
-from gridlight.messages.limits import DETECTIONS_MAX, INLINE_BYTES_MAX, PROBES_MAX, THRESHOLD_REPORT
+from gridlight.messages.limits import DEADLINE_MS_MAX, DETECTIONS_MAX, INLINE_BYTES_MAX, PROBES_MAX, THRESHOLD_REPORT
 
 SCORE_ONE = 10_000
 BOX_UNITS_PER_PX = 16
 
 _LAYOUT = Layout("<HHHHHH")
 
+# Every integer of a node has bounds: JSON's have none, the journal's and the database's do.
+DurationField = Annotated[int, Meta(ge=0, le=10 * DEADLINE_MS_MAX)]
+ProbeField = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+
 
 class RunTiming(Struct, frozen=True, gc=False, kw_only=True):
     """Milliseconds as the node says: waiting for a slot, and running."""
 
-    queue: Annotated[int, Meta(ge=0)]
-    infer: Annotated[int, Meta(ge=0)]
+    queue: DurationField
+    infer: DurationField
 
 
 class ResultSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="task.result.v1"):
@@ -35,7 +39,7 @@ class ResultSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="ty
     output_digest: Blake3Field
     output_bytes: Annotated[int, Meta(ge=0, le=INLINE_BYTES_MAX)]
     timing: RunTiming
-    probes: Annotated[tuple[int, ...], Meta(max_length=PROBES_MAX)] = ()
+    probes: Annotated[tuple[ProbeField, ...], Meta(max_length=PROBES_MAX)] = ()
     """Raw values of the model's output in 1e-6, at the places that `probe_seed` chooses."""
     output: bytes = b""
     """Left empty by the node; the gateway puts the verified body here for the coordinator."""
@@ -55,9 +59,11 @@ def canonical_order(detection: Detection) -> tuple[int, int, tuple[int, int, int
 
 
 def encode_detections(detections: list[Detection]) -> bytes:
-    """Put detections in canonical order and bytes; asserts their ranges, since they are ours."""
+    """Put distinct detections in canonical order and bytes; asserts that they are in range, since they are ours."""
     assert len(detections) <= DETECTIONS_MAX
     ordered = sorted(detections, key=canonical_order)
+    fault = _fault(ordered)
+    assert fault is None, fault
     return b"".join(_LAYOUT.pack(one.class_id, one.score, *one.box) for one in ordered)
 
 
@@ -67,11 +73,19 @@ def decode_detections(output: bytes) -> list[Detection]:
         raise ValueError(f"{len(output)} bytes are not 0 to {DETECTIONS_MAX} detections of {_LAYOUT.size} bytes")
     rows = _LAYOUT.iter_unpack(output)
     detections = [Detection(class_id=row[0], score=row[1], box=(row[2], row[3], row[4], row[5])) for row in rows]
+    fault = _fault(detections)
+    if fault is not None:
+        raise ValueError(fault)
+    return detections
+
+
+def _fault(detections: list[Detection]) -> str | None:
+    """Why a list of detections has no canonical form as it stands."""
     for one in detections:
         if not THRESHOLD_REPORT <= one.score <= SCORE_ONE:
-            raise ValueError(f"score {one.score} is outside {THRESHOLD_REPORT}..{SCORE_ONE}")
+            return f"score {one.score} is outside {THRESHOLD_REPORT}..{SCORE_ONE}"
         if one.box[0] > one.box[2] or one.box[1] > one.box[3]:
-            raise ValueError(f"box {one.box} is turned inside out")
+            return f"box {one.box} is turned inside out"
     if any(canonical_order(one) >= canonical_order(other) for one, other in pairwise(detections)):
-        raise ValueError("detections are not in canonical order, or one comes twice")
-    return detections
+        return "detections are not in canonical order, or one comes twice"
+    return None

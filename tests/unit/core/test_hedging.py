@@ -4,14 +4,14 @@ from tests.unit.core.world import BENCHMARK_MS, World, cancels, only, outcome, s
 
 from gridlight.core.attempts import ATTEMPTS_MAX
 from gridlight.core.budget import HedgeBudget
-from gridlight.core.placement import HEDGE_RETRY_MS, Count
+from gridlight.core.placement import HEDGE_RETRY_MS, HEDGE_SHARE, Count
 from gridlight.messages.jobs import JobState, SendAssignment
 from gridlight.messages.nodes import RequestOffer
 
 P99_MS = BENCHMARK_MS * 180 // 100
 
 
-def acknowledged(world: World, *, eta_ms: int = BENCHMARK_MS, deadline_ms: int = 4_000) -> SendAssignment:
+def acknowledged(world: World, *, eta_ms: int = BENCHMARK_MS, deadline_ms: int = 1_000) -> SendAssignment:
     """A task that a node took at once."""
     send = world.assign(deadline_ms=deadline_ms)
     assert world.ack(send, eta_ms=eta_ms) == []
@@ -130,7 +130,24 @@ def test_an_exhausted_budget_stops_hedges_but_not_replacements() -> None:
     assert silent.node_id
 
 
-def test_a_storm_of_late_nodes_makes_sixteen_hedges_and_then_six_in_a_hundred() -> None:
+def test_no_hedge_comes_before_an_eighth_of_the_deadline() -> None:
+    world = with_nodes(2)
+    acknowledged(world, deadline_ms=4_000)
+
+    assert sends(world.pass_ms(4_000 // HEDGE_SHARE - 1)) == []
+    assert len(sends(world.pass_ms(1))) == 1
+
+
+def test_half_the_budget_is_kept_for_tasks_of_which_half_the_deadline_is_gone() -> None:
+    world = with_nodes(2)
+    world.coordinator.scheduling.placement.budget.tokens = 8_000
+    acknowledged(world, deadline_ms=1_000)
+
+    assert sends(world.pass_ms(499)) == []
+    assert len(sends(world.pass_ms(1 + HEDGE_RETRY_MS))) == 1
+
+
+def test_a_storm_of_late_nodes_makes_eight_hedges_and_six_in_a_hundred_beside_the_reserve() -> None:
     world = World()
     for _ in range(450):
         world.join()
@@ -139,21 +156,21 @@ def test_a_storm_of_late_nodes_makes_sixteen_hedges_and_then_six_in_a_hundred() 
 
     hedges = sends(world.pass_ms(P99_MS))
 
-    assert 16 <= len(hedges) <= 16 + 200 * 6 // 100
+    assert 8 <= len(hedges) <= 8 + 200 * 6 // 100
     assert world.count(Count.HEDGE_WITHOUT_BUDGET) == 200 - len(hedges)
 
 
 def test_the_budget_starts_full_and_fills_by_six_in_a_hundred() -> None:
     budget = HedgeBudget()
     spent = 0
-    while budget.can_spend():
+    while budget.can_spend(is_rescue=True):
         budget.spend()
         spent += 1
     assert spent == 16
 
     for _ in range(100):
         budget.dispatched()
-    while budget.can_spend():
+    while budget.can_spend(is_rescue=True):
         budget.spend()
         spent += 1
 
@@ -166,7 +183,7 @@ def test_the_budget_never_holds_more_than_its_burst() -> None:
         budget.dispatched()
 
     spent = 0
-    while budget.can_spend():
+    while budget.can_spend(is_rescue=True):
         budget.spend()
         spent += 1
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.pictures.making import BAD, GOOD, HEIGHT, WIDTH, encoded, jpeg_turned, photo
 
 from gridlight.messages.limits import PICTURE_PIXELS_MAX
 from gridlight.workloads.prepare import PictureRefused, Prepared, prepare
-from pictures.making import BAD, GOOD, HEIGHT, WIDTH, encoded, jpeg_turned, photo
 
 SIZE = {"width": 300, "height": 300}
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.pictures.making import GOOD, encoded, photo
 
 from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.frames import PREFIX, FrameHeader, decode_prefix, encode_prefix_and_header, headers
 from gridlight.messages.limits import FRAME_BODY_BYTES_MAX
 from gridlight.workloads.worker import Answer, Connection, Handler, Refused, prepare_handler, run_handler, serve
-from pictures.making import GOOD, encoded, photo
 
 RESIZE = {"prepare": "resize_rgb_uint8", "parameters": {"width": 30, "height": 20}}
 

@@ -1,0 +1,27 @@
+"""What `gridlight node start` becomes. The command line's own libraries stay out of a node's memory."""
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from gridlight.services.agent.gateway_api import GatewayRefused
+from gridlight.services.agent.main import run
+
+
+def main() -> int:
+    """Run an agent; the options were checked by the command line."""
+    parser = ArgumentParser(prog="gridlight node start", description=__doc__)
+    parser.add_argument("--network", required=True)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--slots", required=True, type=int)
+    options = parser.parse_args()
+    try:
+        run(options.network, options.data, options.slots)
+    except GatewayRefused as refused:
+        sys.stderr.write(f"gridlight: the network does not take this node: {refused}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
