@@ -224,6 +224,17 @@ async def test_a_worker_that_breaks_the_protocol_is_killed(speak: Callable[[sock
     assert not is_running(pid)
 
 
+async def test_who_waits_for_the_end_of_an_idle_worker_hears_how_it_ended() -> None:
+    async with worker() as process:
+        os.kill(process.pid, signal.SIGKILL)
+
+        async with asyncio.timeout(5):
+            reason = await process.ended()
+
+        assert "signal 9" in reason
+        assert not process.is_alive
+
+
 async def test_killing_twice_is_killing_once() -> None:
     async with worker() as process:
         await asyncio.gather(process.kill(), process.kill())

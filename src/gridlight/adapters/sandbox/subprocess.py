@@ -139,6 +139,11 @@ class WorkerProcess:
         """Whether a call may succeed; False from the moment the process ended, was killed or broke the protocol."""
         return not self._failure
 
+    async def ended(self) -> str:
+        """Wait until the process has ended or broke the protocol, and say how."""
+        await asyncio.shield(self._exited)
+        return self._failure
+
     async def call(self, header: FrameHeader, body: Payload = b"", *, timeout_s: float) -> tuple[FrameHeader, bytes]:
         """Send one frame and await its answer; the timeout counts from here, waiting for a turn included.
 

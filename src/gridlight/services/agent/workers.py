@@ -47,42 +47,50 @@ class Workers:
         self._slots = slots
         self._tell = tell
         self._free: asyncio.Queue[WorkerProcess] = asyncio.Queue()
-        self._lost: asyncio.Queue[None] = asyncio.Queue()
 
     async def keep(self) -> None:
-        """Start the workers, and each that dies again, with a back-off. Never returns."""
-        for _ in range(self._slots):
-            self._lost.put_nowait(None)
+        """Start the workers, and each that dies again, at work or idle. Never returns."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._slots):
+                tasks.create_task(self._keep_one())
+
+    async def _keep_one(self) -> None:
+        """One worker after another, with a growing pause where they do not start or do not live long."""
         failures = 0
         while True:
-            await self._lost.get()
             await asyncio.sleep(_RESTART_S[min(failures, len(_RESTART_S)) - 1] if failures else 0)
-            started_ms = monotonic_ms()
+            failures += 1
             try:
                 worker = await WorkerProcess.start(
                     self._arguments, limits=self._limits, ready_timeout_s=_READY_TIMEOUT_S
                 )
             except (WorkerCrashed, WorkerTimeout, OSError) as error:
-                failures += 1
                 _log.error("a worker does not start", workload=self._workload, error=str(error))
-                self._lost.put_nowait(None)
                 continue
-            failures = 0 if monotonic_ms() - started_ms > _HEALTHY_S * 1_000 else min(failures, 1)
+            ready_ms = monotonic_ms()
             benchmark_ms = int(worker.ready.parameters["benchmark_ms"])
             _log.info("a worker is ready", workload=self._workload, pid=worker.pid, benchmark_ms=benchmark_ms)
             self._free.put_nowait(worker)
             self._tell(WorkerReady(self._workload, benchmark_ms))
+            reason = await worker.ended()
+            _log.warning("a worker ended", workload=self._workload, reason=reason)
+            self._tell(WorkerLost(self._workload))
+            if monotonic_ms() - ready_ms > _HEALTHY_S * 1_000:
+                failures = 0
 
     async def run(self, assignment: Assignment, body: bytes) -> None:
         """Give the input to a worker; the machine hears of the result, or why there is none."""
         taken_ms = monotonic_ms()
-        worker = await self._free.get()
+        worker = await self._take()
         self._tell(await self._outcome(worker, assignment, body, taken_ms))
         if worker.is_alive:
             self._free.put_nowait(worker)
-        else:
-            self._tell(WorkerLost(self._workload))
-            self._lost.put_nowait(None)
+
+    async def _take(self) -> WorkerProcess:
+        """A free worker. One that died while it was free is passed over: `keep` starts another."""
+        while not (worker := await self._free.get()).is_alive:
+            pass
+        return worker
 
     async def _outcome(
         self, worker: WorkerProcess, assignment: Assignment, body: bytes, taken_ms: int
