@@ -1,0 +1,140 @@
+"""A task whose node dies or falls silent goes to another one in time.
+
+Which node has the task is made certain: the other two are kept busy by a pinned task each, on workers that are frozen.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.acceptance.callers import Ended, ask
+from tests.acceptance.stand import Network, frozen, kill, running, until, worker_of
+
+from gridlight.client.requester import Gridlight
+from gridlight.messages.ids import NodeId
+
+REASSIGNED_MS = 1_100
+ACK_SOFT_MS = 600
+ACK_HARD_MS = 1_000
+BOUND_S = 5.0
+
+ACKS = "gridlight_task_ack_seconds_count"
+OPEN = "gridlight_jobs_open"
+
+
+class Trap:
+    """Three nodes: two that are busy until they are let go, and one that the next ordinary request must go to."""
+
+    def __init__(self, network: Network, bus: Path, pool: ThreadPoolExecutor, stack: ExitStack) -> None:
+        self.network = network
+        self.agents = network.agents()
+        self.others: list[NodeId] = list(self.agents)[1:]
+        self.node_id: NodeId = next(iter(self.agents))
+        self.agent = self.agents[self.node_id]
+        self._bus = bus
+        self._pool = pool
+        self._stack = stack
+        self._administrator = stack.enter_context(network.administrator())
+        self._requester = stack.enter_context(Gridlight(network.url))
+        self._wake = stack.enter_context(frozen(*(worker_of(self.agents[node_id]) for node_id in self.others)))
+        acks = network.metric(ACKS)
+        self._pinned = [pool.submit(ask, self._administrator, bus, node=node_id) for node_id in self.others]
+        until(lambda: network.metric(ACKS) == acks + 2, BOUND_S, "both pinned tasks to be acknowledged")
+
+    def freeze_its_worker(self) -> None:
+        """Whatever the node gets, it acknowledges and does not finish."""
+        self._stack.enter_context(frozen(worker_of(self.agent)))
+
+    def freeze_its_agent(self) -> None:
+        """Whatever the node gets, it does not even acknowledge."""
+        self._stack.enter_context(frozen(self.agent))
+
+    def ask(self) -> "Future[Ended]":
+        """An ordinary request. Nothing else can take it."""
+        return self._pool.submit(ask, self._requester, self._bus)
+
+    def let_go(self) -> None:
+        """The other two finish what they had, and are free."""
+        self._wake()
+        assert [str(one.result(BOUND_S)) for one in self._pinned if one.result(BOUND_S).response is None] == []
+
+    def check(self, ended: Ended) -> None:
+        """Answered by another node, as a re-dispatch and no hedge."""
+        assert ended.response is not None, str(ended)
+        assert ended.response.node_id in self.others
+        assert ended.response.attempts == 2
+        assert not ended.response.hedged
+
+
+@pytest.fixture(scope="module")
+def three(photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """Nodes too young for a latency record of their own, so that no hedge is sent within 2 s."""
+    with running(tmp_path_factory.mktemp("three"), nodes=3) as network:
+        yield network
+
+
+@pytest.fixture
+def trap(three: Network, bus: Path) -> Iterator[Trap]:
+    three.settle(bus)
+    with ThreadPoolExecutor(3) as pool, ExitStack() as stack:
+        yield Trap(three, bus, pool, stack)
+
+
+def test_the_task_of_a_killed_node_is_answered_by_another_within_1100_ms(trap: Trap) -> None:
+    trap.freeze_its_worker()
+    acks = trap.network.metric(ACKS)
+    asked = trap.ask()
+    until(lambda: trap.network.metric(ACKS) == acks + 1, BOUND_S, "the node to acknowledge")
+    trap.let_go()
+    assert not asked.done()
+
+    killed_s = time.monotonic()
+    kill(trap.agent.pid)
+
+    ended = asked.result(BOUND_S)
+    trap.check(ended)
+    assert (ended.ended_s - killed_s) * 1_000 <= REASSIGNED_MS
+
+
+def test_the_task_of_a_node_that_does_not_ack_is_given_to_a_second_one_after_600_ms(trap: Trap) -> None:
+    trap.freeze_its_agent()
+    asked = trap.ask()
+    until(lambda: trap.network.metric(OPEN) == 3, BOUND_S, "the request to be on its way")
+    trap.let_go()
+
+    ended = asked.result(BOUND_S)
+    trap.check(ended)
+    assert ACK_SOFT_MS <= ended.lasted_ms < ACK_HARD_MS
+
+
+def test_where_no_node_was_free_at_600_ms_it_is_given_away_at_1000_ms(trap: Trap) -> None:
+    trap.freeze_its_agent()
+    asked = trap.ask()
+    started_s = time.monotonic()
+    until(lambda: time.monotonic() > started_s + 0.75, BOUND_S, "the soft limit to pass")
+    trap.let_go()
+
+    ended = asked.result(BOUND_S)
+    trap.check(ended)
+    assert ended.response is not None
+    assert ACK_HARD_MS <= ended.lasted_ms <= REASSIGNED_MS + ended.response.timing_ms.infer
+
+
+def test_a_task_whose_worker_is_killed_is_given_to_another_node(trap: Trap) -> None:
+    worker = worker_of(trap.agent)
+    trap.freeze_its_worker()
+    acks = trap.network.metric(ACKS)
+    asked = trap.ask()
+    until(lambda: trap.network.metric(ACKS) == acks + 1, BOUND_S, "the node to acknowledge")
+    trap.let_go()
+
+    killed_s = time.monotonic()
+    worker.kill()
+
+    ended = asked.result(BOUND_S)
+    trap.check(ended)
+    assert (ended.ended_s - killed_s) * 1_000 <= REASSIGNED_MS
+    assert trap.network.agents()[trap.node_id] == trap.agent, "the agent itself goes on"
