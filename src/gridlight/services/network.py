@@ -177,7 +177,7 @@ class Network:
             for node in self._nodes.values():
                 self._supervisor.start(self._agent_program(node))
             own = {node.node_id for node in self._nodes.values()}
-            if not await self._comes("every node", lambda: _are_online(http, own)):
+            if not await self._comes("every node", lambda: _are_lending(http, own)):
                 return False
         self._is_ready = True
         self._write_network_file()
@@ -287,13 +287,13 @@ async def _answers_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-async def _are_online(http: httpx.AsyncClient, wanted: set[str]) -> bool:
+async def _are_lending(http: httpx.AsyncClient, wanted: set[str]) -> bool:
     try:
         response = await http.get("/v1/nodes")
         nodes = _nodes_responses.decode(response.raise_for_status().content).nodes
     except (httpx.HTTPError, ProtocolViolation):
         return False
-    return wanted <= {node.node_id for node in nodes if node.online}
+    return wanted <= {node.node_id for node in nodes if node.online and node.slots}
 
 
 def _node(folder: Path, number: int) -> Node:
