@@ -38,6 +38,9 @@ RESERVE_SHARE: Final = 20
 GRACE_MS_MAX: Final = 50
 """No word from the coordinator this long after the deadline it was told: the gateway answers by itself."""
 
+WATCH_AFTER_S: Final = 0.25
+"""A request that takes longer is withdrawn where its requester hangs up."""
+
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """What one request asks for, every default filled in."""
@@ -203,10 +206,7 @@ class DetectRequests:
         self._metrics.jobs_open.inc()
         timer = asyncio.get_running_loop().call_later(wait_ms / 1_000, self._jobs.give_up, submitted.job_id)
         try:
-            async with asyncio.TaskGroup() as group:
-                watcher = group.create_task(self._watch(job, body))
-                outcome = await job.outcome
-                watcher.cancel()
+            outcome = await self._first_word(job, body)
         finally:
             timer.cancel()
             self._jobs.close(submitted.job_id)
@@ -214,6 +214,23 @@ class DetectRequests:
         self._note(submitted.job_id, outcome)
         if outcome is LEFT:
             raise RequesterGone
+        return outcome
+
+    async def _first_word(self, job: OpenJob, body: BodyReader) -> Outcome:
+        """How the job ended. Most end before anybody hangs up, so only one that takes longer is watched, by a task."""
+        watchers: list[asyncio.Task[None]] = []
+        async with asyncio.TaskGroup() as group:
+
+            def watch() -> None:
+                watchers.append(group.create_task(self._watch(job, body)))
+
+            later = asyncio.get_running_loop().call_later(WATCH_AFTER_S, watch)
+            try:
+                outcome = await job.outcome
+            finally:
+                later.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
         return outcome
 
     async def _watch(self, job: OpenJob, body: BodyReader) -> None:

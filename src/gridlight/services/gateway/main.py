@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import secrets
 import signal
 import socket
@@ -128,6 +129,9 @@ class Gateway:
                 group.create_task(self._control.send_events()),
             ]
             host, port = listener.getsockname()[:2]
+            # What start-up made stays for good: a collection need not look at it again while a request waits.
+            gc.collect()
+            gc.freeze()
             _log.info("serving", gateway_id=self._id, host=host, port=port)
             await self._server.serve(sockets=[listener])
             _log.info("stopped", gateway_id=self._id)

@@ -4,6 +4,7 @@ A picture process reads hostile bytes, so what it answers is checked like a stra
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -28,9 +29,10 @@ WAITING_PER_PROCESS_MAX: Final = 64
 
 PREPARE_S_MAX: Final = 5.0
 START_S_MAX: Final = 20.0
+RESTART_PAUSE_S_MIN: Final = 0.1
 RESTART_PAUSE_S_MAX: Final = 5.0
-CHECK_S: Final = 1.0
-"""How often an idle process is looked at."""
+CHECK_S: Final = 0.25
+"""How often it is looked whether a process still lives."""
 
 LIMITS: Final = Limits(memory_mib=768, cpu_s=None, files=32, processes=0)
 """40 megapixels decoded are 160 MB, and Pillow may hold two copies."""
@@ -43,12 +45,6 @@ class Prepared(Struct, frozen=True, eq=False):
 
     tensor: bytes
     picture: Picture
-
-
-class _Call(Struct, frozen=True, eq=False):
-    header: FrameHeader
-    picture: bytes
-    answer: asyncio.Future[Prepared]
 
 
 async def start_picture_process() -> WorkerProcess:
@@ -71,8 +67,9 @@ class PicturePool:
         self._start = start
         self._prepare_s_max = prepare_s_max
         self._restarts = metrics.picture_restarts
-        self._waiting: asyncio.Queue[_Call] = asyncio.Queue(maxsize=processes * WAITING_PER_PROCESS_MAX)
         self._alive: list[WorkerProcess] = []
+        self._idle: list[WorkerProcess] = []
+        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
         self._calls = 0
 
     @property
@@ -88,18 +85,52 @@ class PicturePool:
 
     async def prepare(self, name: str, parameters: dict[str, Any], picture: bytes) -> Prepared:
         """The picture as tensor. Refusal where it is none, is too large, or too many wait; the caller keeps time."""
+        process = await self._idle_process()
         self._calls += 1
         header = FrameHeader(id=str(self._calls), parameters={"prepare": name, "parameters": parameters})
-        answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         try:
-            self._waiting.put_nowait(_Call(header, picture, answer))
-        except asyncio.QueueFull:
-            raise Refusal("BUSY", "Too many pictures wait to be prepared.") from None
-        return await answer
+            return _checked(*await process.call(header, picture, timeout_s=self._prepare_s_max))
+        except WorkerRefused as refused:
+            raise _refusal(refused) from None
+        except (WorkerCrashed, WorkerTimeout) as error:
+            _log.warning("picture_process_failed", error=str(error), picture_bytes=len(picture))
+            raise Refusal(
+                "PICTURE_BROKEN", "The picture could not be decoded within the limits of time and memory."
+            ) from None
+        finally:
+            self._give_back(process)
+
+    async def _idle_process(self) -> WorkerProcess:
+        """At once where one is idle; else in order of arrival, among a bounded number."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.is_alive:
+                return process
+        if len(self._waiting) >= self._processes * WAITING_PER_PROCESS_MAX:
+            raise Refusal("BUSY", "Too many pictures wait to be prepared.")
+        turn: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give_back(turn.result())
+            raise
+
+    def _give_back(self, process: WorkerProcess) -> None:
+        """To whoever has waited longest and still does. A dead process is left to the one who keeps it."""
+        if not process.is_alive:
+            return
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(process)
+                return
+        self._idle.append(process)
 
     async def _keep_one(self) -> None:
         """One process after another, with a growing pause where they do not even start."""
-        pause_s = 0.1
+        pause_s = RESTART_PAUSE_S_MIN
         while True:
             try:
                 process = await self._start()
@@ -108,51 +139,25 @@ class PicturePool:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RESTART_PAUSE_S_MAX)
                 continue
-            pause_s = 0.1
+            pause_s = RESTART_PAUSE_S_MIN
             self._alive.append(process)
+            self._give_back(process)
             try:
-                await self._serve(process)
+                while process.is_alive:  # noqa: ASYNC110  (a process tells nobody that it ended)
+                    await asyncio.sleep(CHECK_S)
             finally:
                 self._alive.remove(process)
                 await process.kill()
             self._restarts.inc()
             _log.warning("picture_process_ended", pid=process.pid)
 
-    async def _serve(self, process: WorkerProcess) -> None:
-        """Call after call, until the process is dead."""
-        while process.is_alive:
-            try:
-                async with asyncio.timeout(CHECK_S):
-                    call = await self._waiting.get()
-            except TimeoutError:
-                continue
-            if not call.answer.done():  # the requester may have left while it waited
-                await self._answer(process, call)
 
-    async def _answer(self, process: WorkerProcess, call: _Call) -> None:
-        try:
-            header, body = await process.call(call.header, call.picture, timeout_s=self._prepare_s_max)
-            result: Prepared | Refusal = _checked(header, body)
-        except WorkerRefused as refused:
-            result = _refusal(refused)
-        except (WorkerCrashed, WorkerTimeout) as error:
-            await process.kill()
-            _log.warning("picture_process_failed", error=str(error), picture_bytes=len(call.picture))
-            result = Refusal("PICTURE_BROKEN", "The picture could not be decoded within the limits of time and memory.")
-        if call.answer.done():
-            return
-        if isinstance(result, Refusal):
-            call.answer.set_exception(result)
-        else:
-            call.answer.set_result(result)
-
-
-def _checked(header: FrameHeader, body: bytes) -> Prepared | Refusal:
+def _checked(header: FrameHeader, body: bytes) -> Prepared:
     width, height = header.parameters.get("width"), header.parameters.get("height")
     if not (isinstance(width, int) and isinstance(height, int) and 0 < len(body) <= INLINE_BYTES_MAX):
-        return Refusal("INTERNAL", "The picture process answered something else than a tensor.")
+        raise Refusal("INTERNAL", "The picture process answered something else than a tensor.")
     if width < 1 or height < 1 or width * height > PICTURE_PIXELS_MAX:
-        return Refusal("INTERNAL", "The picture process answered an impossible size.")
+        raise Refusal("INTERNAL", "The picture process answered an impossible size.")
     return Prepared(body, Picture(width=width, height=height))
 
 
