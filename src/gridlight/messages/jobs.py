@@ -88,8 +88,9 @@ class CancelAssignment(Struct, frozen=True, gc=False, kw_only=True, tag_field="t
 
 
 class JobTiming(Struct, frozen=True, gc=False, kw_only=True):
-    """Milliseconds: from submission to the first assignment, from the winning assignment to its acknowledgement, the node's
-    own word on the run, and from submission to the result."""
+    """Milliseconds: from submission to the first assignment, from the winning assignment to its acknowledgement, the
+    node's own word on the run, and from submission to the result.
+    """
 
     queue: int
     ack: int
