@@ -65,8 +65,9 @@ Said = tuple[NodeReply, bytes]
 class Coordinator:
     """Gives every job to one node, and ends it by what becomes of that; keeps the real read models."""
 
-    def __init__(self, bus: Bus, journal: Journal) -> None:
-        self.bus = bus
+    bus: Bus
+
+    def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.node_id: NodeId | None = None
         self.is_silent = False
@@ -87,6 +88,10 @@ class Coordinator:
         async with self.arrived:
             self.events += events
             self.arrived.notify_all()
+
+    async def on_reconnected(self) -> None:
+        # A gateway that was back before us announced to nobody.
+        await self.say(AnnounceCoordinator())
 
     async def say(self, effect: Effect) -> None:
         match effect:
@@ -280,7 +285,10 @@ async def standing(server: Server, connections: Connections, folder: Path) -> As
     port = free_port("127.0.0.1")
     config = gateway_config(server, folder, port)
     journal = Journal(config.database_url)
-    coordinator = Coordinator(await connections.open(server, server.keys.creds_file("coordinator")), journal)
+    coordinator = Coordinator(journal)
+    coordinator.bus = await connections.open(
+        server, server.keys.creds_file("coordinator"), on_reconnected=coordinator.on_reconnected
+    )
     await coordinator.bus.subscribe(subjects.control_events("s0"), coordinator.hear)
     await coordinator.bus.flush()
     url = f"http://127.0.0.1:{port}"

@@ -107,9 +107,9 @@ async def test_a_silent_coordinator_is_answered_for_by_the_deadline(stand: Stand
     picture = jpeg()
     started = asyncio.get_running_loop().time()
 
-    answer = await stand.detect(picture, deadline_ms=1_000)
+    answer = await stand.detect(picture, deadline_ms=4_000)
 
-    assert asyncio.get_running_loop().time() - started < 1.0
+    assert asyncio.get_running_loop().time() - started < 4.0
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "DEADLINE_EXCEEDED"
     assert (await stand.withdrawn()).job_id == answer.json()["error"]["request_id"]
