@@ -44,7 +44,7 @@ class BusOpened(Struct, frozen=True, gc=False):
 
 
 class RunFinished(Struct, frozen=True, gc=False):
-    """A worker gave a result, `run_ms` after the assignment was taken."""
+    """A worker gave a result after `infer_ms` of running, `run_ms` after the assignment was taken."""
 
     assignment_id: AssignmentId
     output: bytes
@@ -113,7 +113,12 @@ class Lending(Struct, gc=False):
     slots: int
     benchmark_ms: int
     mean_run_ms: int
-    running: int = 0
+    taken: int = 0
+
+    @property
+    def lookahead(self) -> int:
+        """One task held in readiness for each that runs."""
+        return self.slots
 
 
 class Running(Struct, gc=False):
@@ -137,6 +142,10 @@ class Agent:
     def is_idle(self) -> bool:
         """Whether no assignment runs: a draining node may leave."""
         return not self._running
+
+    def is_wanted(self, assignment_id: AssignmentId) -> bool:
+        """Whether an assignment that waits for a worker is still worth running."""
+        return not self._running[assignment_id].is_cancelled
 
     def handle(self, now_ms: int, event: AgentEvent) -> Sequence[AgentEffect]:
         """O(1)."""
@@ -175,6 +184,7 @@ class Agent:
             SlotOffer(
                 workload=workload,
                 slots=0 if self.is_draining else lending.slots,
+                lookahead=0 if self.is_draining else lending.lookahead,
                 benchmark_ms=lending.benchmark_ms,
             )
             for workload, lending in self._lendings.items()
@@ -190,9 +200,9 @@ class Agent:
             assert reason is not None
             declined = AssignmentDeclined(assignment_id=event.assignment_id, node_id=self._node_id, reason=reason)
             return [Reply(event.assignment_id, declined)]
-        lending.running += 1
+        lending.taken += 1
         self._running[event.assignment_id] = Running(event.workload)
-        eta_ms = lending.mean_run_ms
+        eta_ms = lending.mean_run_ms * -(-lending.taken // lending.slots)
         acknowledged = AssignmentAcknowledged(assignment_id=event.assignment_id, node_id=self._node_id, eta_ms=eta_ms)
         return [Reply(event.assignment_id, acknowledged), Run(event)]
 
@@ -201,7 +211,7 @@ class Agent:
             return DeclineReason.DRAINING
         if lending is None:
             return DeclineReason.UNKNOWN_WORKLOAD
-        if lending.running >= lending.slots:
+        if lending.taken >= lending.slots + lending.lookahead:
             return DeclineReason.NO_FREE_SLOT
         if event.deadline_ms < lending.benchmark_ms:
             return DeclineReason.DEADLINE_TOO_SHORT
@@ -212,7 +222,7 @@ class Agent:
         if running.is_cancelled:
             return [self._fail(event.assignment_id, FailureCode.CANCELLED)]
         lending = self._end(event.assignment_id)
-        lending.mean_run_ms += (event.run_ms - lending.mean_run_ms) // _MEAN_WEIGHT
+        lending.mean_run_ms += (event.infer_ms - lending.mean_run_ms) // _MEAN_WEIGHT
         result = ResultSubmitted(
             assignment_id=event.assignment_id,
             node_id=self._node_id,
@@ -229,8 +239,8 @@ class Agent:
 
     def _end(self, assignment_id: AssignmentId) -> Lending:
         lending = self._lendings[self._running.pop(assignment_id).workload]
-        lending.running -= 1
-        assert lending.running >= 0
+        lending.taken -= 1
+        assert lending.taken >= 0
         return lending
 
     def _count_worker(self, event: WorkerReady | WorkerLost) -> None:

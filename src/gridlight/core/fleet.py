@@ -110,7 +110,8 @@ class Fleet:
         offers = [*event.offers, *(SlotOffer(workload=name, slots=0) for name in sorted(withdrawn))]
         node.presence, node.session, node.offers = Presence.ONLINE, event.session, event.offers
         changes = [
-            CapacityChanged(index, event.node_id, offer.workload, offer.slots, offer.benchmark_ms) for offer in offers
+            CapacityChanged(index, event.node_id, offer.workload, offer.slots, offer.benchmark_ms, offer.lookahead)
+            for offer in offers
         ]
         return [*lost, *changes, self._record(index)]
 

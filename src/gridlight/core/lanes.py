@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from gridlight.core.latency import Latency, bucket_of
-from gridlight.core.pools import Pool
+from gridlight.core.pools import Pool, PoolSnapshot
 
 SERVICE_MS_START: Final = 200
 _MEAN_WEIGHT: Final = 16
@@ -15,7 +15,7 @@ _MEAN_WEIGHT: Final = 16
 class LaneSnapshot(Struct):
     """A lane as plain values."""
 
-    pool: tuple[list[list[int]], bytes, bytes, bytes, dict[str, int]]
+    pool: PoolSnapshot
     latency: tuple[dict[int, bytes], bytes, bytes, bytes]
     waiting: list[int]
     pinned: dict[int, list[int]]
@@ -37,10 +37,10 @@ class Lane:
         """What a task takes here of late, from sending to result."""
         return self._service_ms_sum // _MEAN_WEIGHT
 
-    def lend(self, node: int, slots: int, benchmark_ms: int | None) -> None:
+    def lend(self, node: int, slots: int, benchmark_ms: int | None, lookahead: int = 0) -> None:
         """A node lends slots: it stands where its own p95 puts it."""
         self.latency.admit(node, benchmark_ms)
-        self.pool.lend(node, slots, bucket_of(self.latency.p95_ms(node)))
+        self.pool.lend(node, slots, bucket_of(self.latency.p95_ms(node)), lookahead)
 
     def served(self, node: int, ms: int) -> None:
         """A node gave a valid result this long after it was sent the task."""

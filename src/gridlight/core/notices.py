@@ -14,6 +14,7 @@ class CapacityChanged(Struct, frozen=True, gc=False):
     workload: WorkloadId
     slots: int
     benchmark_ms: int | None
+    lookahead: int = 0
 
 
 class CapacityLost(Struct, frozen=True, gc=False):

@@ -129,14 +129,14 @@ class Placement:
         if node is not None:
             return self._send(now_ms, task, node, draws) if lane.pool.is_free(node) else []
         for percent in (PRIMARY_PERCENT, WIDEST_PERCENT):
-            node = self._choose(lane, task, percent, draws[0])
+            node = self._choose(lane, task, percent, draws[0], only_idle=False)
             if node is not None:
                 return self._send(now_ms, task, node, draws)
         return []
 
-    def _choose(self, lane: Lane, task: Task, percent: int, random: int) -> int | None:
+    def _choose(self, lane: Lane, task: Task, percent: int, random: int, *, only_idle: bool) -> int | None:
         limit = lane.pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100))
-        return lane.pool.choose(random, limit, tried_nodes(task))
+        return lane.pool.choose(random, limit, tried_nodes(task), only_idle=only_idle)
 
     def _send(self, now_ms: int, task: Task, node: int, draws: tuple[int, ...]) -> list[Output]:
         job, lane = task.job, self.lanes[task.job.workload]
@@ -216,7 +216,8 @@ class Placement:
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_BUDGET)
         lane = self.lanes[task.job.workload]
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
-        node = self._choose(lane, task, HEDGE_PERCENT, draws[0])
+        # A hedge that waits behind another task would gain nothing.
+        node = self._choose(lane, task, HEDGE_PERCENT, draws[0], only_idle=is_hedge)
         if node is None:
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_NODE)
         late.is_replaced = True

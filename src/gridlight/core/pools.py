@@ -1,22 +1,22 @@
 """A pool: the nodes that lend slots for one workload, held so that choosing one is cheap however many there are.
 
-Nodes are dense indexes, kept by the bucket of their own p95. Each bucket is a dense list of nodes with a free slot,
-with swap-removal, so add, remove and move are O(1). A speed tier is a bucket limit, not a set.
+A node with an idle worker stands on the idle shelf. One whose workers are all busy, but that holds a further task in
+readiness, stands on the spare shelf: it is chosen where nobody is idle, so that a worker need not wait for the length
+of a round trip. A speed tier is a bucket limit, not a set.
 """
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Collection
 from enum import StrEnum
-from itertools import accumulate
+from typing import Final
+
+from msgspec import Struct
 
 from gridlight.core.latency import BUCKET_LAST, BUCKETS
+from gridlight.core.shelf import Shelf
 
-ELIGIBLE_MIN = 20
+ELIGIBLE_MIN: Final = 20
 """Where a tier holds fewer online nodes than this, all nodes are eligible."""
-
-TRIES_MAX = 32
-_NOWHERE = -1
 
 
 class SkipReason(StrEnum):
@@ -28,52 +28,71 @@ class SkipReason(StrEnum):
     NOT_DRAWN = "not_drawn"
 
 
+class PoolSnapshot(Struct):
+    """A pool as plain values."""
+
+    idle: list[list[int]]
+    spare: list[list[int]]
+    slots: bytes
+    depth: bytes
+    used: bytes
+    bucket: bytes
+    skipped: dict[SkipReason, int]
+
+
 class Pool:
     """Nodes that lend slots for one workload."""
 
     def __init__(self) -> None:
-        self.free: list[list[int]] = [[] for _ in range(BUCKETS)]
         self.online: list[int] = [0] * BUCKETS
         self.slots_total = 0
-        self.free_total = 0
         self.skipped: dict[SkipReason, int] = dict.fromkeys(SkipReason, 0)
+        self._idle = Shelf()
+        self._spare = Shelf()
         self._slots = array("H")
+        self._depth = array("H")
         self._used = array("H")
         self._bucket = bytearray()
-        self._place = array("i")
 
     @property
     def online_total(self) -> int:
         """Nodes that lend at least one slot."""
         return sum(self.online)
 
+    @property
+    def free_total(self) -> int:
+        """Nodes that can take a task now."""
+        return self._idle.total + self._spare.total
+
     def has(self, node: int) -> bool:
         """Whether the node lends a slot here now."""
         return node < len(self._slots) and self._slots[node] > 0
 
     def is_free(self, node: int) -> bool:
-        """Whether the node has a slot that nothing is leased on."""
-        return self.has(node) and self._used[node] < self._slots[node]
+        """Whether the node can take a task now, to run it or to hold it in readiness."""
+        return node in self._idle or node in self._spare
 
-    def lend(self, node: int, slots: int, bucket: int) -> None:
-        """The node lends this many slots from now on; its leases stay counted."""
+    def lend(self, node: int, slots: int, bucket: int, lookahead: int = 0) -> None:
+        """The node lends this many slots from now on, and holds so many tasks more; its leases stay counted."""
         missing = node + 1 - len(self._slots)
         if missing > 0:
-            self._slots.extend([0] * missing)
-            self._used.extend([0] * missing)
+            for column in (self._slots, self._depth, self._used):
+                column.extend([0] * missing)
             self._bucket.extend(bytes(missing))
-            self._place.extend([_NOWHERE] * missing)
         self._leave(node)
         self._slots[node] = slots
+        self._depth[node] = slots + lookahead if slots else 0
         self._bucket[node] = bucket
-        self._enter(node)
+        if slots:
+            self.online[bucket] += 1
+            self.slots_total += slots
+        self._shelve(node)
 
     def withdraw(self, node: int) -> None:
         """The node lends nothing any more, and nothing is leased on it."""
         if node < len(self._slots):
             self._leave(node)
-            self._slots[node] = 0
-            self._used[node] = 0
+            self._slots[node] = self._depth[node] = self._used[node] = 0
 
     def clear(self) -> None:
         """Nobody lends anything: who is connected is unknown. O(nodes), at a start or a lost bus only."""
@@ -81,25 +100,24 @@ class Pool:
             self.withdraw(node)
 
     def take(self, node: int) -> None:
-        """Lease one slot."""
+        """Lease one slot, or a place in readiness."""
         assert self.is_free(node)
+        self._unshelve(node)
         self._used[node] += 1
-        if self._used[node] == self._slots[node]:
-            self._remove_free(node)
+        self._shelve(node)
 
     def give_back(self, node: int) -> None:
         """A lease of the node ended."""
         assert self._used[node] > 0
+        self._unshelve(node)
         self._used[node] -= 1
-        if self.is_free(node) and self._place[node] == _NOWHERE:
-            self._add_free(node)
+        self._shelve(node)
 
     def move(self, node: int, bucket: int) -> None:
         """The node's speed changed; one bucket's difference is left alone, so that a node does not flutter."""
-        if abs(bucket - self._bucket[node]) <= 1:
-            return
-        slots = self._slots[node]
-        self.lend(node, slots, bucket)
+        if abs(bucket - self._bucket[node]) > 1:
+            slots = self._slots[node]
+            self.lend(node, slots, bucket, self._depth[node] - slots)
 
     def limit_for(self, bucket: int) -> int:
         """The tier up to this bucket, or all where too few nodes are in it."""
@@ -109,96 +127,74 @@ class Pool:
         """The fastest bucket with a node online; the pool must not be empty."""
         return next(bucket for bucket in range(BUCKETS) if self.online[bucket])
 
-    def choose(self, random: int, limit: int, tried: Collection[int]) -> int | None:
-        """A free node of the tier, uniformly, none of `tried`; every other node adds to a reason.
+    def choose(self, random: int, limit: int, tried: Collection[int], *, only_idle: bool = False) -> int | None:
+        """A node of the tier that can take a task, none of `tried`, an idle one if there is one; O(buckets).
 
-        Rejection sampling where many are free, a walk from a random place where few are. O(buckets).
+        Every other node adds to a reason.
         """
-        ends = list(accumulate(map(len, self.free[: limit + 1])))
-        free_total = ends[-1]
-        rejected = 0
-        chosen = None
-        for attempt in range(min(free_total, TRIES_MAX)):
-            # A walk visits each once where few are free; a stride that is no divisor spreads it where many are.
-            place = (random + attempt * (1 if free_total <= TRIES_MAX else 0x9E3779B1)) % free_total
-            bucket = bisect_right(ends, place)
-            node = self.free[bucket][place - (ends[bucket - 1] if bucket else 0)]
-            if node not in tried:
-                chosen = node
-                break
-            rejected += 1
-        self._count_skipped(limit, free_total, rejected, chosen is not None)
-        return chosen
-
-    def _count_skipped(self, limit: int, free_total: int, rejected: int, was_found: bool) -> None:
+        pick = self._idle.pick(random, limit, tried)
+        free, refused = pick.within, pick.refused
+        if pick.node is None and not only_idle:
+            pick = self._spare.pick(random, limit, tried)
+            free, refused = free + pick.within, refused + pick.refused
         within = sum(self.online[: limit + 1])
         skipped = self.skipped
         skipped[SkipReason.TOO_SLOW] += sum(self.online) - within
-        skipped[SkipReason.BUSY] += within - free_total
-        skipped[SkipReason.TRIED_BEFORE] += rejected
-        skipped[SkipReason.NOT_DRAWN] += free_total - rejected - was_found
+        skipped[SkipReason.BUSY] += within - free
+        skipped[SkipReason.TRIED_BEFORE] += refused
+        skipped[SkipReason.NOT_DRAWN] += free - refused - (pick.node is not None)
+        return pick.node
 
-    def _enter(self, node: int) -> None:
-        if self._slots[node]:
-            self.online[self._bucket[node]] += 1
-            self.slots_total += self._slots[node]
-        if self.is_free(node):
-            self._add_free(node)
+    def _shelve(self, node: int) -> None:
+        if self._used[node] < self._slots[node]:
+            self._idle.add(node, self._bucket[node])
+        elif self._used[node] < self._depth[node]:
+            self._spare.add(node, self._bucket[node])
+
+    def _unshelve(self, node: int) -> None:
+        for shelf in (self._idle, self._spare):
+            if node in shelf:
+                shelf.remove(node, self._bucket[node])
 
     def _leave(self, node: int) -> None:
-        if self._place[node] != _NOWHERE:
-            self._remove_free(node)
+        self._unshelve(node)
         if self._slots[node]:
             self.online[self._bucket[node]] -= 1
             self.slots_total -= self._slots[node]
 
-    def _add_free(self, node: int) -> None:
-        bucket = self.free[self._bucket[node]]
-        self._place[node] = len(bucket)
-        bucket.append(node)
-        self.free_total += 1
-
-    def _remove_free(self, node: int) -> None:
-        bucket = self.free[self._bucket[node]]
-        place = self._place[node]
-        last = bucket.pop()
-        if last != node:
-            bucket[place] = last
-            self._place[last] = place
-        self._place[node] = _NOWHERE
-        self.free_total -= 1
-
     def check(self) -> None:
-        """Assert that the lists, counts and columns say the same."""
+        """Assert that the shelves, counts and columns say the same."""
         nodes = range(len(self._slots))
         for node in nodes:
-            is_listed = self._place[node] != _NOWHERE
-            assert is_listed == self.is_free(node)
-            if is_listed:
-                assert self.free[self._bucket[node]][self._place[node]] == node
-        assert self.free_total == sum(map(len, self.free)) == sum(self.is_free(node) for node in nodes)
+            is_idle = self._used[node] < self._slots[node]
+            assert (node in self._idle) == is_idle
+            assert (node in self._spare) == (not is_idle and self._used[node] < self._depth[node])
+        assert self.free_total == sum(self.is_free(node) for node in nodes)
         assert self.online_total == sum(self.has(node) for node in nodes)
         assert self.slots_total == sum(self._slots)
 
-    def snapshot(self) -> tuple[list[list[int]], bytes, bytes, bytes, dict[str, int]]:
-        """The pool as plain values; the order inside the lists decides choices, so it is kept."""
-        skipped = {reason.value: count for reason, count in self.skipped.items()}
-        return self.free, self._slots.tobytes(), self._used.tobytes(), bytes(self._bucket), skipped
+    def snapshot(self) -> PoolSnapshot:
+        """The pool as plain values, to be encoded at once."""
+        return PoolSnapshot(
+            idle=self._idle.buckets(),
+            spare=self._spare.buckets(),
+            slots=self._slots.tobytes(),
+            depth=self._depth.tobytes(),
+            used=self._used.tobytes(),
+            bucket=bytes(self._bucket),
+            skipped=self.skipped,
+        )
 
-    def restore(self, snapshot: tuple[list[list[int]], bytes, bytes, bytes, dict[str, int]]) -> None:
-        """Take what `snapshot` gave."""
-        free, slots, used, bucket, skipped = snapshot
-        self.free = [list(nodes) for nodes in free]
-        self._slots = array("H", slots)
-        self._used = array("H", used)
-        self._bucket = bytearray(bucket)
-        self._place = array("i", [_NOWHERE] * len(self._slots))
-        for nodes in self.free:
-            for place, node in enumerate(nodes):
-                self._place[node] = place
+    def restore(self, snapshot: PoolSnapshot) -> None:
+        """Take what `snapshot` gave, after a trip through bytes."""
+        self._slots = array("H", snapshot.slots)
+        self._depth = array("H", snapshot.depth)
+        self._used = array("H", snapshot.used)
+        self._bucket = bytearray(snapshot.bucket)
+        self._idle.restore(snapshot.idle, len(self._slots))
+        self._spare.restore(snapshot.spare, len(self._slots))
         self.online = [0] * BUCKETS
         for node, lent in enumerate(self._slots):
             self.online[self._bucket[node]] += lent > 0
         self.slots_total = sum(self._slots)
-        self.free_total = sum(map(len, self.free))
-        self.skipped = {SkipReason(reason): count for reason, count in skipped.items()}
+        self.skipped |= snapshot.skipped

@@ -206,7 +206,7 @@ class Scheduling:
         lane = self.placement.lanes.get(event.workload)
         if lane is None:
             return []  # a workload that this network does not offer
-        lane.lend(event.node, event.slots, event.benchmark_ms)
+        lane.lend(event.node, event.slots, event.benchmark_ms, event.lookahead)
         return self.placement.serve(now_ms, lane, event.node)
 
     def _capacity_lost(self, now_ms: int, node: int) -> list[Output]:

@@ -45,10 +45,12 @@ class AdmitNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
 
 
 class SlotOffer(Struct, frozen=True, gc=False, kw_only=True):
-    """How many tasks of a workload a node runs at once, and what its own benchmark at start took."""
+    """How many tasks of a workload a node runs at once, how many more it holds, and what its benchmark at start took."""
 
     workload: WorkloadIdField
     slots: Annotated[int, Meta(ge=0, le=SLOTS_PER_OFFER_MAX)]
+    lookahead: Annotated[int, Meta(ge=0, le=SLOTS_PER_OFFER_MAX)] = 0
+    """Tasks it holds in readiness beyond those it runs, so that its workers need not wait for a round trip."""
     benchmark_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
 
 

@@ -53,9 +53,9 @@ def assignment(number: int = 1, *, workload: WorkloadId = WORKLOAD, deadline_ms:
     )
 
 
-def finished(number: int = 1, *, run_ms: int = 90) -> RunFinished:
+def finished(number: int = 1, *, infer_ms: int = 80, run_ms: int = 90) -> RunFinished:
     """A worker gave a result."""
-    return RunFinished(assignment(number).assignment_id, OUTPUT, DIGEST, (1, 2), 80, run_ms)
+    return RunFinished(assignment(number).assignment_id, OUTPUT, DIGEST, (1, 2), infer_ms, run_ms)
 
 
 def message(effects: object) -> object:
@@ -116,12 +116,33 @@ def test_estimates_follow_what_runs_take() -> None:
     agent = ready_agent(benchmark_ms=100)
     for number in range(1, 100):
         agent.handle(NOW_MS, assignment(number))
-        agent.handle(NOW_MS, finished(number, run_ms=300))
+        agent.handle(NOW_MS, finished(number, infer_ms=300, run_ms=900))
 
     acknowledged = message(agent.handle(NOW_MS, assignment(200)))
 
     assert isinstance(acknowledged, AssignmentAcknowledged)
     assert 290 <= acknowledged.eta_ms <= 300
+
+
+def test_a_task_held_in_readiness_is_expected_after_the_one_that_runs() -> None:
+    agent = ready_agent(benchmark_ms=100)
+    agent.handle(NOW_MS, assignment(1))
+
+    held = message(agent.handle(NOW_MS, assignment(2)))
+
+    assert isinstance(held, AssignmentAcknowledged)
+    assert held.eta_ms == 200
+
+
+def test_a_task_that_was_cancelled_before_it_ran_is_not_wanted() -> None:
+    agent = ready_agent()
+    agent.handle(NOW_MS, assignment(1))
+    agent.handle(NOW_MS, assignment(2))
+    assert agent.is_wanted(assignment(2).assignment_id)
+
+    agent.handle(NOW_MS, CancelWork(assignment_id=assignment(2).assignment_id))
+
+    assert not agent.is_wanted(assignment(2).assignment_id)
 
 
 def test_an_assignment_that_comes_twice_runs_once() -> None:
@@ -140,7 +161,8 @@ def test_an_assignment_that_comes_twice_runs_once() -> None:
 )
 def test_what_cannot_be_run_is_declined_with_its_reason(asked: Assignment, reason: DeclineReason) -> None:
     agent = ready_agent()
-    agent.handle(NOW_MS, assignment(1))
+    agent.handle(NOW_MS, assignment(1))  # runs
+    agent.handle(NOW_MS, assignment(3))  # is held in readiness
 
     (reply,) = agent.handle(NOW_MS, asked)
 
@@ -225,7 +247,7 @@ def test_each_worker_is_a_slot() -> None:
     (fewer,) = offered(agent.handle(NOW_MS, WorkerLost(WORKLOAD)))
 
     assert offer == OfferChanged(
-        node_id=NODE, session=session_id(1), offers=(SlotOffer(workload=WORKLOAD, slots=3, benchmark_ms=120),)
+        node_id=NODE, session=session_id(1), offers=(SlotOffer(workload=WORKLOAD, slots=3, lookahead=3, benchmark_ms=120),)
     )
     assert [slot_offer.slots for slot_offer in fewer.offers] == [2]
 

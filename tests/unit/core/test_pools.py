@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from gridlight.core.latency import BUCKET_LAST
-from gridlight.core.pools import ELIGIBLE_MIN, TRIES_MAX, Pool, SkipReason
+from gridlight.core.pools import ELIGIBLE_MIN, Pool, SkipReason
+from gridlight.core.shelf import TRIES_MAX
 
 FAST, SLOW = 20, 40
 
@@ -236,3 +237,43 @@ def test_a_restored_pool_chooses_as_the_first_one_would() -> None:
     assert [restored.choose(draw, SLOW, (4,)) for draw in range(99)] == [
         pool.choose(draw, SLOW, (4,)) for draw in range(99)
     ]
+
+
+def test_a_node_holds_a_task_in_readiness_only_where_nobody_is_idle() -> None:
+    pool = Pool()
+    for node in range(2):
+        pool.lend(node, 1, FAST, 1)
+    taken = []
+    for draw in range(4):
+        node = pool.choose(draw, BUCKET_LAST, ())
+        assert node is not None
+        pool.take(node)
+        pool.check()
+        taken.append(node)
+
+    assert sorted(taken[:2]) == [0, 1]
+    assert sorted(taken[2:]) == [0, 1]
+    assert pool.choose(0, BUCKET_LAST, ()) is None
+    assert pool.slots_total == 2
+
+
+def test_only_an_idle_node_is_chosen_where_waiting_would_gain_nothing() -> None:
+    pool = Pool()
+    pool.lend(0, 1, FAST, 1)
+    pool.take(0)
+
+    assert pool.choose(0, BUCKET_LAST, (), only_idle=True) is None
+    assert pool.choose(0, BUCKET_LAST, ()) == 0
+
+
+def test_a_restored_pool_holds_in_readiness_what_it_held() -> None:
+    pool = Pool()
+    pool.lend(0, 1, FAST, 1)
+    pool.take(0)
+    restored = Pool()
+    restored.restore(pool.snapshot())
+    restored.check()
+
+    restored.take(0)
+
+    assert not restored.is_free(0)

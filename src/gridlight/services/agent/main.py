@@ -80,7 +80,14 @@ class AgentService:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
                     artifact = await self._fetch(manifest)
-                    workers = Workers(workload, manifest, artifact, slots=self._slots, tell=self._tell)
+                    workers = Workers(
+                        workload,
+                        manifest,
+                        artifact,
+                        slots=self._slots,
+                        tell=self._tell,
+                        is_wanted=self._agent.is_wanted,
+                    )
                     self._workers[workload] = workers
                     tasks.create_task(workers.keep())
             tasks.create_task(self._link.keep())

@@ -18,7 +18,7 @@ from gridlight.adapters.sandbox.subprocess import (
 from gridlight.adapters.signatures import blake3_digest
 from gridlight.core.agent import AgentEvent, RunFailed, RunFinished, WorkerLost, WorkerReady
 from gridlight.messages.frames import FrameHeader
-from gridlight.messages.ids import WorkloadId
+from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
 from gridlight.workloads.contract import Manifest
 
@@ -40,12 +40,14 @@ class Workers:
         *,
         slots: int,
         tell: Callable[[AgentEvent], None],
+        is_wanted: Callable[[AssignmentId], bool],
     ) -> None:
         self._workload = workload
         self._arguments = ("run", manifest.name, str(artifact.resolve()))
         self._limits = Limits(memory_mib=manifest.memory_mib)
         self._slots = slots
         self._tell = tell
+        self._is_wanted = is_wanted
         self._free: asyncio.Queue[WorkerProcess] = asyncio.Queue()
 
     async def keep(self) -> None:
@@ -79,10 +81,13 @@ class Workers:
                 failures = 0
 
     async def run(self, assignment: Assignment, body: bytes) -> None:
-        """Give the input to a worker; the machine hears of the result, or why there is none."""
+        """Give the input to the next free worker; the machine hears of the result, or why there is none."""
         taken_ms = monotonic_ms()
         worker = await self._take()
-        self._tell(await self._outcome(worker, assignment, body, taken_ms))
+        if self._is_wanted(assignment.assignment_id):
+            self._tell(await self._outcome(worker, assignment, body, taken_ms))
+        else:
+            self._tell(RunFailed(assignment.assignment_id, FailureCode.CANCELLED))
         if worker.is_alive:
             self._free.put_nowait(worker)
 
@@ -97,8 +102,9 @@ class Workers:
     ) -> RunFinished | RunFailed:
         assignment_id = assignment.assignment_id
         header = FrameHeader(id=assignment_id, parameters={"probe_seed": assignment.probe_seed})
+        left_ms = max(assignment.deadline_ms - (monotonic_ms() - taken_ms), 1)
         try:
-            answer, output = await worker.call(header, body, timeout_s=max(assignment.deadline_ms, 1) / 1_000)
+            answer, output = await worker.call(header, body, timeout_s=left_ms / 1_000)
         except WorkerRefused as refused:
             code, reason = FailureCode.WORKER_ERROR, str(refused)
         except WorkerTimeout as timeout:

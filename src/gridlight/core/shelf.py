@@ -1,0 +1,90 @@
+"""A shelf: nodes by speed bucket, held so that adding, removing and picking one at random are cheap.
+
+Each bucket is a dense list with swap-removal, so add and remove are O(1); a pick is O(buckets).
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Collection
+from itertools import accumulate
+from typing import Final
+
+from msgspec import Struct
+
+from gridlight.core.latency import BUCKETS
+
+TRIES_MAX: Final = 32
+_NOWHERE: Final = -1
+_STRIDE: Final = 0x9E3779B1
+
+
+class Pick(Struct, frozen=True, gc=False):
+    """What came of a pick: the node, how many stood within the limit, and how many of them were refused."""
+
+    node: int | None
+    within: int
+    refused: int
+
+
+class Shelf:
+    """Nodes as dense indexes, each in one bucket."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._buckets: list[list[int]] = [[] for _ in range(BUCKETS)]
+        self._place = array("i")
+
+    def __contains__(self, node: int) -> bool:
+        return node < len(self._place) and self._place[node] != _NOWHERE
+
+    def add(self, node: int, bucket: int) -> None:
+        """Put a node at the end of its bucket."""
+        assert node not in self
+        missing = node + 1 - len(self._place)
+        if missing > 0:
+            self._place.extend([_NOWHERE] * missing)
+        nodes = self._buckets[bucket]
+        self._place[node] = len(nodes)
+        nodes.append(node)
+        self.total += 1
+
+    def remove(self, node: int, bucket: int) -> None:
+        """Take a node out; the last of its bucket takes its place."""
+        assert node in self
+        nodes = self._buckets[bucket]
+        place = self._place[node]
+        last = nodes.pop()
+        if last != node:
+            nodes[place] = last
+            self._place[last] = place
+        self._place[node] = _NOWHERE
+        self.total -= 1
+
+    def pick(self, random: int, limit: int, refused: Collection[int]) -> Pick:
+        """A node of the buckets up to `limit`, uniformly, none of `refused`.
+
+        A walk from a random place where few stand there, so that none is missed; rejection sampling where many do.
+        """
+        ends = list(accumulate(map(len, self._buckets[: limit + 1])))
+        within = ends[-1]
+        stride = 1 if within <= TRIES_MAX else _STRIDE
+        for tries in range(min(within, TRIES_MAX)):
+            place = (random + tries * stride) % within
+            bucket = bisect_right(ends, place)
+            node = self._buckets[bucket][place - (ends[bucket - 1] if bucket else 0)]
+            if node not in refused:
+                return Pick(node, within, tries)
+        return Pick(None, within, min(within, TRIES_MAX))
+
+    def buckets(self) -> list[list[int]]:
+        """For a snapshot; the order inside the lists decides picks, so it is kept."""
+        return self._buckets
+
+    def restore(self, buckets: list[list[int]], nodes: int) -> None:
+        """Take what `buckets` gave, for so many nodes in all."""
+        self._buckets = buckets
+        self._place = array("i", [_NOWHERE] * nodes)
+        self.total = sum(map(len, buckets))
+        for listed in buckets:
+            for place, node in enumerate(listed):
+                self._place[node] = place
