@@ -13,7 +13,7 @@ from gridlight.messages.ids import (
     NodeIdField,
     WorkloadIdField,
 )
-from gridlight.messages.limits import DEADLINE_MS_MAX, INLINE_BYTES_MAX
+from gridlight.messages.limits import DEADLINE_MS_MAX, INLINE_BYTES_MAX, PICTURE_PIXELS_MAX
 from gridlight.messages.tasks import Assignment
 
 
@@ -43,8 +43,8 @@ class JobCode(StrEnum):
 class Picture(Struct, frozen=True, gc=False, kw_only=True):
     """The requester's picture as shown: pixels after EXIF orientation."""
 
-    width: Annotated[int, Meta(ge=1)]
-    height: Annotated[int, Meta(ge=1)]
+    width: Annotated[int, Meta(ge=1, le=PICTURE_PIXELS_MAX)]
+    height: Annotated[int, Meta(ge=1, le=PICTURE_PIXELS_MAX)]
 
 
 class JobSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.submitted.v1"):

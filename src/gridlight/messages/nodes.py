@@ -11,6 +11,8 @@ ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
 """Printable: it is stored and shown."""
 
 OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
+CpusField = Annotated[int, Meta(ge=1, le=4096)]
+MemoryField = Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
 
 
 class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrol.v1"):
@@ -22,8 +24,8 @@ class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
     nonce: Annotated[str, Meta(min_length=16, max_length=256)]
     """As given by `POST /v1/nodes/challenge`, so that an old enrolment cannot be replayed."""
     agent_version: ShortText
-    cpus: Annotated[int, Meta(ge=1, le=4096)]
-    memory_mib: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
+    cpus: CpusField
+    memory_mib: MemoryField
 
 
 class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrolled.v1"):
@@ -33,8 +35,8 @@ class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     node_id: NodeIdField
     operator: OperatorKeyField
     agent_version: ShortText
-    cpus: int
-    memory_mib: int
+    cpus: CpusField
+    memory_mib: MemoryField
 
 
 class AdmitNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.admit.v1"):
@@ -45,7 +47,7 @@ class AdmitNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
 
 
 class SlotOffer(Struct, frozen=True, gc=False, kw_only=True):
-    """How many tasks of a workload a node runs at once, how many more it holds, and what its benchmark at start took."""
+    """How many tasks of a workload a node runs at once, how many more it holds, and what its benchmark took."""
 
     workload: WorkloadIdField
     slots: Annotated[int, Meta(ge=0, le=SLOTS_PER_OFFER_MAX)]

@@ -58,7 +58,7 @@ class AssignmentAcknowledged(Struct, frozen=True, gc=False, kw_only=True, tag_fi
     assignment_id: AssignmentIdField
     node_id: NodeIdField
     eta_ms: Annotated[int, Meta(ge=0, le=10 * DEADLINE_MS_MAX)]
-    elapsed_ms: Annotated[int, Meta(ge=0)] = 0
+    elapsed_ms: Annotated[int, Meta(ge=0, lt=2**53)] = 0
     """Left out by the node; the gateway says here how long after sending the acknowledgement came."""
 
 
