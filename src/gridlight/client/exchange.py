@@ -87,14 +87,14 @@ def read_photo(path: Path) -> bytes:
 
 
 def media_type(picture: bytes) -> str:
-    """By its first bytes, so that a wrong file name does not matter."""
+    """By its first bytes, so that a wrong file name does not matter; what is no picture the gateway refuses as such."""
     if picture.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if picture.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
         return "image/webp"
-    return "application/octet-stream"
+    return "image/x-unknown"
 
 
 def read_answer(decoder: Decoder[A], url: str, status: int, headers: Mapping[str, str], body: bytes) -> A:

@@ -202,7 +202,7 @@ def test_the_media_type_is_read_from_the_bytes() -> None:
     assert media_type(b"\xff\xd8\xff\xe0") == "image/jpeg"
     assert media_type(b"\x89PNG\r\n\x1a\n....") == "image/png"
     assert media_type(b"RIFF\0\0\0\0WEBPVP8 ") == "image/webp"
-    assert media_type(b"hello") == "application/octet-stream"
+    assert media_type(b"hello") == "image/x-unknown", "so that it is refused as no picture, not as a wrong header"
 
 
 def test_only_this_machine_is_spoken_to_past_a_proxy() -> None:
