@@ -87,7 +87,8 @@ class OfflinePage(OpenAPIRenderPlugin):
         title = escape(f"{info['title']} {info['version']}")
         page = (
             f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{escape(info['description'])}</p>"
+            f"<title>{title}</title><link rel=icon href='data:,'><style>{_STYLE}</style>"
+            f"<h1>{title}</h1><p>{escape(info['description'])}</p>"
             f"<p>For programs: <a href='{escape(self.get_openapi_json_route(request))}'>openapi.json</a></p>"
         )
         return (page + "".join(sections) + "</html>").encode()
