@@ -1,0 +1,92 @@
+"""What a person opens in a browser: the case study's report and the gateway's page about its API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.browser import Opened, opening
+from tests.acceptance.stand import Network, gridlight
+
+pytestmark = pytest.mark.browser
+
+PHONE = (360, 740)
+DESK = (1280, 900)
+REQUESTS = 24
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium, for all pages of this file."""
+    with opening(tmp_path_factory.mktemp("chromium")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def report(network: Network, photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a short case study."""
+    folder = tmp_path_factory.mktemp("report")
+    file = network.folder / "network.json"
+    ran = gridlight(
+        "casestudy", *photos.values(), "--network", file, "--out", folder, "--requests", REQUESTS, timeout_s=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_report_shows_everything_at_every_width(
+    size: tuple[int, int], browser: Any, report: Path, photos: dict[str, Path]
+) -> None:
+    with Opened(browser, report.as_uri(), size) as page:
+        pictures = page.ask("[...document.querySelectorAll('img')].map(one => [one.complete, one.naturalWidth])")
+        plots = page.ask("[...document.querySelectorAll('svg')].map(one => one.getBoundingClientRect().width)")
+        rows = page.ask("[...document.querySelectorAll('tbody')].map(one => one.rows.length)")
+        words = page.text()
+
+        assert len(pictures) >= len(photos)
+        assert all(complete and width > 100 for complete, width in pictures)
+        assert len(plots) >= 2
+        assert all(200 < width <= size[0] for width in plots)
+        assert 7 in rows, "a row for each node"
+        assert all(name in words for name in photos)
+        assert "not seven homes" in words
+        assert page.is_no_wider_than_its_window()
+        assert page.errors == []
+        assert page.requested == [report.as_uri()], "nothing is fetched from anywhere"
+
+
+def test_the_report_draws_the_boxes_into_the_photo(browser: Any, report: Path) -> None:
+    """The drawn photo differs from the photo: it has the box's vivid lines where the photo has none."""
+    script = """[...document.querySelectorAll('.photos img')].map(image => {
+        const canvas = document.createElement('canvas');
+        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+        const context = canvas.getContext('2d'); context.drawImage(image, 0, 0);
+        const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
+        let vivid = 0;
+        for (let at = 0; at < data.length; at += 4) {
+            const most = Math.max(data[at], data[at+1], data[at+2]), least = Math.min(data[at], data[at+1], data[at+2]);
+            if (most - least > 140) vivid++;
+        }
+        return vivid;
+    })"""
+    with Opened(browser, report.as_uri(), DESK) as page:
+        vivid = page.ask(script)
+
+    assert max(vivid) > 1_000
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_page_about_the_api_works_without_the_internet(
+    size: tuple[int, int], browser: Any, network: Network
+) -> None:
+    with Opened(browser, f"{network.url}/schema", size) as page:
+        words = page.text()
+
+        assert "/v1/detect" in words
+        assert "deadline_ms" in words
+        assert page.is_no_wider_than_its_window()
+        assert page.errors == []
+        assert [url for url in page.requested if not url.startswith(network.url)] == []
+        page.click("text=openapi.json")
+        assert '"openapi"' in page.text()
