@@ -16,13 +16,14 @@ def load_config(path: Path, kind: type[T]) -> T:
     """Read the file as a `kind`; BadConfiguration says which key is wrong, or that there is no file."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=kind, dec_hook=_to_path)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadConfiguration(f"{path}: {error}") from error
     except OSError as error:
         raise BadConfiguration(f"the configuration {path} cannot be read: {error.strerror}") from error
 
 
 def _to_path(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"no {kind.__name__} can be made of {value!r}")
+    assert kind is Path, f"no configuration has a {kind.__name__}"
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    return Path(value)
