@@ -18,7 +18,7 @@ from gridlight.client.errors import GridlightError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gridlight.client.casestudy import Outcome
+    from gridlight.client.casestudy.study import Outcome
     from gridlight.client.progress import StageProgress
 
 USAGE_ERROR = 2
@@ -105,8 +105,8 @@ def detect(
     """Find what is in a photo, and where."""
     from rich.console import Console
 
+    from gridlight.client.casestudy.printing import print_response
     from gridlight.client.exchange import read_photo
-    from gridlight.client.printing import print_response
     from gridlight.client.requester import Gridlight
     from gridlight.messages.codec import encode
 
@@ -139,7 +139,7 @@ def casestudy(
     """Measure a network: every photo on every node, then ordinary requests."""
     from rich.console import Console
 
-    from gridlight.client.casestudy import Plan, run_case_study
+    from gridlight.client.casestudy.study import Plan, run_case_study
     from gridlight.client.progress import StageProgress
 
     interrupt_on_termination()
@@ -149,7 +149,7 @@ def casestudy(
         outcome = run_case_study(plan, progress)
     publish(outcome, out, console, as_json=as_json)
     if picture is not None:
-        from gridlight.client.poster import save_poster
+        from gridlight.client.casestudy.poster import save_poster
 
         save_poster(outcome, picture)
 
@@ -167,7 +167,7 @@ def demo(
 
     from rich.console import Console
 
-    from gridlight.client.casestudy import Plan, run_case_study
+    from gridlight.client.casestudy.study import Plan, run_case_study
     from gridlight.client.local_network import LocalNetwork
     from gridlight.client.progress import StageProgress
 
@@ -272,9 +272,9 @@ def explaining(*kinds: type[Exception]) -> Iterator[None]:
 
 def publish(outcome: "Outcome", out: Path, console: "Console", *, as_json: bool) -> None:
     """Write both files and print what they say."""
-    from gridlight.client.casestudy import write_json
-    from gridlight.client.printing import print_study
-    from gridlight.client.report import write_report
+    from gridlight.client.casestudy.printing import print_study
+    from gridlight.client.casestudy.report import write_report
+    from gridlight.client.casestudy.study import write_json
 
     json_path = write_json(outcome.study, out)
     report_path = write_report(outcome, out)

@@ -13,9 +13,9 @@ from typing import Self
 import psutil
 
 from gridlight.adapters.clock import monotonic_ms
-from gridlight.client.casestudy import Progress
 from gridlight.client.errors import GridlightError
 from gridlight.client.network_file import NETWORK_FILE, read_network_file
+from gridlight.client.progress import ProgressListener
 
 READY_WAIT_S = 90.0
 STOP_WAIT_S = 20.0
@@ -32,7 +32,7 @@ class NetworkNotReady(GridlightError):
 class LocalNetwork:
     """Started on entry, stopped on exit with every process that belongs to it."""
 
-    def __init__(self, folder: Path, *, nodes: int, progress: Progress) -> None:
+    def __init__(self, folder: Path, *, nodes: int, progress: ProgressListener) -> None:
         self.network_path = folder / NETWORK_FILE
         self._folder = folder
         self._nodes = nodes

@@ -1,5 +1,6 @@
 """Shows how far a long command is: a moving bar on a terminal, plain lines where output goes to a file or a pipe."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -8,6 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 LINES_PER_STAGE = 4
 """How often a stage is heard of in plain lines."""
+
+ProgressListener = Callable[[str, int, int], None]
+"""Hears what is being done, how much of it is done, and how much there is."""
 
 
 class StageProgress:

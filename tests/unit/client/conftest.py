@@ -13,9 +13,8 @@ import msgspec
 import pytest
 from PIL import Image
 
-from gridlight.client.casestudy import Outcome
-from gridlight.client.claims import weigh_claims
-from gridlight.client.findings import (
+from gridlight.client.casestudy.claims import weigh_claims
+from gridlight.client.casestudy.findings import (
     CaseStudy,
     DisturbedNode,
     Environment,
@@ -24,6 +23,7 @@ from gridlight.client.findings import (
     find_photo,
     find_requests,
 )
+from gridlight.client.casestudy.study import Outcome
 from gridlight.client.network_file import NetworkFile, NetworkProcess
 from gridlight.messages.api import (
     Box,

@@ -5,7 +5,7 @@ requests go through the scheduler, if wanted with one node killed and one frozen
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -13,12 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from gridlight.adapters.clock import monotonic_ms
-from gridlight.client.claims import weigh_claims
-from gridlight.client.disturbance import Disturbance
-from gridlight.client.environment import describe_environment, load_now
-from gridlight.client.errors import AnswerOverdue, BadInput, GridlightError, RequestRefused, Unreachable
-from gridlight.client.exchange import read_photo
-from gridlight.client.findings import (
+from gridlight.client.casestudy.claims import weigh_claims
+from gridlight.client.casestudy.disturbance import Disturbance
+from gridlight.client.casestudy.environment import describe_environment, load_now
+from gridlight.client.casestudy.findings import (
     UNANSWERED,
     CaseStudy,
     DisturbedNode,
@@ -27,7 +25,10 @@ from gridlight.client.findings import (
     find_photo,
     find_requests,
 )
+from gridlight.client.errors import AnswerOverdue, BadInput, GridlightError, RequestRefused, Unreachable
+from gridlight.client.exchange import read_photo
 from gridlight.client.network_file import NetworkFile, read_admin_token, read_network_file
+from gridlight.client.progress import ProgressListener
 from gridlight.client.requester import AsyncGridlight
 from gridlight.messages.codec import encode
 from gridlight.messages.ids import NodeId
@@ -39,9 +40,6 @@ RETURN_WAIT_S = 30.0
 POLL_S = 0.25
 
 R = TypeVar("R")
-
-Progress = Callable[[str, int, int], None]
-"""Hears what is being done, how much of it is done, and how much there is."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -62,7 +60,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     photos: dict[str, bytes]
 
 
-def run_case_study(plan: Plan, progress: Progress) -> Outcome:
+def run_case_study(plan: Plan, progress: ProgressListener) -> Outcome:
     """The whole of it. A frozen node is woken again, whatever happens."""
     photos = read_photos(plan.photos)
     network = read_network_file(plan.network)
@@ -89,7 +87,7 @@ def read_photos(paths: Sequence[Path]) -> dict[str, bytes]:
 class CaseStudyRun:
     """One run: its requests so far, and the clock they are timed by."""
 
-    def __init__(self, plan: Plan, photos: dict[str, bytes], network: NetworkFile, progress: Progress) -> None:
+    def __init__(self, plan: Plan, photos: dict[str, bytes], network: NetworkFile, progress: ProgressListener) -> None:
         self._plan = plan
         self._photos = photos
         self._network = network

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Final
 
-from gridlight.client.casestudy import Outcome
+from gridlight.client.casestudy.plots import PAPER, draw_nodes, draw_requests, style
+from gridlight.client.casestudy.study import Outcome
 from gridlight.client.drawing import draw_detections, open_photo
 from gridlight.client.errors import BadInput
-from gridlight.client.plots import PAPER, draw_nodes, draw_requests, style
 
 PHOTOS_MAX: Final = 4
 WIDTH_INCHES: Final = 12.0

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from PIL import Image
 
+from gridlight.client.casestudy.poster import save_poster
+from gridlight.client.casestudy.report import render_report, write_report
 from gridlight.client.errors import BadInput
-from gridlight.client.poster import save_poster
-from gridlight.client.report import render_report, write_report
 
 LINKING = {"src", "href", "xlink:href", "action", "srcset"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gridlight.client.statistics import Spread, WideSpread, quantile, spread, wide_spread
+from gridlight.client.casestudy.statistics import Spread, WideSpread, quantile, spread, wide_spread
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gridlight.client.disturbance import Disturbance
+from gridlight.client.casestudy.disturbance import Disturbance
 from gridlight.client.errors import BadInput
 from gridlight.client.network_file import NetworkFile, NetworkProcess
 from gridlight.messages.codec import encode

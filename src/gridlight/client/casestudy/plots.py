@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from gridlight.client.claims import ACK_MS_MAX, RESULT_MS_MAX
-from gridlight.client.findings import CaseStudy, NodeFindings, Observation, answering_node
-from gridlight.client.printing import short
+from gridlight.client.casestudy.claims import ACK_MS_MAX, RESULT_MS_MAX
+from gridlight.client.casestudy.findings import CaseStudy, NodeFindings, Observation, answering_node
+from gridlight.client.casestudy.printing import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from gridlight.client.findings import CaseStudy, Claim, DisturbedNode, NodeFindings
-from gridlight.client.statistics import Spread
+from gridlight.client.casestudy.findings import CaseStudy, Claim, DisturbedNode, NodeFindings
+from gridlight.client.casestudy.statistics import Spread
 from gridlight.messages.api import DetectResponse
 
 NODE_ID_SHOWN = 9

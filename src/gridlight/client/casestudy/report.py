@@ -6,11 +6,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from gridlight.client.casestudy import Outcome
+from gridlight.client.casestudy.findings import CaseStudy, PhotoFindings
+from gridlight.client.casestudy.printing import disturbed_words, short
+from gridlight.client.casestudy.study import Outcome
 from gridlight.client.drawing import draw_detections, encode_jpeg, open_photo
 from gridlight.client.errors import GridlightError
-from gridlight.client.findings import CaseStudy, PhotoFindings
-from gridlight.client.printing import disturbed_words, short
 
 REPORT_FILE: Final = "report.html"
 TEMPLATE_FILE: Final = "report.html.jinja"
@@ -42,7 +42,7 @@ def render_report(outcome: Outcome) -> str:
         import jinja2
         import markupsafe
 
-        from gridlight.client.plots import plot_nodes, plot_requests
+        from gridlight.client.casestudy.plots import plot_nodes, plot_requests
 
         node_plot = plot_nodes(outcome.study, outcome.observations)
         request_plot = plot_requests(outcome.study, outcome.observations)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gridlight.client import casestudy as module
-from gridlight.client.casestudy import Plan, read_photos, run_case_study, write_json
+from gridlight.client.casestudy import study as module
+from gridlight.client.casestudy.findings import UNANSWERED
+from gridlight.client.casestudy.study import Plan, read_photos, run_case_study, write_json
 from gridlight.client.errors import AnswerUnreadable, BadInput
-from gridlight.client.findings import UNANSWERED
 
 
 @pytest.fixture

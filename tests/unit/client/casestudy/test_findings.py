@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gridlight.client.findings import UNANSWERED, find_node, find_photo, find_requests
-from gridlight.client.statistics import Spread, WideSpread
+from gridlight.client.casestudy.findings import UNANSWERED, find_node, find_photo, find_requests
+from gridlight.client.casestudy.statistics import Spread, WideSpread
 from gridlight.messages.ids import NodeId
 
 ONE = NodeId("U" + "A" * 55)

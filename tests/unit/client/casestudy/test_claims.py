@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gridlight.client.claims import weigh_claims
-from gridlight.client.findings import Claim, NodeFindings, PhotoFindings, RequestFindings
-from gridlight.client.statistics import Spread, WideSpread
+from gridlight.client.casestudy.claims import weigh_claims
+from gridlight.client.casestudy.findings import Claim, NodeFindings, PhotoFindings, RequestFindings
+from gridlight.client.casestudy.statistics import Spread, WideSpread
 from gridlight.messages.ids import NodeId
 
 NODES = [

