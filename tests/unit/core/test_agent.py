@@ -247,7 +247,9 @@ def test_each_worker_is_a_slot() -> None:
     (fewer,) = offered(agent.handle(NOW_MS, WorkerLost(WORKLOAD)))
 
     assert offer == OfferChanged(
-        node_id=NODE, session=session_id(1), offers=(SlotOffer(workload=WORKLOAD, slots=3, lookahead=3, benchmark_ms=120),)
+        node_id=NODE,
+        session=session_id(1),
+        offers=(SlotOffer(workload=WORKLOAD, slots=3, lookahead=3, benchmark_ms=120),),
     )
     assert [slot_offer.slots for slot_offer in fewer.offers] == [2]
 
