@@ -38,10 +38,11 @@ class Deadlines:
             heappop(self._heap)
         return self._heap[0] >> _NUMBER_BITS if self._heap else None
 
-    def entries(self, living: Container[int]) -> list[int]:
-        """For a snapshot: what stands, in order."""
-        return sorted(entry for entry in self._heap if entry & _NUMBER_MASK in living)
+    def entries(self, living: Container[int]) -> list[tuple[int, int]]:
+        """For a snapshot: what stands, in order, as (when, number): together they are longer than 64 bits."""
+        standing = sorted(entry for entry in self._heap if entry & _NUMBER_MASK in living)
+        return [(entry >> _NUMBER_BITS, entry & _NUMBER_MASK) for entry in standing]
 
-    def restore(self, entries: list[int]) -> None:
+    def restore(self, entries: list[tuple[int, int]]) -> None:
         """Take the entries of a snapshot; a sorted list is a heap."""
-        self._heap = list(entries)
+        self._heap = [when_ms << _NUMBER_BITS | number for when_ms, number in entries]

@@ -66,7 +66,7 @@ class PlacementSnapshot(Struct):
     seed: int
     hedge_tokens: int
     table: TaskTableSnapshot
-    deadlines: list[int]
+    deadlines: list[tuple[int, int]]
     lanes: dict[WorkloadId, LaneSnapshot]
     node_ids: dict[int, NodeId]
     counts: dict[Count, int]

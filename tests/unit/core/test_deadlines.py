@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 
 from gridlight.core.deadlines import Deadlines
@@ -67,3 +68,15 @@ def test_a_restored_heap_holds_what_stood_and_goes_on() -> None:
     restored.arm(15, 15)
 
     assert [restored.pop_due(99) for _ in range(5)] == [10, 15, 30, 40, None]
+
+
+def test_entries_of_this_century_pass_through_bytes() -> None:
+    deadlines = Deadlines()
+    when_ms = 4_102_444_800_000  # the year 2100
+    deadlines.arm(when_ms, (1 << 40) - 1)
+    restored = Deadlines()
+
+    kept = msgspec.msgpack.encode(deadlines.entries({(1 << 40) - 1}))
+    restored.restore(msgspec.msgpack.decode(kept, type=list[tuple[int, int]]))
+
+    assert restored.next_ms({(1 << 40) - 1}) == when_ms
