@@ -130,12 +130,23 @@ def test_all_nodes_are_offline_when_all_offers_are_asked_for(journal: Journal, s
     assert not store.nodes()[0].online
 
 
-def test_the_newest_snapshot_of_this_core_is_used_and_old_ones_go(journal: Journal) -> None:
+def test_who_offered_before_all_offers_were_asked_for_is_offline_and_who_came_after_is_not(
+    journal: Journal, store: Store
+) -> None:
+    commit(journal, 1, [enrolled()], Changes(1, [], [online(), RequestAllOffers()]))
+    [node] = store.nodes()
+    assert (node.online, node.slots, node.cpus) == (False, 0, 2)
+    commit(journal, 2, [], Changes(2, [], [RequestAllOffers(), online()]))
+    assert store.nodes()[0].online
+
+
+def test_the_newest_snapshot_of_this_core_or_an_older_one_is_used_and_old_ones_go(journal: Journal) -> None:
     for sequence in range(1, SNAPSHOTS_KEPT + 3):
         journal.save_snapshot(sequence, 1, b"state %d" % sequence)
     journal.save_snapshot(SNAPSHOTS_KEPT + 2, 1, b"again")
     assert journal.newest_snapshot(1) == (SNAPSHOTS_KEPT + 2, b"again")
-    assert journal.newest_snapshot(2) is None
+    assert journal.newest_snapshot(2) == journal.newest_snapshot(1)
+    assert journal.newest_snapshot(0) is None
 
 
 def test_migrations_make_the_tables_that_the_code_uses(database_url: str) -> None:

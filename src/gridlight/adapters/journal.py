@@ -42,10 +42,10 @@ class Journal:
         """Kept open: taking one from the pool for each record costs as much as the insert."""
 
     def newest_snapshot(self, core_version: int) -> tuple[int, bytes] | None:
-        """Sequence and state of the newest snapshot that this core can read."""
+        """Sequence and state of the newest snapshot of this core or an older one: an upgrade begins with a snapshot."""
         query = (
             select(snapshots.c.sequence, snapshots.c.state)
-            .where(snapshots.c.core_version == core_version)
+            .where(snapshots.c.core_version <= core_version)
             .order_by(snapshots.c.sequence.desc())
             .limit(1)
         )
