@@ -57,7 +57,9 @@ class Changes:
             elif type(effect) is RecordNode:
                 self._nodes.append(effect)
             elif type(effect) is RequestAllOffers:
+                # Whoever came before it in this batch is offline again; who comes after it is online.
                 self._are_all_offline = True
+                self._nodes = [msgspec.structs.replace(record, is_online=False, slots=0) for record in self._nodes]
 
     def _end(self, now_ms: int, effect: EndJob) -> None:
         outcome = msgspec.msgpack.encode(effect.outcome)
