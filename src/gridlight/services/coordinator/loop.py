@@ -37,6 +37,7 @@ class Loop:
         sequence: int,
         clock: SteadyClock,
         perform: Callable[[list[Effect]], Awaitable[None]],
+        snapshot_each_events: int = SNAPSHOT_EACH_EVENTS,
     ) -> None:
         self.core = core
         self.refused = 0
@@ -45,10 +46,12 @@ class Loop:
         self._sequence = sequence
         self._clock = clock
         self._perform = perform
+        self._snapshot_each_events = snapshot_each_events
         self._inbox: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._since_snapshot = 0
+        self._refused_told = 0
 
     def put(self, event: Event) -> None:
         """Queue an event for the next batch."""
@@ -75,6 +78,7 @@ class Loop:
     async def _wait(self) -> None:
         """Until something arrived or a machine's deadline has come."""
         if self._inbox:
+            await asyncio.sleep(0)  # so that what was performed leaves, and a signal is heard, before the next batch
             return
         self._wake.clear()
         due_ms = self.core.next_deadline_ms()
@@ -91,6 +95,9 @@ class Loop:
         due_ms = self.core.next_deadline_ms()
         if due_ms is not None and due_ms <= self._clock.now_ms():
             batch.append(TimePassed())
+        if self.refused > self._refused_told:
+            _log.error("events refused: more arrive than can be handled", count=self.refused - self._refused_told)
+            self._refused_told = self.refused
         return batch
 
     async def _process(self, events: list[Event]) -> None:
@@ -102,7 +109,7 @@ class Loop:
         self._journal.commit(record, changes)
         await self._perform(effects)
         self._since_snapshot += len(events)
-        if self._since_snapshot >= SNAPSHOT_EACH_EVENTS:
+        if self._since_snapshot >= self._snapshot_each_events:
             self._save_snapshot()
 
     def _save_snapshot(self) -> None:

@@ -58,10 +58,11 @@ class CoordinatorService:
         store = Store.open(config.database_url)
         performer = Performer(bus, config.shard, store.node_ids)
         self._loop = Loop(core=core, journal=journal, sequence=sequence, clock=self._clock, perform=performer.perform)
+        # Before anything can be heard: until then the core knows no workload, and takes what was for what is.
+        self._loop.put(CoordinatorStarted(seed=secrets.randbits(53), workloads=tuple(catalogue())))
         await bus.subscribe(subjects.control_events(config.shard), self._heard_gateway)
         await bus.subscribe(subjects.OFFERS, self._heard_offer)
         await follow_presence(system, config.account, on_disconnected=self._heard_disconnect)
-        self._loop.put(CoordinatorStarted(seed=secrets.randbits(53), workloads=tuple(catalogue())))
         _still_collector()
         async with asyncio.TaskGroup() as tasks:
             helpers = [tasks.create_task(performer.ask_nodes()), tasks.create_task(self._sweep())]
@@ -121,7 +122,7 @@ class CoordinatorService:
 
     async def _heard_reconnect(self) -> None:
         # Each connection tells of itself; only when both are back is anything heard that could be missed else.
-        if all(bus.is_connected for bus in self._buses):
+        if self._buses and all(bus.is_connected for bus in self._buses):
             _log.warning("the bus was away")
             self._loop.put(BusReconnected())
 
