@@ -17,6 +17,7 @@ from tests.integration.gateway_stand import Stand, add_node, standing
 from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.signatures import sha256_digest
 from gridlight.messages.api import ErrorResponse, ModelsResponse
+from gridlight.services.gateway import connection
 from gridlight.workloads.contract import catalogue
 
 MIB = 1024 * 1024
@@ -179,6 +180,45 @@ async def test_an_upload_that_stalls_is_refused_by_its_deadline(stand: Stand) ->
     status, body, _ = await upload(stand, "Content-Length: 1000\r\nX-Deadline-Ms: 300", b"a few bytes", 1)
 
     assert (status, refusal(status, body)) == (408, "UPLOAD_TOO_SLOW")
+
+
+async def spoken(stand: Stand, *chunks: bytes) -> tuple[int, bytes]:
+    """Raw bytes to the gateway's port, until it answers; and its answer."""
+    host, port = stand.url.removeprefix("http://").split(":")
+    async with asyncio.timeout(WAIT_S):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        answering = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+        for chunk in chunks:
+            if not answering.done():
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(0)
+        answer = await answering
+        body = await reader.readexactly(int(answer.lower().partition(b"content-length: ")[2].split()[0]))
+        writer.close()
+    return int(answer.split()[1]), body
+
+
+async def test_what_is_no_http_is_refused_in_the_same_shape(stand: Stand) -> None:
+    status, body = await spoken(stand, b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+
+    assert (status, refusal(status, body)) == (400, "BAD_REQUEST")
+
+
+async def test_a_head_without_end_is_refused(stand: Stand) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nX-Long: "
+
+    status, body = await spoken(stand, head, *[b"x" * 8_192] * 1_000)
+
+    assert (status, refusal(status, body)) == (431, "HEAD_TOO_LARGE")
+
+
+async def test_a_head_that_never_comes_is_refused(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_S_MAX", 0.05)
+
+    status, body = await spoken(stand, b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+
+    assert (status, refusal(status, body)) == (408, "HEAD_TOO_SLOW")
 
 
 async def test_bad_input_does_not_slow_other_requests(stand: Stand) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 import msgspec
 import structlog
@@ -46,7 +46,7 @@ from gridlight.workloads.contract import Manifest
 NODES_LISTED: Final = 1_000
 NODES_LISTED_MAX: Final = 50_000
 READ_S_MAX: Final = 5.0
-"""Of one look into the read models."""
+"""Of one look into the read models, and of a node's enrolment to arrive."""
 BLOB_CHUNK_BYTES: Final = 256 * 1024
 
 _JOB_ID: Final = re.compile(r"req_[0-9a-z]{26}")
@@ -54,6 +54,8 @@ _JSON: Final = "application/json"
 _OF_HTTP: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 """Litestar's own refusals, by status; any other 4xx is BAD_REQUEST."""
 
+P = ParamSpec("P")
+R = TypeVar("R")
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]
 
@@ -81,7 +83,12 @@ def create_app(parts: Parts) -> Litestar:
     return Litestar(
         [*detect_routes(parts), *node_routes(parts), *model_routes(parts), *health_routes(parts)],
         openapi_config=openapi_config(parts.version),
-        exception_handlers={Refusal: _on_refusal, HTTPException: _on_http_exception, Exception: _on_mistake},
+        exception_handlers={
+            Refusal: _on_refusal,
+            RequesterGone: _on_gone,
+            HTTPException: _on_http_exception,
+            Exception: _on_mistake,
+        },
         logging_config=None,
         request_max_body_size=None,  # uploads.py keeps the limits, before Litestar could buffer anything
         debug=False,
@@ -115,7 +122,7 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
             return _refused(refusal, job_id, is_last=not body.is_complete)
         except RequesterGone:
             _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
-            return Response(b"", status_code=400)
+            return _on_gone(request, None)
         _log.info("request", request_id=job_id, code="OK", ms=monotonic_ms() - started_ms)
         return _json(content)
 
@@ -126,8 +133,7 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
             raise Refusal("UNKNOWN_REQUEST")
         if parts.jobs.find(JobId(job_id)) is not None:
             return _json(msgspec.json.encode(open_request(JobId(job_id))))
-        async with asyncio.timeout(READ_S_MAX):
-            record = await asyncio.to_thread(parts.store.job, JobId(job_id))
+        record = await _read(parts.store.job, JobId(job_id))
         if record is None:
             raise Refusal("UNKNOWN_REQUEST")
         return _json(msgspec.json.encode(request_view(record, parts.catalogue)))
@@ -153,16 +159,18 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
         """Join the network with a node's key; the answer holds what the node connects with."""
         headers = dict(request.scope["headers"])
         check_announced(headers, MESSAGE_BYTES_MAX)
-        async with asyncio.timeout(READ_S_MAX):
-            body = await BodyReader(request.receive).read(MESSAGE_BYTES_MAX)
+        try:
+            async with asyncio.timeout(READ_S_MAX):
+                body = await BodyReader(request.receive).read(MESSAGE_BYTES_MAX)
+        except TimeoutError:
+            raise Refusal("UPLOAD_TOO_SLOW", "The enrolment did not arrive in time.", "Send it at once.") from None
         signature = _base64(headers.get(b"gridlight-signature"))
         return _json(msgspec.json.encode(await parts.enrolments.enrol(parts.clock.now_ms(), body, signature)))
 
     @get("/v1/nodes", responses={200: _says(NodesResponse), **errors(400)})
     async def nodes(limit: Annotated[int, QueryParameter(ge=1, le=NODES_LISTED_MAX)] = NODES_LISTED) -> Answer:
         """The nodes that joined, those online first. `online` and `enrolled` count all, `limit` bounds the list."""
-        async with asyncio.timeout(READ_S_MAX):
-            return _json(await asyncio.to_thread(_encoded_nodes, parts.store, limit))
+        return _json(await _read(_encoded_nodes, parts.store, limit))
 
     return [challenge, enrol, nodes]
 
@@ -221,6 +229,15 @@ def health_routes(parts: Parts) -> list[HTTPRouteHandler]:
     return [healthz, readyz, metrics]
 
 
+async def _read(look: Callable[P, R], *what: P.args, **named: P.kwargs) -> R:
+    """One look into the read models, in a thread: the database blocks."""
+    try:
+        async with asyncio.timeout(READ_S_MAX):
+            return await asyncio.to_thread(look, *what, **named)
+    except TimeoutError:
+        raise Refusal("BUSY", "The database did not answer in time.") from None
+
+
 def _says(body: type[Struct]) -> ResponseSpec:
     return ResponseSpec(data_container=body, generate_examples=False)
 
@@ -244,6 +261,10 @@ def _on_refusal(request: AnyRequest, refusal: Refusal) -> Answer:
     request_id = new_job_id()
     _log.info("refused", request_id=request_id, path=request.scope["path"][:200], code=refusal.code)
     return _refused(refusal, request_id)
+
+
+def _on_gone(_request: AnyRequest, _error: Exception | None) -> Answer:
+    return Response(b"", status_code=400)  # which nobody reads
 
 
 def _on_http_exception(request: AnyRequest, error: HTTPException) -> Answer:

@@ -72,6 +72,8 @@ KINDS: Final[dict[str, Kind]] = {
     "UPLOAD_TOO_SLOW": Kind(
         408, "The picture did not arrive in time.", "Send a smaller picture, or allow a longer deadline_ms."
     ),
+    "HEAD_TOO_LARGE": Kind(431, "The request's head is too large.", "Send fewer or shorter headers."),
+    "HEAD_TOO_SLOW": Kind(408, "The request's head did not arrive in time.", "Send the whole head at once."),
     # What the picture process refuses; it says the sentence and the hint itself
     "EMPTY_PICTURE": Kind(400, "The picture has no bytes.", _SEND_ORDINARY),
     "PICTURE_TOO_LARGE": Kind(413, "The picture has too many bytes.", _SEND_ORDINARY),

@@ -24,6 +24,7 @@ from gridlight.adapters.store import Store
 from gridlight.messages.ids import GatewayId
 from gridlight.services.gateway.api import Parts, create_app
 from gridlight.services.gateway.config import GatewayConfig
+from gridlight.services.gateway.connection import BoundedConnection
 from gridlight.services.gateway.control import Control
 from gridlight.services.gateway.detect import DetectRequests
 from gridlight.services.gateway.dispatch import Dispatch
@@ -166,7 +167,7 @@ def _server_config(app: Edge) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_config=None,
