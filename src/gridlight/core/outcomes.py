@@ -5,7 +5,7 @@ from typing import Final
 from gridlight.core.attempts import Attempt, Task
 from gridlight.core.latency import BOUNDS_MS
 from gridlight.core.pools import Pool
-from gridlight.messages.ids import NodeId
+from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobTiming, Outcome
 from gridlight.messages.results import ResultSubmitted
 
@@ -65,6 +65,12 @@ def refused_by_queue(waiting: int, waiting_max: int) -> Outcome | None:
     if waiting < waiting_max:
         return None
     return refused(JobCode.BUSY, f"{waiting} requests wait already; try again", RETRY_AFTER_MS)
+
+
+def refused_for_model(served: list[WorkloadId]) -> Outcome:
+    """Nodes are there, but none for this model: another model is the nearest feasible change."""
+    hint = f"no node online runs this model; they run {', '.join(served)}"
+    return refused(JobCode.NO_CAPABLE_NODE, hint)
 
 
 def refused_pin(job: JobSubmitted) -> Outcome:

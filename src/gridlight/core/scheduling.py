@@ -29,6 +29,7 @@ from gridlight.core.outcomes import (
     refused_by_load,
     refused_by_queue,
     refused_by_speed,
+    refused_for_model,
     refused_pin,
     refused_without_node,
 )
@@ -138,12 +139,16 @@ class Scheduling:
         waiting = self.placement.waiting(lane)
         if not lane.pool.slots_total:
             is_settled = now_ms >= self._settling_until_ms
-            return refused_without_node() if is_settled else refused_by_queue(waiting, WAITING_MAX)
+            return self._refused_for_want_of_nodes() if is_settled else refused_by_queue(waiting, WAITING_MAX)
         return (
             refused_by_speed(job, lane.pool)
             or refused_by_queue(waiting, WAITING_MAX)
             or refused_by_load(job, lane.pool, waiting=waiting, service_ms=lane.service_ms)
         )
+
+    def _refused_for_want_of_nodes(self) -> Outcome:
+        served = [workload for workload, lane in self.placement.lanes.items() if lane.pool.slots_total]
+        return refused_for_model(served) if served else refused_without_node()
 
     def _withdrawn(self, job_id: JobId) -> list[Output]:
         task = self.placement.table.open_task(job_id)

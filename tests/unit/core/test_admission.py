@@ -3,6 +3,7 @@
 from tests.unit.core.world import (
     GATEWAY,
     OTHER_WORKLOAD,
+    WORKLOAD,
     World,
     ends,
     job_id,
@@ -43,6 +44,17 @@ def test_with_no_node_online_a_job_is_refused_with_a_time_to_try_again() -> None
     assert refusal.hint is not None
     assert "gridlight node start" in refusal.hint
     assert refusal.retry_after_ms == 1_000
+
+
+def test_a_model_that_no_node_online_runs_is_refused_and_names_one_that_is_run() -> None:
+    world = World(workloads=(WORKLOAD, OTHER_WORKLOAD))
+    world.join()
+
+    refusal = outcome(world.submit(workload=OTHER_WORKLOAD))
+
+    assert (refusal.state, refusal.code) == (JobState.REFUSED, JobCode.NO_CAPABLE_NODE)
+    assert refusal.hint is not None
+    assert WORKLOAD in refusal.hint
 
 
 def test_while_nodes_may_still_come_back_a_job_waits_instead_of_being_refused() -> None:
