@@ -77,8 +77,7 @@ class Fleet:
             case NodeEnrolled():
                 return self._enrolled(event)
             case NodeMissed(node=index):
-                left = self._leave(index, Presence.UNRESPONSIVE)
-                return [*left, RequestOffer(node_id=self.id_of(index))] if left else []
+                return self._leave(index, Presence.UNRESPONSIVE)
             case BusReconnected() | CoordinatorStarted():
                 for node in self._nodes:
                     node.presence = Presence.OFFLINE
@@ -116,10 +115,12 @@ class Fleet:
         return [*lost, *changes, self._record(index)]
 
     def _leave(self, index: int, presence: Presence) -> list[Output]:
+        """The node is out, and asked to offer again: the bus may have closed an old connection long after a new one."""
         node = self._nodes[index]
         was_online = node.presence is Presence.ONLINE
         node.presence = presence
-        return [CapacityLost(index), self._record(index)] if was_online else []
+        request = RequestOffer(node_id=self.id_of(index))
+        return [CapacityLost(index), self._record(index), request] if was_online else []
 
     def _record(self, index: int) -> RecordNode:
         node = self._nodes[index]

@@ -98,11 +98,24 @@ def test_an_offer_after_the_connection_closed_loses_nothing_twice(session: int) 
 def test_a_closed_connection_is_lost_capacity_once() -> None:
     fleet = online_fleet()
 
-    lost, record = fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE))
+    lost, record, _ = fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE))
 
     assert lost == CapacityLost(0)
     assert record == RecordNode(enrolled=enrolled(NODE), is_online=False, slots=0, workloads=(WORKLOAD,))
     assert fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE)) == []
+
+
+def test_a_node_whose_old_connection_closes_after_the_new_one_opened_is_asked_and_back_at_once() -> None:
+    fleet = online_fleet()
+    fleet.handle(NOW_MS, offer(NODE, slots(1), session=2))
+
+    *_, request = fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE))
+
+    assert request == RequestOffer(node_id=NODE)
+    assert not fleet.changes_nothing(offer(NODE, slots(1), session=2))
+    *_, record = fleet.handle(NOW_MS, offer(NODE, slots(1), session=2))
+    assert isinstance(record, RecordNode)
+    assert record.is_online
 
 
 def test_a_stranger_that_disconnects_is_nobody() -> None:

@@ -69,7 +69,7 @@ def test_leaving_after_the_job_ended_says_nothing_more_of_it() -> None:
 
     effects = world.disconnect(send.node_id)
 
-    assert [type(effect) for effect in effects] == [RecordNode]
+    assert [type(effect) for effect in effects] == [RecordNode, RequestOffer]
 
 
 def test_a_new_session_loses_what_the_old_one_was_doing() -> None:
