@@ -8,7 +8,18 @@ import psutil
 import pytest
 from tests.acceptance.callers import Ended, ask
 from tests.acceptance.conftest import NODES
-from tests.acceptance.stand import GRIDLIGHT, STOP_S, Network, are_gone, end_all, gridlight, running, start_up, until
+from tests.acceptance.stand import (
+    GRIDLIGHT,
+    STOP_S,
+    Network,
+    are_gone,
+    end_all,
+    gridlight,
+    is_answered_by,
+    running,
+    start_up,
+    until,
+)
 
 from gridlight.client.errors import RequestRefused
 from gridlight.client.requester import Gridlight
@@ -96,6 +107,19 @@ def test_a_signal_also_stops_a_network_with_a_frozen_node(tmp_path: Path) -> Non
 
         assert network.up.wait(STOP_S) == 0
         until(lambda: are_gone(family), 2, f"{family} to be gone")
+
+
+def test_a_node_that_runs_already_is_not_started_a_second_time(network: Network, bus: Path) -> None:
+    [node_id, *_] = network.agents()
+    [data, *_] = [one.data for one in network.read().processes if one.node_id == node_id]
+
+    ran = gridlight("node", "start", "--network", network.url, "--data", data)
+
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1
+    assert str(data) in ran.stderr
+    with network.administrator() as administrator:
+        assert is_answered_by(administrator, bus, node_id)
 
 
 def test_a_killed_network_leaves_no_orphan_and_is_taken_up_again(bus: Path, tmp_path: Path) -> None:

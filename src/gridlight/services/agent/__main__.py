@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from gridlight.services.agent.gateway_api import GatewayRefused
-from gridlight.services.agent.main import run
+from gridlight.services.agent.main import FolderInUse, run
 
 
 def main() -> int:
@@ -19,6 +19,9 @@ def main() -> int:
         run(options.network, options.data, options.slots)
     except GatewayRefused as refused:
         sys.stderr.write(f"gridlight: the network does not take this node: {refused}\n")
+        return 1
+    except FolderInUse as in_use:
+        sys.stderr.write(f"gridlight: {in_use}\n")
         return 1
     return 0
 

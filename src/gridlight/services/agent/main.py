@@ -1,7 +1,10 @@
 """The agent's process: joins link and workers to the node's machine in `core.agent`."""
 
 import asyncio
+import fcntl
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -35,11 +38,14 @@ _FETCH_RETRY_S: Final = 2.0
 _log = structlog.get_logger()
 
 
+class FolderInUse(Exception):
+    """Another agent runs with the key of this folder."""
+
+
 class AgentService:
     """One node."""
 
     def __init__(self, network_url: str, data: Path, *, slots: int) -> None:
-        data.mkdir(parents=True, exist_ok=True)
         self._api = GatewayApi(network_url)
         self._node = SigningKey.load_or_create(data / "node.nk")
         self._node_id = NodeId(self._node.public)
@@ -193,12 +199,25 @@ class AgentService:
 
 
 def run(network_url: str, data: Path, slots: int = 1) -> None:
-    """The process. GatewayRefused where the network does not take this node."""
+    """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already."""
     write_json_logs(None, service="agent")
-    try:
-        uvloop.run(AgentService(network_url, data, slots=slots).run())
-    except* GatewayRefused as group:
-        raise _first(group) from None
+    with _held(data):
+        try:
+            uvloop.run(AgentService(network_url, data, slots=slots).run())
+        except* GatewayRefused as group:
+            raise _first(group) from None
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """One agent a folder: two with one key would both be given every task, and spoil each other's replies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUse(f"{folder} is in use by an agent that runs; give each node a folder of its own") from None
+        yield
 
 
 def _first(group: BaseExceptionGroup[GatewayRefused]) -> GatewayRefused:
