@@ -1,14 +1,19 @@
 """Processes are killed and frozen under load: no request is silent, and everything comes back by itself."""
 
+import asyncio
 import time
 from pathlib import Path
 
 import psutil
 from tests.acceptance.callers import Callers, Ended, ask
-from tests.acceptance.stand import Network, frozen, kill, picture_process_of, until, worker_of
+from tests.acceptance.stand import Network, are_gone, frozen, is_answered_by, kill, picture_process_of, until, worker_of
 
+from gridlight.adapters.bus import Bus
+from gridlight.adapters.credentials import NodeCredentials
+from gridlight.adapters.signatures import SigningKey
 from gridlight.client.requester import Gridlight
 from gridlight.messages.ids import NodeId
+from gridlight.services.agent.gateway_api import GatewayApi
 
 CALLERS = 8
 DEADLINE_MS = 4_000
@@ -99,7 +104,7 @@ def test_a_killed_gateway_is_restarted_and_serves(disturbed: Network, bus: Path)
         kill(killed)
         until(lambda: len(callers.answered_since(killed_s)) > WARM, BACK_S, "a steady load after the kill")
 
-    assert not pictures.is_running()
+    assert are_gone([pictures])
     check_readable(disturbed, [one for one in callers.answered if one.ended_s < killed_s])
     check_restarted(disturbed, "gateway", killed)
     assert disturbed.agents() == agents
@@ -123,6 +128,44 @@ def test_a_frozen_bus_ends_every_request_and_goes_on_when_it_wakes(disturbed: Ne
     assert disturbed.agents() == agents
 
 
+def test_every_process_but_up_may_be_killed_at_once(disturbed: Network, bus: Path) -> None:
+    killed = disturbed.read().processes
+    with Gridlight(disturbed.url) as requester:
+        before = requester.detect(bus)
+
+        for one in killed:
+            kill(one.pid)
+
+        until(lambda: disturbed.answers(bus), BACK_S, "an answer")
+        result = requester.request(before.id).result
+        assert result is not None
+        assert result.detections == before.detections
+    disturbed.settle(bus)
+    assert not {one.pid for one in disturbed.read().processes} & {one.pid for one in killed}
+
+
+def test_an_old_connection_that_closes_late_takes_no_node_out(disturbed: Network, bus: Path) -> None:
+    [node_id, agent] = next(iter(disturbed.agents().items()))
+    [data] = [one.data for one in disturbed.read().processes if one.node_id == node_id]
+
+    asyncio.run(connect_and_close(disturbed.url, Path(data or "")))
+
+    with disturbed.administrator() as administrator:
+        until(lambda: is_answered_by(administrator, bus, node_id), BACK_S, "the node to serve")
+    assert disturbed.agents()[node_id] == agent
+
+
+async def connect_and_close(url: str, data: Path) -> None:
+    """As the node itself: a further connection that closes while the agent's own stands."""
+    key = SigningKey.load_or_create(data / "node.nk")
+    enrolment = GatewayApi(url).enrol(key, SigningKey.load_or_create(data / "operator.nk"))
+    credentials = NodeCredentials(jwt=enrolment.user_jwt, key=key)
+    connection = await Bus.connect(
+        url=enrolment.nats_url, name="an old connection", credentials=credentials, reconnect=False
+    )
+    await connection.close()
+
+
 def test_a_killed_node_under_load_costs_no_request(disturbed: Network, bus: Path) -> None:
     [doomed, *_] = disturbed.agents().items()
     with Callers(disturbed.url, bus, CALLERS) as callers:
@@ -140,6 +183,7 @@ def test_a_killed_picture_process_costs_no_request(disturbed: Network, bus: Path
     killed = picture_process_of(disturbed)
     with Gridlight(disturbed.url) as requester:
         killed.kill()
+        until(lambda: are_gone([killed]), BACK_S, "the process to be gone")
         ended = ask(requester, bus)
 
     assert ended.response is not None, str(ended)
