@@ -58,6 +58,10 @@ class Fleet:
         """The id of a dense index."""
         return self._nodes[node].enrolled.node_id
 
+    def presences(self) -> list[Presence]:
+        """Every enrolled node's presence; for figures, since it is O(nodes)."""
+        return [node.presence for node in self._nodes]
+
     def changes_nothing(self, offer: OfferChanged) -> bool:
         """Whether an offer only repeats what stands: a refresh, which need not be journalled."""
         index = self._index.get(offer.node_id)

@@ -62,6 +62,10 @@ class JobSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     """In 1e-4; kept with the job so that a later read is presented as the first was."""
     pinned_node: NodeIdField | None = None
     """An administrator's pin; the task goes to this node or fails."""
+    prepared_ms: Annotated[int, Meta(ge=0, le=DEADLINE_MS_MAX)] = 0
+    """What upload and picture took in the gateway, before this message."""
+    asked_deadline_ms: Annotated[int, Meta(ge=0, le=DEADLINE_MS_MAX)] = 0
+    """The requester's own deadline; kept with the job so that a later read says what the first did."""
 
 
 class JobWithdrawn(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.withdrawn.v1"):

@@ -218,6 +218,7 @@ class Network:
                 "system_credentials": self._keys.creds_file("system"),
                 "account": self._keys.account_public,
                 "database_url": self._database_url,
+                "metrics_port": bus_server.free_port(_BUS_HOST),
             },
         )
 

@@ -237,7 +237,7 @@ def test_a_workload_left_out_of_an_offer_is_withdrawn() -> None:
 
     world.offer(node, slots(1, workload=OTHER_WORKLOAD))
 
-    assert outcome(world.submit()).code is JobCode.NO_NODE_ONLINE
+    assert outcome(world.submit()).code is JobCode.NO_CAPABLE_NODE
     assert len(sends(world.submit(workload=OTHER_WORKLOAD))) == 1
 
 

@@ -1,8 +1,9 @@
 """The coordinator's configuration, from one TOML file; unknown keys are refused."""
 
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class CoordinatorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,4 +18,6 @@ class CoordinatorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     account: str
     """Public key of the account whose connections are watched."""
     database_url: str
+    metrics_port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    """On the loopback address; no metrics where it is absent."""
     log_file: Path | None = None

@@ -24,6 +24,7 @@ from gridlight.messages.nodes import NodeDisconnected
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.coordinator.effects import Performer
 from gridlight.services.coordinator.loop import Loop, fold
+from gridlight.services.coordinator.metrics import serve_metrics
 from gridlight.services.coordinator.presence import Presence
 from gridlight.workloads.contract import catalogue
 
@@ -58,6 +59,8 @@ class CoordinatorService:
         store = Store.open(config.database_url)
         performer = Performer(bus, config.shard, store.node_ids)
         self._loop = Loop(core=core, journal=journal, sequence=sequence, clock=self._clock, perform=performer.perform)
+        if config.metrics_port is not None:
+            serve_metrics(self._loop, config.metrics_port)
         # Before anything can be heard: until then the core knows no workload, and takes what was for what is.
         self._loop.put(CoordinatorStarted(seed=secrets.randbits(53), workloads=tuple(catalogue())))
         await bus.subscribe(subjects.control_events(config.shard), self._heard_gateway)

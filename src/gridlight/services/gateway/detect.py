@@ -110,14 +110,7 @@ class DetectRequests:
         outcome = await self._outcome(submitted, wanted.manifest, prepared.tensor, body, wait_ms=wait_ms)
         if outcome.state is not JobState.DONE:
             raise refusal_of(outcome)
-        response = detect_response(
-            submitted,
-            wanted.manifest,
-            outcome,
-            picture_ms=prepared_ms,
-            total_ms=monotonic_ms() - arrived_ms,
-            deadline_ms=wanted.deadline_ms,
-        )
+        response = detect_response(submitted, wanted.manifest, outcome, total_ms=monotonic_ms() - arrived_ms)
         return msgspec.json.encode(response)
 
     def _pinned_node(self, headers: Mapping[bytes, bytes]) -> NodeId | None:
@@ -195,6 +188,8 @@ class DetectRequests:
             picture=prepared.picture,
             threshold=wanted.threshold,
             pinned_node=wanted.pinned_node,
+            prepared_ms=prepared_ms,
+            asked_deadline_ms=wanted.deadline_ms,
         )
 
     async def _outcome(

@@ -28,9 +28,7 @@ def detect_response(
     manifest: Manifest,
     outcome: Outcome,
     *,
-    picture_ms: int,
     total_ms: int,
-    deadline_ms: int,
 ) -> DetectResponse:
     """A result in the picture's own pixels, at the threshold that the requester chose."""
     assert outcome.state is JobState.DONE
@@ -46,12 +44,12 @@ def detect_response(
         image=ImageView(width=picture.width, height=picture.height),
         detections=present_detections(manifest, outcome.output, picture, submitted.threshold),
         timing_ms=TimingView(
-            picture=picture_ms,
+            picture=submitted.prepared_ms,
             queue=outcome.timing.queue,
             ack=outcome.timing.ack,
             infer=outcome.timing.infer,
             total=total_ms,
-            deadline=deadline_ms,
+            deadline=submitted.asked_deadline_ms,
         ),
         attempts=outcome.attempts,
         hedged=outcome.hedged,
@@ -65,22 +63,18 @@ def open_request(job_id: JobId) -> RequestView:
 
 
 def request_view(record: JobRecord, catalogue: Mapping[WorkloadId, Manifest]) -> RequestView:
-    """A request as the coordinator's read model has it; times are the coordinator's own."""
+    """A request as the coordinator's read model has it, presented as the answer was."""
     submitted, outcome = record.submitted, record.outcome
     if outcome is None:
         return open_request(submitted.job_id)
     if outcome.state is not JobState.DONE:
         error = refusal_of(outcome).view(submitted.job_id)
         return RequestView(id=submitted.job_id, state=outcome.state.value, error=error)
+    manifest = catalogue.get(submitted.workload)
+    if manifest is None:  # a workload that was offered then; without its labels there is nothing to present
+        return RequestView(id=submitted.job_id, state=outcome.state.value)
     assert outcome.timing is not None
-    result = detect_response(
-        submitted,
-        catalogue[submitted.workload],
-        outcome,
-        picture_ms=0,
-        total_ms=outcome.timing.total,
-        deadline_ms=submitted.deadline_ms,
-    )
+    result = detect_response(submitted, manifest, outcome, total_ms=submitted.prepared_ms + outcome.timing.total)
     return RequestView(id=submitted.job_id, state=outcome.state.value, result=result)
 
 
