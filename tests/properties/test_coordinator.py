@@ -1,0 +1,160 @@
+"""A coordinator under random events: no job is lost, ends twice or is late in silence; no slot is lent twice."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from tests.properties.churn import churn, digest_in_another_process
+from tests.properties.drive import Drive
+from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, job_id, node_id, offer, submitted
+
+from gridlight.messages.host import BusReconnected, CoordinatorStarted
+from gridlight.messages.ids import NodeId, WorkloadId
+from gridlight.messages.jobs import JobWithdrawn
+from gridlight.messages.nodes import NodeDisconnected, SlotOffer
+from gridlight.messages.tasks import DeclineReason, FailureCode, UndeliverableReason
+
+NODES = [node_id(number) for number in range(1, 9)]
+BOTH = (WORKLOAD, OTHER_WORKLOAD)
+
+nodes = st.sampled_from(NODES)
+deadlines = st.sampled_from([4_000, 4_000, 1_500, 60_000, 300, 1])
+estimates = st.sampled_from([0, 200, 5_000, 600_000])
+# Mostly one of the last assignments, by its own node; at times an old one, or by another node.
+picks = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8, 13, 21, 34])
+senders = st.sampled_from([None, None, None, None, None, None, NODES[0], NODES[7]])
+slot_offers = st.builds(
+    SlotOffer,
+    workload=st.sampled_from(BOTH),
+    slots=st.sampled_from([1, 2, 3, 0]),
+    lookahead=st.integers(0, 2),
+    benchmark_ms=st.sampled_from([100, 20, None, 900, 5_000]),
+)
+
+
+class CoordinatorMachine(RuleBasedStateMachine):
+    """Whatever may come, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drive = Drive()
+        self.jobs_made = 0
+        self.drive.tell(CoordinatorStarted(seed=7, workloads=BOTH))
+        for node in NODES[:5]:
+            self.drive.tell(enrolled(node))
+        self.all_come_back(NODES[:5])
+
+    def all_come_back(self, some: list[NodeId] = NODES) -> None:
+        for node in some:
+            self.drive.tell(offer(node, SlotOffer(workload=WORKLOAD, slots=1, lookahead=1, benchmark_ms=100)))
+
+    @rule(count=st.integers(1, 8), deadline_ms=deadlines)
+    def submit(self, count: int, deadline_ms: int) -> None:
+        for _ in range(count):
+            self.jobs_made += 1
+            self.drive.tell(submitted(job_id(self.jobs_made), deadline_ms=deadline_ms))
+
+    @rule(deadline_ms=deadlines, workload=st.sampled_from(BOTH), pinned=st.none() | nodes)
+    def submit_something_special(self, deadline_ms: int, workload: WorkloadId, pinned: NodeId | None) -> None:
+        self.jobs_made += 1
+        job = job_id(self.jobs_made)
+        self.drive.tell(submitted(job, deadline_ms=deadline_ms, workload=workload, pinned_node=pinned))
+
+    @rule(number=st.integers(1, 20), deadline_ms=deadlines)
+    @precondition(lambda self: self.jobs_made)
+    def tell_a_job_again(self, number: int, deadline_ms: int) -> None:
+        self.drive.tell(submitted(job_id(1 + number % self.jobs_made), deadline_ms=deadline_ms))
+
+    @rule(number=st.integers(1, 20))
+    def withdraw(self, number: int) -> None:
+        self.drive.tell(JobWithdrawn(job_id=job_id(number)))
+
+    @rule(pick=picks, sender=senders, eta_ms=estimates, elapsed_ms=st.integers(0, 2_000))
+    @precondition(lambda self: self.drive.sent)
+    def acknowledge(self, pick: int, sender: NodeId | None, eta_ms: int, elapsed_ms: int) -> None:
+        self.drive.acknowledge(self.drive.pick(pick), sender, eta_ms=eta_ms, elapsed_ms=elapsed_ms)
+
+    @rule(eta_ms=estimates)
+    def everybody_acknowledges(self, eta_ms: int) -> None:
+        for send in self.drive.live():
+            self.drive.acknowledge(send, eta_ms=eta_ms)
+
+    @rule(count=st.integers(1, 10))
+    def several_answer(self, count: int) -> None:
+        for send in self.drive.live()[:count]:
+            self.drive.give_result(send)
+
+    @rule(pick=picks, sender=senders)
+    @precondition(lambda self: self.drive.sent)
+    def give_a_result(self, pick: int, sender: NodeId | None) -> None:
+        self.drive.give_result(self.drive.pick(pick), sender)
+
+    @rule(pick=picks, sender=senders, reason=st.sampled_from([*DeclineReason, *FailureCode, *UndeliverableReason]))
+    @precondition(lambda self: self.drive.sent)
+    def return_it(
+        self, pick: int, sender: NodeId | None, reason: DeclineReason | FailureCode | UndeliverableReason
+    ) -> None:
+        self.drive.return_it(self.drive.pick(pick), sender, reason=reason)
+
+    @rule(
+        node=nodes,
+        offers=st.lists(slot_offers, min_size=1, max_size=2, unique_by=lambda one: one.workload),
+        session=st.sampled_from([1, 1, 2]),
+    )
+    def lend(self, node: NodeId, offers: list[SlotOffer], session: int) -> None:
+        self.drive.tell(offer(node, *offers, session=session))
+
+    @rule(node=nodes)
+    def enrol(self, node: NodeId) -> None:
+        self.drive.tell(enrolled(node))
+
+    @rule(node=nodes)
+    def disconnect(self, node: NodeId) -> None:
+        self.drive.tell(NodeDisconnected(node_id=node))
+
+    @rule(is_short=st.booleans())
+    def lose_the_bus(self, *, is_short: bool) -> None:
+        self.drive.tell(BusReconnected())
+        if is_short:
+            self.all_come_back()
+
+    @rule(seed=st.integers(0, 3), workloads=st.sampled_from([BOTH, BOTH, (WORKLOAD,)]))
+    def restart(self, seed: int, workloads: tuple[WorkloadId, ...]) -> None:
+        self.drive.tell(CoordinatorStarted(seed=seed, workloads=workloads))
+        self.all_come_back()
+
+    @rule(ms=st.sampled_from([30, 100, 200, 600, 1_000]))
+    def wait(self, ms: int) -> None:
+        self.drive.wait(ms)
+
+    @rule(ms=st.integers(0, 10_000))
+    def wait_long(self, ms: int) -> None:
+        self.drive.wait(ms)
+
+    @rule(ms=st.sampled_from([1, 100, 700, 1_200, 4_000, 10_000]))
+    def wait_while_the_host_is_held_up(self, ms: int) -> None:
+        self.drive.now_ms += ms
+
+    @rule()
+    def restore_a_twin(self) -> None:
+        self.drive.take_twin()
+
+    def teardown(self) -> None:
+        self.drive.finish()
+
+
+def test_whatever_comes_every_job_ends_once_and_in_time() -> None:
+    run_state_machine_as_test(CoordinatorMachine, settings=settings(max_examples=200, stateful_step_count=80))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_busy_network_with_faults_keeps_its_promises(seed: int) -> None:
+    drive = churn(seed, steps=1_500)
+
+    outcomes = [job.outcome for job in drive.witness.jobs.values()]
+    assert len(outcomes) > 100
+    assert sum(outcome is not None and outcome.output is not None for outcome in outcomes) > 30
+
+
+def test_one_seed_is_one_run_whatever_the_hash_seed() -> None:
+    assert digest_in_another_process(hash_seed=1) == digest_in_another_process(hash_seed=2)
