@@ -47,3 +47,23 @@ def test_the_demo_does_the_main_job_and_leaves_nothing_running(photos: dict[str,
     assert "7 of 7 nodes" in said
     assert str(out / "report.html") in progress
     assert len(progress.splitlines()) > 5, "progress is told all the way"
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.usefixtures("photos")
+def test_a_demo_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    with (tmp_path / "said").open("wb") as said:
+        command = [GRIDLIGHT, "demo", "--out", str(tmp_path / "demo")]
+        demo = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    family: set[psutil.Process] = set()
+
+    def is_under_way() -> bool:
+        family.update(psutil.Process(demo.pid).children(recursive=True))
+        return len(family) >= 1 + 3 + 7
+
+    try:
+        until(is_under_way, 30, "the network's processes to be there")
+    finally:
+        demo.kill()
+        demo.wait(10)
+    until(lambda: are_gone(list(family)), 20, "every process of the demo to be gone")

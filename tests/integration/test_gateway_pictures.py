@@ -30,6 +30,7 @@ class Stable:
     def __init__(self, prepare_s_max: float, failures: int) -> None:
         self.metrics = Metrics("test")
         self.started: list[WorkerProcess] = []
+        self.starts_frozen = False
         self._failures = failures
         self.pool = PicturePool(1, self.metrics, start=self._start, prepare_s_max=prepare_s_max)
 
@@ -38,6 +39,8 @@ class Stable:
             self._failures -= 1
             raise WorkerCrashed("it never said that it is ready")
         process = await start_picture_process()
+        if self.starts_frozen:
+            os.kill(process.pid, signal.SIGSTOP)
         self.started.append(process)
         return process
 
@@ -87,21 +90,54 @@ async def test_a_picture_is_prepared_even_before_the_process_is_ready() -> None:
     assert not stable.started[0].is_alive
 
 
-async def test_a_process_that_dies_over_a_picture_costs_only_that_picture() -> None:
+async def kill_over_a_picture(stable: Stable) -> None:
+    """End the frozen process as soon as it has a picture to prepare."""
+    process = await stable.process()
+    await until(lambda: stable.pool.busy_total > 0)
+    os.kill(process.pid, signal.SIGKILL)
+    await until(lambda: not process.is_alive)
+
+
+async def test_a_picture_whose_process_was_killed_is_prepared_by_the_next_one() -> None:
     async with running() as stable:
         process = await stable.process()
         os.kill(process.pid, signal.SIGSTOP)
-        unlucky = asyncio.ensure_future(stable.prepare())
-        await asyncio.sleep(0)
-        lucky = asyncio.ensure_future(stable.prepare())
-        await asyncio.sleep(0)
-        os.kill(process.pid, signal.SIGKILL)
+        pictures = [asyncio.ensure_future(stable.prepare()) for _ in range(2)]
+        await kill_over_a_picture(stable)
+
+        assert all([(await picture).tensor for picture in pictures])
+        assert stable.restarts() == 1
+
+
+async def test_a_picture_that_costs_two_processes_is_refused() -> None:
+    async with running() as stable:
+        process = await stable.process()
+        os.kill(process.pid, signal.SIGSTOP)
+        stable.starts_frozen = True
+        deadly = asyncio.ensure_future(stable.prepare())
+        await kill_over_a_picture(stable)
+        await until(lambda: len(stable.started) == 2)
+        stable.starts_frozen = False
+        await kill_over_a_picture(stable)
 
         with pytest.raises(Refusal) as caught:
-            await unlucky
+            await deadly
         assert caught.value.code == "PICTURE_BROKEN"
-        assert (await lucky).tensor
-        assert stable.restarts() == 1
+        assert (await stable.prepare()).tensor
+
+
+async def test_requesters_who_leave_while_their_pictures_are_prepared_cost_no_process() -> None:
+    async with running() as stable:
+        process = await stable.process()
+        for _ in range(10):
+            os.kill(process.pid, signal.SIGSTOP)
+            leaving = asyncio.ensure_future(stable.prepare())
+            await until(lambda: stable.pool.busy_total > 0)
+            leaving.cancel()
+            os.kill(process.pid, signal.SIGCONT)
+
+        assert (await stable.prepare()).tensor
+        assert len(stable.started) == 1
 
 
 async def test_a_picture_that_takes_too_long_ends_its_process() -> None:

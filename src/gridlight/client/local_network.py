@@ -13,6 +13,7 @@ from typing import Self
 import psutil
 
 from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.parent_death import signalled_when_parent_dies
 from gridlight.client.errors import GridlightError
 from gridlight.client.network_file import NETWORK_FILE, read_network_file
 from gridlight.client.progress import ProgressListener
@@ -51,6 +52,8 @@ class LocalNetwork:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Where we are killed, the network stops in order as well.
+                preexec_fn=signalled_when_parent_dies(signal.SIGTERM),  # noqa: PLW1509
             )
         try:
             self._await_ready(self._process)

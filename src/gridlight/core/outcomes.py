@@ -84,7 +84,10 @@ def refused_by_speed(job: JobSubmitted, pool: Pool) -> Outcome | None:
     fastest_ms = BOUNDS_MS[pool.fastest_bucket()]
     if fastest_ms <= job.deadline_ms:
         return None
-    hint = f"the fastest node online needs about {fastest_ms} ms; allow a deadline_ms of {fastest_ms + 500} or more"
+    spent_ms = max(job.asked_deadline_ms - job.deadline_ms, 0)
+    needed_ms = spent_ms + fastest_ms + 500
+    spent = f", and {spent_ms} ms were spent before it could be asked" if spent_ms else ""
+    hint = f"the fastest node online needs about {fastest_ms} ms{spent}; allow a deadline_ms of {needed_ms} or more"
     return refused(JobCode.DEADLINE_TOO_SHORT, hint)
 
 

@@ -125,7 +125,11 @@ class Scheduling:
         if refusal is not None:
             self.placement.table.remember(job.job_id, refusal)
             return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=refusal)]
-        return self.placement.place_or_wait(now_ms, self.placement.table.open(now_ms, job))
+        task = self.placement.table.open(now_ms, job)
+        outputs = self.placement.place_or_wait(now_ms, task)
+        if task.is_waiting and now_ms < self._settling_until_ms:
+            self.placement.deadlines.arm(self._settling_until_ms, task.number)
+        return outputs
 
     def _refusal(self, now_ms: int, job: JobSubmitted) -> Outcome | None:
         lane = self.placement.lanes.get(job.workload)
@@ -138,8 +142,8 @@ class Scheduling:
             return refused_by_queue(lane.pinned_waiting(node), PINNED_MAX)
         waiting = self.placement.waiting(lane)
         if not lane.pool.slots_total:
-            is_settled = now_ms >= self._settling_until_ms
-            return self._refused_for_want_of_nodes() if is_settled else refused_by_queue(waiting, WAITING_MAX)
+            may_come_back = now_ms < self._settling_until_ms and self.placement.node_ids
+            return refused_by_queue(waiting, WAITING_MAX) if may_come_back else self._refused_for_want_of_nodes()
         return (
             refused_by_speed(job, lane.pool)
             or refused_by_queue(waiting, WAITING_MAX)
@@ -247,6 +251,8 @@ class Scheduling:
             self.placement.counts[Count.DEADLINE_EXCEEDED] += 1
             hint = f"no result within {task.job.deadline_ms} ms; allow a longer deadline_ms, or try again"
             outputs += self.placement.end(task, failed(task, JobCode.DEADLINE_EXCEEDED, hint))
+        elif task.is_waiting and self._is_in_vain(now_ms, task):
+            outputs += self.placement.end(task, self._refused_for_want_of_nodes())
         for attempt in task.attempts:
             if attempt.state is AttemptState.ENDED:
                 continue
@@ -260,6 +266,11 @@ class Scheduling:
         outputs += self.placement.replace(now_ms, task)
         self.placement.arm(task)
         return outputs
+
+    def _is_in_vain(self, now_ms: int, task: Task) -> bool:
+        """Whether it waited for nodes to offer again, and none did while the network settled."""
+        pool = self.placement.lanes[task.job.workload].pool
+        return now_ms >= self._settling_until_ms and not task.assignments_made and not pool.slots_total
 
     def _missed(self, task: Task, attempt: Attempt, count: Count) -> NodeMissed:
         """The node is out at once: other tasks look for a free slot in this same moment, before fleet hears of it."""

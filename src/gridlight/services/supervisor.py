@@ -5,7 +5,6 @@ killed supervisor leaves behind.
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
@@ -18,14 +17,13 @@ import structlog
 from msgspec import Struct
 
 from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.parent_death import signalled_when_parent_dies
 
 RESTART_DELAY_MS_FIRST: Final = 200
 RESTART_DELAY_MS_MAX: Final = 5_000
 HEALTHY_MS: Final = 10_000
 """A process that ran this long has earned an immediate restart again."""
 
-_PR_SET_PDEATHSIG: Final = 1
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 _log = structlog.get_logger()
 
 
@@ -156,7 +154,7 @@ class _Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (this process has one thread)
+                preexec_fn=signalled_when_parent_dies(signal.SIGKILL),  # noqa: PLW1509  (this process has one thread)
             )
         self.pid: Final = self._popen.pid
         self.started_ms: Final = monotonic_ms()
@@ -192,13 +190,3 @@ class _Process:
         os.close(self._pidfd)
         self._popen.wait()
         self._ended.set()
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """Run in the child before its program: have the kernel kill it when its parent ends, however that ends."""
-
-    def bind() -> None:
-        if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
-            os._exit(127)
-
-    return bind

@@ -1,5 +1,6 @@
 """What is refused at once, with which word and hint; and what is not."""
 
+from msgspec.structs import replace
 from tests.unit.core.world import (
     GATEWAY,
     OTHER_WORKLOAD,
@@ -70,12 +71,33 @@ def test_while_nodes_may_still_come_back_a_job_waits_instead_of_being_refused() 
 
 def test_once_the_network_has_settled_a_job_without_nodes_is_refused() -> None:
     world = World()
+    world.join()
     world.restart()
     world.pass_ms(SETTLING_MS - 1)
     assert world.submit() == []
-    world.pass_ms(1)
+
+    waited_in_vain = outcome(world.pass_ms(1))
+
+    assert waited_in_vain.code is JobCode.NO_NODE_ONLINE
+    assert outcome(world.submit()).code is JobCode.NO_NODE_ONLINE
+
+
+def test_a_network_that_never_had_a_node_refuses_at_once() -> None:
+    world = World()
+    world.restart()
 
     assert outcome(world.submit()).code is JobCode.NO_NODE_ONLINE
+
+
+def test_a_hint_on_the_deadline_counts_what_was_spent_before() -> None:
+    world = World()
+    world.join(benchmark_ms=1_000)
+
+    refusal = outcome(world.tell(replace(submitted(job_id(1), deadline_ms=50), asked_deadline_ms=1_050)))
+
+    assert refusal.code is JobCode.DEADLINE_TOO_SHORT
+    assert refusal.hint is not None
+    assert "1000 ms were spent" in refusal.hint
 
 
 def test_a_node_that_lends_no_slot_counts_as_no_node() -> None:
@@ -193,6 +215,7 @@ def test_the_queue_is_bounded_however_fast_it_moves() -> None:
 
 def test_the_queue_is_bounded_also_while_nodes_may_still_come_back() -> None:
     world = World()
+    world.join()
     world.restart()
     let_wait(world, WAITING_MAX)
 

@@ -117,6 +117,7 @@ def test_calls_with_nothing_due_change_nothing() -> None:
 
 def test_more_than_a_batch_of_tasks_falls_due_in_several_calls() -> None:
     world = World()
+    world.join()
     world.restart()  # so that all may wait, with nobody online
     for _ in range(DUE_MAX + 5):
         world.submit(deadline_ms=1_000)

@@ -31,11 +31,14 @@ PREPARE_S_MAX: Final = 5.0
 START_S_MAX: Final = 20.0
 RESTART_PAUSE_S_MIN: Final = 0.1
 RESTART_PAUSE_S_MAX: Final = 5.0
-CHECK_S: Final = 0.25
-"""How often it is looked whether a process still lives."""
+ATTEMPTS_MAX: Final = 2
+"""Processes that a picture may cost."""
 
 LIMITS: Final = Limits(memory_mib=768, cpu_s=None, files=32, processes=0)
 """40 megapixels decoded are 160 MB, and Pillow may hold two copies."""
+
+_BROKEN: Final = "PICTURE_BROKEN"
+_NOT_DECODED: Final = "The picture could not be decoded within the limits of time and memory."
 
 _log = structlog.get_logger()
 
@@ -71,33 +74,60 @@ class PicturePool:
         self._idle: list[WorkerProcess] = []
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
         self._calls = 0
+        self._busy = 0
+        self._group: asyncio.TaskGroup | None = None
 
     @property
     def is_ready(self) -> bool:
         """Whether a picture sent now finds a process."""
         return any(process.is_alive for process in self._alive)
 
+    @property
+    def busy_total(self) -> int:
+        """Processes that are at a picture."""
+        return self._busy
+
     async def run(self) -> None:
         """Until cancelled; then every process is ended."""
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as self._group:
             for _ in range(self._processes):
-                group.create_task(self._keep_one())
+                self._group.create_task(self._keep_one())
 
     async def prepare(self, name: str, parameters: dict[str, Any], picture: bytes) -> Prepared:
-        """The picture as tensor. Refusal where it is none, is too large, or too many wait; the caller keeps time."""
-        process = await self._idle_process()
-        self._calls += 1
-        header = FrameHeader(id=str(self._calls), parameters={"prepare": name, "parameters": parameters})
+        """The picture as tensor. Refusal where it is none, is too large, or too many wait; the caller keeps time.
+
+        A process that dies over a picture may have been killed by somebody else, so a second one is asked.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            process = await self._idle_process()
+            assert self._group is not None
+            self._calls += 1
+            header = FrameHeader(id=str(self._calls), parameters={"prepare": name, "parameters": parameters})
+            # A requester who leaves cancels us, and not the call: the process is given back when it has answered.
+            answer = await asyncio.shield(self._group.create_task(self._call(process, header, picture)))
+            if isinstance(answer, Refusal):
+                raise answer
+            if answer is not None:
+                return answer
+        raise Refusal(_BROKEN, _NOT_DECODED)
+
+    async def _call(self, process: WorkerProcess, header: FrameHeader, picture: bytes) -> Prepared | Refusal | None:
+        """None where the process died; a refusal is returned, since an exception would end the group."""
+        self._busy += 1
         try:
             return _checked(*await process.call(header, picture, timeout_s=self._prepare_s_max))
+        except Refusal as refusal:
+            return refusal
         except WorkerRefused as refused:
-            raise _refusal(refused) from None
-        except (WorkerCrashed, WorkerTimeout) as error:
+            return _refusal(refused)
+        except WorkerTimeout as error:
             _log.warning("picture_process_failed", error=str(error), picture_bytes=len(picture))
-            raise Refusal(
-                "PICTURE_BROKEN", "The picture could not be decoded within the limits of time and memory."
-            ) from None
+            return Refusal(_BROKEN, _NOT_DECODED)
+        except WorkerCrashed as error:
+            _log.warning("picture_process_failed", error=str(error), picture_bytes=len(picture))
+            return None
         finally:
+            self._busy -= 1
             self._give_back(process)
 
     async def _idle_process(self) -> WorkerProcess:
@@ -143,8 +173,7 @@ class PicturePool:
             self._alive.append(process)
             self._give_back(process)
             try:
-                while process.is_alive:  # noqa: ASYNC110  (a process tells nobody that it ended)
-                    await asyncio.sleep(CHECK_S)
+                await process.ended()
             finally:
                 self._alive.remove(process)
                 await process.kill()
