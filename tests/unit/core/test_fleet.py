@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, node_id, offer, slots
 
-from gridlight.core.fleet import Fleet, FleetSnapshot
+from gridlight.core.fleet import Fleet, FleetSnapshot, Presence
 from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId
@@ -159,6 +159,13 @@ def test_an_offer_of_a_node_that_was_out_changes_something(
     fleet.handle(NOW_MS, event)
 
     assert not fleet.changes_nothing(offer(NODE, slots(1)))
+
+
+def test_presence_is_told_of_each_enrolled_node() -> None:
+    fleet = online_fleet()
+    fleet.handle(NOW_MS, enrolled(node_id(2)))
+
+    assert fleet.presences() == [Presence.ONLINE, Presence.OFFLINE]
 
 
 def test_a_restored_fleet_is_the_same_fleet() -> None:
