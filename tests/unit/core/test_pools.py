@@ -245,11 +245,11 @@ def test_a_node_holds_a_task_in_readiness_only_where_nobody_is_idle() -> None:
         pool.lend(node, 1, FAST, 1)
     taken = []
     for draw in range(4):
-        node = pool.choose(draw, BUCKET_LAST, ())
-        assert node is not None
-        pool.take(node)
+        chosen = pool.choose(draw, BUCKET_LAST, ())
+        assert chosen is not None
+        pool.take(chosen)
         pool.check()
-        taken.append(node)
+        taken.append(chosen)
 
     assert sorted(taken[:2]) == [0, 1]
     assert sorted(taken[2:]) == [0, 1]

@@ -1,0 +1,183 @@
+"""The core alone: complete task lives a second on one core, and how long choosing a node takes.
+
+`python -m benchmarks.core [--nodes 50000] [--in-flight 2000] [--lives 60000] [--rounds 3]`. One life is a job
+submitted, a node chosen, the assignment, its acknowledgement and its result; events are encoded for the journal in
+records of 200. The clock is simulated: 10,000 lives pass in one of its seconds. No bus, disk, JSON or signature.
+"""
+
+import argparse
+import gc
+import json
+import os
+import resource
+import statistics
+import sys
+from collections import deque
+from random import Random
+from time import perf_counter, perf_counter_ns
+
+from gridlight.core.coordinator import Coordinator
+from gridlight.messages.codec import Event, encode_record
+from gridlight.messages.host import CoordinatorStarted, TimePassed
+from gridlight.messages.ids import Blake3Digest, GatewayId, JobId, NodeId, WorkloadId
+from gridlight.messages.jobs import JobSubmitted, SendAssignment
+from gridlight.messages.nodes import NodeEnrolled, OfferChanged, SlotOffer
+from gridlight.messages.results import ResultSubmitted, RunTiming
+from gridlight.messages.tasks import AssignmentAcknowledged
+
+LIVES_TARGET = 10_000
+LIVES_PER_MS = 10
+ACK_AFTER_LIVES = 200
+RECORD_EVENTS = 200
+WORKLOAD = WorkloadId("coco-ssd@sha256:" + "5d" * 32)
+GATEWAY = GatewayId("gateway-1")
+DIGEST = Blake3Digest("ab" * 32)
+OUTPUT = bytes(36)
+TIMING = RunTiming(queue=1, infer=70)
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+def node_id(number: int) -> NodeId:
+    """A well-formed node id that stands for a number."""
+    digits = "".join(_BASE32[number >> shift & 31] for shift in (20, 15, 10, 5, 0))
+    return NodeId("U" + digits.rjust(55, "A"))
+
+
+class Network:
+    """A coordinator with nodes, and as many tasks in flight as asked for."""
+
+    def __init__(self, *, nodes: int, in_flight: int) -> None:
+        self.events = 0
+        self.submit_ns: list[int] = []
+        self._coordinator = Coordinator()
+        self._now_ms = 1_000_000
+        self._lives = 0
+        self._batch: list[Event] = []
+        self._to_acknowledge: deque[SendAssignment] = deque()
+        self._to_finish: deque[SendAssignment] = deque()
+        self._tell(CoordinatorStarted(seed=7, workloads=(WORKLOAD,)))
+        self._register(nodes)
+        for _ in range(in_flight):
+            self._submit()
+
+    def live(self, lives: int) -> None:
+        """So many jobs begin and as many end."""
+        for _ in range(lives):
+            self._submit()
+            self._finish(self._to_finish.popleft())
+
+    def _register(self, nodes: int) -> None:
+        draws = Random(7)
+        for number in range(nodes):
+            node = node_id(number)
+            self._tell(
+                NodeEnrolled(
+                    gateway_id=GATEWAY, node_id=node, operator=node, agent_version="1", cpus=4, memory_mib=8192
+                )
+            )
+            benchmark_ms = int(draws.lognormvariate(5.3, 0.5))
+            lent = SlotOffer(workload=WORKLOAD, slots=1, lookahead=1, benchmark_ms=benchmark_ms)
+            self._tell(OfferChanged(node_id=node, session="0" * 16, offers=(lent,)))
+
+    def _submit(self) -> None:
+        self._lives += 1
+        if self._lives % LIVES_PER_MS == 0:
+            self._now_ms += 1
+            due_ms = self._coordinator.next_deadline_ms()
+            if due_ms is not None and due_ms <= self._now_ms:
+                self._tell(TimePassed())
+        job = JobSubmitted(
+            job_id=JobId(f"req_{self._lives:026d}"),
+            gateway_id=GATEWAY,
+            workload=WORKLOAD,
+            deadline_ms=4_000,
+            input_digest=DIGEST,
+            input_bytes=270_000,
+        )
+        began_ns = perf_counter_ns()
+        (send,) = self._coordinator.handle(self._now_ms, job)
+        self.submit_ns.append(perf_counter_ns() - began_ns)
+        self._journal(job)
+        assert isinstance(send, SendAssignment)
+        self._to_acknowledge.append(send)
+        self._to_finish.append(send)
+        if len(self._to_acknowledge) > ACK_AFTER_LIVES:
+            self._acknowledge(self._to_acknowledge.popleft())
+
+    def _acknowledge(self, send: SendAssignment) -> None:
+        assignment_id = send.assignment.assignment_id
+        self._tell(AssignmentAcknowledged(assignment_id=assignment_id, node_id=send.node_id, eta_ms=200, elapsed_ms=20))
+
+    def _finish(self, send: SendAssignment) -> None:
+        self._tell(
+            ResultSubmitted(
+                assignment_id=send.assignment.assignment_id,
+                node_id=send.node_id,
+                output_digest=DIGEST,
+                output_bytes=len(OUTPUT),
+                timing=TIMING,
+                output=OUTPUT,
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        self._coordinator.handle(self._now_ms, event)
+        self._journal(event)
+
+    def _journal(self, event: Event) -> None:
+        self.events += 1
+        self._batch.append(event)
+        if len(self._batch) >= RECORD_EVENTS:
+            encode_record(self._batch)
+            self._batch.clear()
+
+
+def measure(*, nodes: int, in_flight: int, lives: int, rounds: int) -> dict[str, float]:
+    """The collector is handled as the coordinator's process does: what stands is frozen, then it is off."""
+    began_s = perf_counter()
+    network = Network(nodes=nodes, in_flight=in_flight)
+    built_s = perf_counter() - began_s
+    network.live(lives // 10)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    rates: list[float] = []
+    network.submit_ns.clear()
+    events = network.events
+    for _ in range(rounds):
+        began_s = perf_counter()
+        network.live(lives)
+        rates.append(lives / (perf_counter() - began_s))
+    submit_us = [ns / 1_000 for ns in sorted(network.submit_ns)]
+    return {
+        "lives_per_s": statistics.median(rates),
+        "lives_per_s_best": max(rates),
+        "events_per_life": (network.events - events) / (lives * rounds),
+        "submit_p50_us": submit_us[len(submit_us) // 2],
+        "submit_p99_us": submit_us[len(submit_us) * 99 // 100],
+        "submit_max_us": submit_us[-1],
+        "registrations_per_s": nodes / built_s,
+        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def main() -> None:
+    """Print one line to read and one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=50_000)
+    parser.add_argument("--in-flight", type=int, default=2_000)
+    parser.add_argument("--lives", type=int, default=60_000, help="a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    figures = measure(nodes=options.nodes, in_flight=options.in_flight, lives=options.lives, rounds=options.rounds)
+    print(
+        f"core: {figures['lives_per_s']:,.0f} task lives a second with {options.nodes:,} nodes and "
+        f"{options.in_flight:,} in flight (target at least {LIVES_TARGET:,}); a job is admitted and given to a node in "
+        f"p50 {figures['submit_p50_us']:.0f}, p99 {figures['submit_p99_us']:.0f}, "
+        f"max {figures['submit_max_us']:,.0f} us"
+    )
+    print(json.dumps({"figures": figures, "options": vars(options), "load": os.getloadavg(), "python": sys.version}))
+
+
+if __name__ == "__main__":
+    main()
