@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import psutil
 
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.sandbox.subprocess import ENVIRONMENT
 from gridlight.workloads.contract import catalogue
 
 READY_S = 60.0
@@ -48,7 +50,8 @@ def _loop(photo: Path, seconds: float, ready: Barrier, results: Any) -> None:
 
 
 def raw_loop(photo: Path, *, processes: int, seconds: float) -> dict[str, float]:
-    """Decode the photo and run the model, again and again, in that many processes."""
+    """Decode the photo and run the model, again and again, in that many processes, each set up as a worker is."""
+    os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in ("PATH", "LANG")})
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(processes), context.Queue()
     workers = [context.Process(target=_loop, args=(photo, seconds, ready, results)) for _ in range(processes)]

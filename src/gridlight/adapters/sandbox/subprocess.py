@@ -37,7 +37,7 @@ _ABANDONED_MAX = 4
 Payload = bytes | bytearray | memoryview
 _Frame = tuple[FrameHeader, bytes]
 
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final = {
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
     # One slot is one core; and buffers of a picture's size are kept, not given back and faulted in on each call.
@@ -309,7 +309,7 @@ def _spawn(arguments: Sequence[str], theirs: socket.socket) -> int:
         (os.POSIX_SPAWN_DUP2, 2, 1),
         (os.POSIX_SPAWN_DUP2, theirs.fileno(), _DESCRIPTOR),
     ]
-    return os.posix_spawn(sys.executable, command, _ENVIRONMENT, file_actions=actions, setsid=True)
+    return os.posix_spawn(sys.executable, command, ENVIRONMENT, file_actions=actions, setsid=True)
 
 
 def _limit(pid: int, limits: Limits) -> None:

@@ -123,7 +123,6 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         except RequesterGone:
             _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
             return _on_gone(request, None)
-        _log.info("request", request_id=job_id, code="OK", ms=monotonic_ms() - started_ms)
         return _json(content)
 
     @get("/v1/requests/{job_id:str}", responses={200: _says(RequestView), **errors(404)})
