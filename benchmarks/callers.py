@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
@@ -22,9 +21,8 @@ class Load:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3
 
 
-async def call_for(url: str, photo: Path, *, callers: int, seconds: float) -> Load:
+async def call_for(url: str, body: bytes, *, callers: int, seconds: float) -> Load:
     """That many callers, each sending the photo again as soon as it is answered."""
-    body = photo.read_bytes()
     host, port = urlsplit(url).hostname, urlsplit(url).port
     head = (
         f"POST /v1/detect HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -14,7 +14,7 @@ import statistics
 import sys
 from collections import deque
 from random import Random
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time
 
 from gridlight.core.coordinator import Coordinator
 from gridlight.messages.codec import Event, encode_record
@@ -141,17 +141,19 @@ def measure(*, nodes: int, in_flight: int, lives: int, rounds: int) -> dict[str,
     gc.collect()
     gc.freeze()
     gc.disable()
-    rates: list[float] = []
+    cpu_rates: list[float] = []
+    wall_rates: list[float] = []
     network.submit_ns.clear()
     events = network.events
     for _ in range(rounds):
-        began_s = perf_counter()
+        began_s, began_cpu_s = perf_counter(), process_time()
         network.live(lives)
-        rates.append(lives / (perf_counter() - began_s))
+        cpu_rates.append(lives / (process_time() - began_cpu_s))
+        wall_rates.append(lives / (perf_counter() - began_s))
     submit_us = [ns / 1_000 for ns in sorted(network.submit_ns)]
     return {
-        "lives_per_s": statistics.median(rates),
-        "lives_per_s_best": max(rates),
+        "lives_per_cpu_s": statistics.median(cpu_rates),
+        "lives_per_s": statistics.median(wall_rates),
         "events_per_life": (network.events - events) / (lives * rounds),
         "submit_p50_us": submit_us[len(submit_us) // 2],
         "submit_p99_us": submit_us[len(submit_us) * 99 // 100],
@@ -171,8 +173,9 @@ def main() -> None:
     options = parser.parse_args()
     figures = measure(nodes=options.nodes, in_flight=options.in_flight, lives=options.lives, rounds=options.rounds)
     print(
-        f"core: {figures['lives_per_s']:,.0f} task lives a second with {options.nodes:,} nodes and "
-        f"{options.in_flight:,} in flight (target at least {LIVES_TARGET:,}); a job is admitted and given to a node in "
+        f"core: {figures['lives_per_cpu_s']:,.0f} task lives a second of one core with {options.nodes:,} nodes and "
+        f"{options.in_flight:,} in flight (target at least {LIVES_TARGET:,}); by the clock "
+        f"{figures['lives_per_s']:,.0f}; a job is admitted and given to a node in "
         f"p50 {figures['submit_p50_us']:.0f}, p99 {figures['submit_p99_us']:.0f}, "
         f"max {figures['submit_max_us']:,.0f} us"
     )

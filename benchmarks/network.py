@@ -32,12 +32,13 @@ TARGETS = {
 def one_round(photo: Path, nodes: int, seconds: float) -> dict[str, Any]:
     """The bare loop, then the network with as many nodes, then the network with one caller."""
     raw = raw_loop(photo, processes=nodes, seconds=seconds)
+    picture = photo.read_bytes()
     with tempfile.TemporaryDirectory(prefix="gridlight-bench-") as folder, LiveNetwork(Path(folder), nodes) as network:
-        asyncio.run(call_for(network.url, photo, callers=CALLERS_PER_NODE * nodes, seconds=2.0))
+        asyncio.run(call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=2.0))
         before = network.cpu_s()
-        load: Load = asyncio.run(call_for(network.url, photo, callers=CALLERS_PER_NODE * nodes, seconds=seconds))
+        load: Load = asyncio.run(call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=seconds))
         spent = {role: (after - before[role]) * 1e3 / load.answered for role, after in network.cpu_s().items()}
-        single: Load = asyncio.run(call_for(network.url, photo, callers=1, seconds=seconds / 2))
+        single: Load = asyncio.run(call_for(network.url, picture, callers=1, seconds=seconds / 2))
         return {
             "raw": raw,
             "tasks_per_s": load.answered / load.seconds,
