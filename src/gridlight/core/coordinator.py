@@ -3,7 +3,6 @@
 It decides nothing: `_routes` says who hears what, and whatever is in nobody's row leaves the core as an effect.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -73,9 +72,8 @@ class Coordinator:
         assert now_ms >= self.now_ms, "the coordinator's clock went backwards"
         self.now_ms = now_ms
         effects: list[Effect] = []
-        heard: deque[tuple[int, Event | Notice]] = deque([(0, event)])
-        while heard:
-            hops, message = heard.popleft()
+        heard: list[tuple[int, Event | Notice]] = [(0, event)]
+        for hops, message in heard:  # which grows meanwhile
             assert hops < HOPS_MAX, f"{type(message).__name__} travelled {hops} hops"
             for handler in self._routes[type(message)]:
                 for output in handler(now_ms, message):

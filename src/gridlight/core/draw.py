@@ -1,15 +1,17 @@
 """Randomness as a keyed hash of a seed and labels: no hidden state, independent of the order of events, auditable."""
 
 from hashlib import blake2b
+from struct import Struct as Layout
+from typing import Final
 
-DRAWS_PER_HASH = 8
+DRAWS_PER_HASH: Final = 8
+_DRAWS: Final = Layout(f"<{DRAWS_PER_HASH}Q")
 
 
 def draw_many(seed: int, label: str, *numbers: int) -> tuple[int, ...]:
     """Eight independent 64-bit integers for one seed, label and list of numbers; one hash."""
-    message = b"|".join((label.encode(), *(b"%d" % number for number in numbers)))
-    digest = blake2b(message, digest_size=64, key=b"%d" % seed).digest()
-    return tuple(int.from_bytes(digest[start : start + 8], "little") for start in range(0, 64, 8))
+    message = "|".join((label, *map(str, numbers))).encode()
+    return _DRAWS.unpack(blake2b(message, digest_size=_DRAWS.size, key=b"%d" % seed).digest())
 
 
 def draw(seed: int, label: str, *numbers: int) -> int:

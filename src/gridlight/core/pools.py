@@ -70,7 +70,7 @@ class Pool:
 
     def is_free(self, node: int) -> bool:
         """Whether the node can take a task now, to run it or to hold it in readiness."""
-        return node in self._idle or node in self._spare
+        return node < len(self._slots) and self._shelf_of(node) is not None
 
     def lend(self, node: int, slots: int, bucket: int, lookahead: int = 0) -> None:
         """The node lends this many slots from now on, and holds so many tasks more; its leases stay counted."""
@@ -86,7 +86,9 @@ class Pool:
         if slots:
             self.online[bucket] += 1
             self.slots_total += slots
-        self._shelve(node)
+        shelf = self._shelf_of(node)
+        if shelf is not None:
+            shelf.add(node, bucket)
 
     def withdraw(self, node: int) -> None:
         """The node lends nothing any more, and nothing is leased on it."""
@@ -102,16 +104,12 @@ class Pool:
     def take(self, node: int) -> None:
         """Lease one slot, or a place in readiness."""
         assert self.is_free(node)
-        self._unshelve(node)
-        self._used[node] += 1
-        self._shelve(node)
+        self._count_lease(node, 1)
 
     def give_back(self, node: int) -> None:
         """A lease of the node ended."""
         assert self._used[node] > 0
-        self._unshelve(node)
-        self._used[node] -= 1
-        self._shelve(node)
+        self._count_lease(node, -1)
 
     def move(self, node: int, bucket: int) -> None:
         """The node's speed changed; one bucket's difference is left alone, so that a node does not flutter."""
@@ -145,19 +143,28 @@ class Pool:
         skipped[SkipReason.NOT_DRAWN] += free - refused - (pick.node is not None)
         return pick.node
 
-    def _shelve(self, node: int) -> None:
-        if self._used[node] < self._slots[node]:
-            self._idle.add(node, self._bucket[node])
-        elif self._used[node] < self._depth[node]:
-            self._spare.add(node, self._bucket[node])
+    def _shelf_of(self, node: int) -> Shelf | None:
+        """Where the node belongs by its leases."""
+        used = self._used[node]
+        if used < self._slots[node]:
+            return self._idle
+        return self._spare if used < self._depth[node] else None
 
-    def _unshelve(self, node: int) -> None:
-        for shelf in (self._idle, self._spare):
-            if node in shelf:
-                shelf.remove(node, self._bucket[node])
+    def _count_lease(self, node: int, change: int) -> None:
+        before = self._shelf_of(node)
+        self._used[node] += change
+        after = self._shelf_of(node)
+        if before is after:
+            return
+        if before is not None:
+            before.remove(node, self._bucket[node])
+        if after is not None:
+            after.add(node, self._bucket[node])
 
     def _leave(self, node: int) -> None:
-        self._unshelve(node)
+        shelf = self._shelf_of(node)
+        if shelf is not None:
+            shelf.remove(node, self._bucket[node])
         if self._slots[node]:
             self.online[self._bucket[node]] -= 1
             self.slots_total -= self._slots[node]
