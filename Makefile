@@ -13,7 +13,9 @@ help: ## Say what each word does
 $(STAMP): requirements.lock pyproject.toml
 	@echo "setting up $(VENV) from requirements.lock (every file is checked against its hash)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet --require-hashes -r requirements.lock
+	@set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes \
+		-r requirements.lock 2>&1 | awk '/^Collecting / {n++; if (n % 20 == 0) print "  " n " packages"; next} \
+		/^Installing collected/ {print "  installing " n " packages"} /ERROR|rror:/ {print}'
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
