@@ -25,6 +25,8 @@ from gridlight.workloads.contract import Manifest
 _READY_TIMEOUT_S: Final = 60.0
 _RESTART_S: Final = (0.1, 0.5, 2.0, 10.0)
 _HEALTHY_S: Final = 30.0
+_HANGING_MS: Final = 2_000
+"""A run that is past its deadline and took longer than this hangs. One that is merely late costs no worker's life."""
 
 _log = structlog.get_logger()
 
@@ -83,7 +85,10 @@ class Workers:
     async def run(self, assignment: Assignment, body: bytes) -> None:
         """Give the input to the next free worker; the machine hears of the result, or why there is none."""
         taken_ms = monotonic_ms()
-        worker = await self._take()
+        worker = await self._take(assignment.deadline_ms)
+        if worker is None:
+            self._tell(RunFailed(assignment.assignment_id, FailureCode.WORKER_TIMEOUT))
+            return
         if self._is_wanted(assignment.assignment_id):
             self._tell(await self._outcome(worker, assignment, body, taken_ms))
         else:
@@ -91,10 +96,15 @@ class Workers:
         if worker.is_alive:
             self._free.put_nowait(worker)
 
-    async def _take(self) -> WorkerProcess:
-        """A free worker. One that died while it was free is passed over: `keep` starts another."""
-        while not (worker := await self._free.get()).is_alive:
-            pass
+    async def _take(self, deadline_ms: int) -> WorkerProcess | None:
+        """A free worker, None where there is none by then. Those that died while free are passed over: `keep` starts
+        others."""
+        try:
+            async with asyncio.timeout(deadline_ms / 1_000):
+                while not (worker := await self._free.get()).is_alive:
+                    pass
+        except TimeoutError:
+            return None
         return worker
 
     async def _outcome(
@@ -102,9 +112,9 @@ class Workers:
     ) -> RunFinished | RunFailed:
         assignment_id = assignment.assignment_id
         header = FrameHeader(id=assignment_id, parameters={"probe_seed": assignment.probe_seed})
-        left_ms = max(assignment.deadline_ms - (monotonic_ms() - taken_ms), 1)
+        left_ms = assignment.deadline_ms - (monotonic_ms() - taken_ms)
         try:
-            answer, output = await worker.call(header, body, timeout_s=left_ms / 1_000)
+            answer, output = await worker.call(header, body, timeout_s=max(left_ms, _HANGING_MS) / 1_000)
         except WorkerRefused as refused:
             code, reason = FailureCode.WORKER_ERROR, str(refused)
         except WorkerTimeout as timeout:
