@@ -3,18 +3,24 @@
 The standard library's client, in a thread: these calls are rare, and a node's memory is its owner's.
 """
 
+import asyncio
 import base64
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import Future
+from http import HTTPStatus
 from http.client import HTTPException
 from importlib.metadata import version
-from typing import Final
+from threading import Thread
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import psutil
 
-from gridlight.adapters.blobs import Blobs
+from gridlight.adapters.blobs import Blobs, DigestMismatch
 from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import codec
 from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse
@@ -26,6 +32,27 @@ _TIMEOUT_S: Final = 15.0
 _ARTIFACT_TIMEOUT_S: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 1024 * 1024
 _MIB: Final = 1024 * 1024
+_HERE: Final = ("127.0.0.1", "::1", "localhost")
+_ASK_AGAIN: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Beside all from 500 on: a gateway whose coordinator is away, or that is overloaded, is asked again."""
+
+T = TypeVar("T")
+
+
+async def apart(call: Callable[[], T]) -> T:
+    """Make a blocking call in a thread of its own, which a process that ends does not wait for."""
+    settled: Future[T] = Future()
+
+    def work() -> None:
+        if not settled.set_running_or_notify_cancel():
+            return
+        try:
+            settled.set_result(call())
+        except BaseException as error:  # noqa: BLE001  (raised where it is awaited)
+            settled.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(settled)
 
 
 class GatewayUnreachable(Exception):
@@ -43,10 +70,13 @@ class GatewayApi:
         if not network_url.startswith(("http://", "https://")):
             raise ValueError(f"--network {network_url!r} is not a URL: write it as http://HOST:PORT")
         self._url = network_url.rstrip("/")
+        # No proxy knows what runs on this machine, whatever the environment says.
+        proxies = [urllib.request.ProxyHandler({})] if urlsplit(network_url).hostname in _HERE else []
+        self._opener = urllib.request.build_opener(*proxies)
 
     def enrol(self, node: SigningKey, operator: SigningKey) -> EnrolmentResponse:
         """Prove the node's key and get credentials for the bus. GatewayUnreachable or GatewayRefused."""
-        challenge = msgspec.json.decode(self._post("/v1/nodes/challenge", b"", {}), type=ChallengeResponse)
+        challenge = self._post("/v1/nodes/challenge", b"", {}, ChallengeResponse)
         enrolment = EnrolNode(
             node_id=NodeId(node.public),
             operator=operator.public,
@@ -57,24 +87,30 @@ class GatewayApi:
         )
         body = codec.encode(enrolment)
         signature = base64.b64encode(node.sign(ENROLMENT_DOMAIN, body)).decode()
-        answer = self._post("/v1/nodes", body, {SIGNATURE_HEADER: signature})
-        return msgspec.json.decode(answer, type=EnrolmentResponse)
+        return self._post("/v1/nodes", body, {SIGNATURE_HEADER: signature}, EnrolmentResponse)
 
     def fetch(self, digest: str, blobs: Blobs, *, bytes_max: int) -> None:
         """Get an artifact by its SHA-256 into the cache. GatewayUnreachable, GatewayRefused, or the cache's own."""
         request = urllib.request.Request(f"{self._url}/v1/blobs/sha256:{digest}")  # noqa: S310 (checked above)
         data = self._read(request, _ARTIFACT_TIMEOUT_S, bytes_max)
-        blobs.put(data, digest)
+        try:
+            blobs.put(data, digest)
+        except DigestMismatch as error:  # it broke off on the way
+            raise GatewayUnreachable(f"{request.full_url}: {error}") from error
 
-    def _post(self, path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    def _post(self, path: str, body: bytes, headers: dict[str, str], kind: type[T]) -> T:
         request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
             self._url + path, data=body, method="POST", headers={"Content-Type": "application/json", **headers}
         )
-        return self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX)
+        data = self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX)
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # a hotel's log-in page, perhaps
+            raise GatewayUnreachable(f"what answers at {request.full_url} is no gateway: {error}") from error
 
     def _read(self, request: urllib.request.Request, timeout_s: float, bytes_max: int) -> bytes:
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+            with self._opener.open(request, timeout=timeout_s) as answer:
                 data: bytes = answer.read(bytes_max + 1)
         except urllib.error.HTTPError as error:
             raise _refusal(request.full_url, error) from error
@@ -87,13 +123,13 @@ class GatewayApi:
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
-    with error:
-        body = error.read(_ANSWER_BYTES_MAX)
     try:
+        with error:
+            body = error.read(_ANSWER_BYTES_MAX)
         said = msgspec.json.decode(body, type=ErrorResponse).error
         text = f"{said.code}: {said.message} {said.hint}"
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, HTTPException, OSError):
         text = f"HTTP {error.code}"
-    # A gateway whose coordinator is away, or that is overloaded, is asked again.
-    kind = GatewayUnreachable if error.code >= 500 else GatewayRefused
+    is_asked_again = error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code in _ASK_AGAIN
+    kind = GatewayUnreachable if is_asked_again else GatewayRefused
     return kind(f"{url}: {text}")

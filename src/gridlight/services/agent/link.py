@@ -18,9 +18,12 @@ from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import subjects
 from gridlight.messages.api import EnrolmentResponse
 from gridlight.messages.ids import NodeId
-from gridlight.services.agent.gateway_api import GatewayApi, GatewayUnreachable
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayUnreachable, apart
 
 JITTER_S_MAX: Final = 60.0
+JITTER_S_MIN: Final = 0.05
+"""Whatever the network says: a bus that is not there is not asked without a pause."""
+
 _ENROL_RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 _log = structlog.get_logger()
@@ -54,7 +57,7 @@ class Link:
         """Get credentials, however long the gateway is away. GatewayRefused where it says no."""
         for attempt in range(2**31):
             try:
-                self._enrolment = await asyncio.to_thread(self._api.enrol, self._node, self._operator)
+                self._enrolment = await apart(lambda: self._api.enrol(self._node, self._operator))
             except GatewayUnreachable as error:
                 pause_s = _ENROL_RETRY_S[min(attempt, len(_ENROL_RETRY_S) - 1)]
                 _log.warning("cannot join yet", error=str(error), again_in_s=pause_s)
@@ -71,8 +74,8 @@ class Link:
         while True:
             enrolment = await self._fresh_enrolment()
             if attempt:
-                pause_s = _random.uniform(0, min(JITTER_S_MAX, enrolment.reconnect_jitter_s * 2 ** (attempt - 1)))
-                await asyncio.sleep(pause_s)
+                jitter_s = max(JITTER_S_MIN, enrolment.reconnect_jitter_s) * 2 ** (attempt - 1)
+                await asyncio.sleep(_random.uniform(0, min(JITTER_S_MAX, jitter_s)))
             attempt = min(attempt + 1, 16)
             try:
                 await self._connect(enrolment)

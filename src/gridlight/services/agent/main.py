@@ -23,7 +23,7 @@ from gridlight.messages.envelope import REPLY_DOMAIN
 from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
 from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
-from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.link import Link
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
@@ -102,10 +102,10 @@ class AgentService:
         """The model's file, from the cache or from the gateway by its digest."""
         blobs = Blobs(cache_folder() / "blobs")
         [(name, digest)] = manifest.artifacts.items()
-        while (path := blobs.path(digest)) is None:
+        while (path := await apart(lambda: blobs.verified_path(digest))) is None:
             _log.info("fetching", artifact=name, digest=digest)
             try:
-                await asyncio.to_thread(self._api.fetch, digest, blobs, bytes_max=ARTIFACT_BYTES_MAX)
+                await apart(lambda: self._api.fetch(digest, blobs, bytes_max=ARTIFACT_BYTES_MAX))
             except GatewayUnreachable as error:
                 _log.warning("cannot fetch yet", artifact=name, error=str(error))
                 await asyncio.sleep(_FETCH_RETRY_S)

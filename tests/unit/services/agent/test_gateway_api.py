@@ -1,0 +1,224 @@
+"""What an agent makes of a gateway's answers: joined, refused, or to be asked again."""
+
+import asyncio
+import base64
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from gridlight.adapters.blobs import Blobs
+from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.signatures import SigningKey, verify
+from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, ErrorView
+from gridlight.messages.codec import encode, enrolments
+from gridlight.messages.envelope import ENROLMENT_DOMAIN, SIGNATURE_HEADER
+from gridlight.messages.ids import NodeId
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
+
+NODE, OPERATOR = SigningKey.generate(), SigningKey.generate()
+CHALLENGE = encode(ChallengeResponse(nonce="a nonce of some length", expires_s=60))
+ENROLMENT = EnrolmentResponse(
+    node_id=NodeId(NODE.public),
+    user_jwt="header.claims.signature",
+    nats_url="nats://127.0.0.1:4222",
+    expires_s=86_400,
+    workloads=["w"],
+    reconnect_jitter_s=2.0,
+)
+BLOB = b"weights" * 1_000
+DIGEST = sha256(BLOB).hexdigest()
+
+
+class Gateway:
+    """A real HTTP server that answers each path as the test says: status, body, and how much of it is sent."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, bytes]] = {
+            "/v1/nodes/challenge": (200, CHALLENGE),
+            "/v1/nodes": (200, encode(ENROLMENT)),
+        }
+        self.sent_bytes_max = 2**31
+        self.received: list[tuple[str, bytes, str | None]] = []
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                gateway.received.append((self.path, body, self.headers.get(SIGNATURE_HEADER)))
+                status, said = gateway.answers[self.path]
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said[: gateway.sent_bytes_max])
+
+            def do_GET(self) -> None:
+                self.do_POST()
+
+            def log_message(self, *arguments: object) -> None:
+                """Stay silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(tmp_path / "blobs")
+
+
+def test_a_node_proves_its_key_over_the_gateways_nonce(gateway: Gateway) -> None:
+    enrolled = GatewayApi(gateway.url + "/").enrol(NODE, OPERATOR)
+
+    assert enrolled == ENROLMENT
+    path, body, signature = gateway.received[-1]
+    enrolment = enrolments.decode(body)
+    assert path == "/v1/nodes"
+    assert (enrolment.node_id, enrolment.operator) == (NODE.public, OPERATOR.public)
+    assert enrolment.nonce == "a nonce of some length"
+    assert signature is not None
+    assert verify(NODE.public, ENROLMENT_DOMAIN, body, base64.b64decode(signature))
+
+
+@pytest.mark.parametrize("path", ["/v1/nodes/challenge", "/v1/nodes"])
+def test_a_refusal_is_told_in_the_gateways_words(gateway: Gateway, path: str) -> None:
+    view = ErrorView(code="BAD_SIGNATURE", message="It is not yours.", hint="Sign it.", request_id="r")
+    gateway.answers[path] = (403, encode(ErrorResponse(error=view, rc="BadSignature")))
+
+    with pytest.raises(GatewayRefused, match=f"{path}: BAD_SIGNATURE: It is not yours. Sign it."):
+        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b'{"error": 7}'])
+def test_a_refusal_without_words_is_told_by_its_number(gateway: Gateway, body: bytes) -> None:
+    gateway.answers["/v1/nodes"] = (404, body)
+
+    with pytest.raises(GatewayRefused, match="HTTP 404"):
+        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_gateway_that_cannot_now_is_asked_again(gateway: Gateway, status: int) -> None:
+    gateway.answers["/v1/nodes"] = (status, b"")
+
+    with pytest.raises(GatewayUnreachable, match=f"HTTP {status}"):
+        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"{}", b'{"nonce": 7, "expires_s": 60}'])
+def test_what_is_no_gateways_answer_is_asked_for_again(gateway: Gateway, body: bytes) -> None:
+    gateway.answers["/v1/nodes/challenge"] = (200, body)
+
+    with pytest.raises(GatewayUnreachable, match="is no gateway"):
+        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(gateway: Gateway) -> None:
+    gateway.sent_bytes_max = 10
+
+    with pytest.raises(GatewayUnreachable):
+        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+
+
+def test_an_answer_without_end_is_refused(gateway: Gateway) -> None:
+    gateway.answers["/v1/nodes/challenge"] = (200, b" " * (1024 * 1024 + 1))
+
+    with pytest.raises(GatewayRefused, match="more than 1048576 bytes"):
+        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+
+
+def test_where_nobody_answers_it_is_asked_again() -> None:
+    url = f"http://127.0.0.1:{free_port('127.0.0.1')}"
+
+    with pytest.raises(GatewayUnreachable, match=f"no gateway answers at {url}"):
+        GatewayApi(url).enrol(NODE, OPERATOR)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://127.0.0.1", ""])
+def test_what_is_no_url_is_refused_at_the_start(url: str) -> None:
+    with pytest.raises(ValueError, match="is not a URL: write it as http://HOST:PORT"):
+        GatewayApi(url)
+
+
+def test_a_gateway_on_this_machine_is_asked_directly_whatever_proxy_there_is(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port('127.0.0.1')}")
+
+    assert GatewayApi(gateway.url).enrol(NODE, OPERATOR) == ENROLMENT
+
+
+def test_an_artifact_comes_into_the_cache_by_its_digest(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+    GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+
+    path = blobs.verified_path(DIGEST)
+    assert path is not None
+    assert path.read_bytes() == BLOB
+
+
+@pytest.mark.parametrize("said", [BLOB[:-1], BLOB + b" ", b""])
+def test_an_artifact_that_is_not_what_its_digest_says_is_asked_for_again(
+    gateway: Gateway, blobs: Blobs, said: bytes
+) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, said)
+
+    with pytest.raises(GatewayUnreachable, match="should have SHA-256"):
+        GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=2 * len(BLOB))
+    assert blobs.path(DIGEST) is None
+
+
+def test_an_artifact_that_breaks_off_is_asked_for_again(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+    gateway.sent_bytes_max = 100
+
+    with pytest.raises(GatewayUnreachable):
+        GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=2 * len(BLOB))
+
+
+def test_an_artifact_past_its_bound_is_refused(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+
+    with pytest.raises(GatewayRefused, match=f"more than {len(BLOB) - 1} bytes"):
+        GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB) - 1)
+
+
+async def test_a_call_apart_gives_its_result_or_its_error() -> None:
+    def fail() -> None:
+        raise GatewayUnreachable("nobody")
+
+    assert await apart(lambda: 7) == 7
+    with pytest.raises(GatewayUnreachable, match="nobody"):
+        await apart(fail)
+
+
+async def test_a_call_apart_may_be_left_to_itself() -> None:
+    go_on, is_over = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        go_on.wait()
+        is_over.set()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await apart(wait)
+    go_on.set()
+    assert is_over.wait(10)
