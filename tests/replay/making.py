@@ -1,6 +1,7 @@
 """Makes a journal for this folder: `PYTHONPATH=. python -m tests.replay.making NAME`.
 
-For a new version of the core, or a new kind of event. The life of a small network by a script that always draws the same. A file that is there is never written again.
+For a new version of the core, or a new kind of event. The life of a small network by a script that always draws the
+same. A file that is there is never written again.
 """
 
 import random

@@ -18,7 +18,9 @@ from gridlight.messages.codec import decode_record, encode_record
 from gridlight.messages.jobs import EndJob
 
 FOLDER = Path(__file__).parent
-DIGESTS = {}
+DIGESTS = {
+    "core_1_first_network.msgpack": "9061e665b7243ee1d3d96b87edfbe32e95b14bc377250d300076c64705073402",
+}
 
 
 def rows(name: str) -> list[Row]:
@@ -37,10 +39,8 @@ def replayed(name: str) -> tuple[Coordinator, list[EndJob]]:
 
 def digest(ends: list[EndJob]) -> str:
     """Of all that a requester or a ledger would hold us to; not of the words of hints."""
-    said = [
-        (end.job_id, end.is_repeated, msgspec.structs.replace(end.outcome, hint=None, retry_after_ms=None))
-        for end in ends
-    ]
+    bare = [msgspec.structs.replace(end.outcome, hint=None, retry_after_ms=None) for end in ends]
+    said = [(end.job_id, end.is_repeated, outcome) for end, outcome in zip(ends, bare, strict=True)]
     return sha256(msgspec.json.encode(said)).hexdigest()
 
 
