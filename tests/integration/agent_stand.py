@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from tests.integration.conftest import WAIT_S, Server
+from tests.integration.conftest import WAIT_S, Connections, Server
 
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.bus import Bus, Delivery
@@ -304,3 +304,16 @@ class Dispatcher:
     async def _tell(self) -> None:
         async with self._heard:
             self._heard.notify_all()
+
+
+async def connected(agent: Agent, times: int = 1) -> None:
+    await eventually("the agent connects", lambda: len(agent.log("connected")) >= times)
+
+
+async def dispatcher_to(server: Server, agent: Agent, connections: Connections) -> Dispatcher:
+    """To a node that lends its slot."""
+    dispatcher = Dispatcher(await connections.open(server, server.privileged()), agent.node_id)
+    await dispatcher.follow()
+    await dispatcher.ask_again()
+    await dispatcher.lent(1)
+    return dispatcher
