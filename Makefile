@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup demo test check bench simulate simulate-full docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -40,6 +40,13 @@ check: $(STAMP) ## Format, lint, types, import directions and the style guide's 
 bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 	@for file in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+simulate: $(STAMP) ## Run the scenario that is short enough for every check, and write build/simulate
+	@$(BIN)/gridlight simulate scenarios/smoke.toml --out build/simulate/smoke
+
+simulate-full: $(STAMP) ## Run the long scenarios, the one with 421,000 nodes last; an hour or more
+	@for name in churn latency latency_wrong_priors outage coordinator_crash full_421k; do \
+		$(BIN)/gridlight simulate scenarios/$$name.toml --out build/simulate/$$name || exit 1; done
 
 docs: $(STAMP) ## Write again what is generated: schemas/ and the tables of docs/protocol.md
 	@$(BIN)/python docs/generate.py

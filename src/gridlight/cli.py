@@ -182,6 +182,44 @@ def demo(
 
 
 @app.command()
+def simulate(
+    scenario: Annotated[Path, typer.Argument(help="A TOML file as in scenarios/.")],
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**53 - 1, help="Another run; the file's own if left out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder for report.json and report.html.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a whole network in virtual time, with the core that coordinators run, and check it all the while."""
+    import resource
+
+    from rich.console import Console
+
+    from gridlight.adapters.clock import monotonic_ms
+    from gridlight.client.casestudy.environment import commit
+    from gridlight.client.progress import StageProgress
+    from gridlight.messages.codec import encode
+    from gridlight.simulation.report import Instruments, summary, write_json
+    from gridlight.simulation.run import SimulationFailed, run_scenario
+    from gridlight.simulation.scenario import BadScenario
+
+    instruments = Instruments(
+        clock_ms=monotonic_ms,
+        rss_mib=lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        commit=commit(),
+    )
+    console = Console(stderr=True)
+    try:
+        with explaining(BadScenario), StageProgress(console) as progress:
+            report = run_scenario(scenario, seed=seed, instruments=instruments, listen=progress)
+    except SimulationFailed as failure:
+        raise GridlightError(str(failure), f"repeat it: {failure.command}") from failure
+    typer.echo(encode(report).decode() if as_json else "\n".join(summary(report)))
+    if out is not None:
+        console.print(f"wrote {write_json(report, out)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def setup(as_json: JsonOption = False) -> None:
     """Fetch the model's weights and the demo's photos into the cache. Done by itself where it is needed."""
     from rich.console import Console

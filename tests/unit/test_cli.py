@@ -10,6 +10,7 @@ COMMANDS = [
     ["detect"],
     ["casestudy"],
     ["demo"],
+    ["simulate"],
     ["setup"],
     ["up"],
     ["node"],

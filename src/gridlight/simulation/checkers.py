@@ -1,0 +1,230 @@
+"""Holds the core to its promises: an account of its own of what it heard and said, and the properties that must hold.
+
+A property is a function that raises CheckFailed, named for what it demands.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any, Final
+
+from msgspec import Struct
+
+from gridlight.core.attempts import ATTEMPTS_MAX
+from gridlight.core.coordinator import Coordinator
+from gridlight.core.outcomes import PINNED_MAX, WAITING_MAX
+from gridlight.core.task_table import RECENT_MAX
+from gridlight.messages.codec import Effect, Event
+from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode
+from gridlight.messages.ids import AssignmentId, JobId, NodeId
+from gridlight.messages.jobs import EndJob, JobState, JobSubmitted, Outcome, SendAssignment
+from gridlight.messages.nodes import NodeDisconnected, OfferChanged
+from gridlight.messages.results import ResultSubmitted
+from gridlight.messages.tasks import AssignmentDeclined, AssignmentFailed, AssignmentUndeliverable
+
+OVERDUE_MS: Final = 5
+"""So long after its deadline a job may be open, while the host is still at its batches."""
+
+ENDED_MAX: Final = 4 * RECENT_MAX
+"""Ended jobs that the account remembers."""
+
+
+class CheckFailed(Exception):
+    """The core, or the simulator, broke a promise."""
+
+    def __init__(self, check: str, detail: str) -> None:
+        super().__init__(f"{check}: {detail}")
+        self.check = check
+
+
+def demand(holds: bool, check: str, detail: str) -> None:
+    """Raise where a property does not hold."""
+    if not holds:
+        raise CheckFailed(check, detail)
+
+
+class Job(Struct, gc=False):
+    """A job that is open, as its gateway sees it."""
+
+    deadline_ms: int
+    asked_deadline_ms: int
+    tried: list[NodeId]
+    """Nodes that were sent it since the coordinator or the bus was last lost."""
+
+
+class Lender(Struct, gc=False):
+    """A node as its own connection shows it."""
+
+    session: str
+    depth: int
+    leases: list[AssignmentId]
+
+
+class Account:
+    """Hears each event before the core's answer, and then that answer."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[JobId, Job] = {}
+        self.lenders: dict[NodeId, Lender] = {}
+        self.leases: dict[AssignmentId, tuple[JobId, NodeId]] = {}
+        self.ended: OrderedDict[JobId, Outcome] = OrderedDict()
+        self.result: ResultSubmitted | None = None
+        """Of a job that is open, and so its end."""
+        self._due: list[tuple[int, JobId]] = []
+        self._hears: dict[type, Callable[[int, Any], None]] = {
+            JobSubmitted: self._submitted,
+            OfferChanged: self._offered,
+            NodeDisconnected: self._disconnected,
+            BusReconnected: self._nobody_is_there,
+            CoordinatorStarted: self._nobody_is_there,
+            ResultSubmitted: self._replied,
+            AssignmentDeclined: self._replied,
+            AssignmentFailed: self._replied,
+            AssignmentUndeliverable: self._replied,
+        }
+        self._sees: dict[type, Callable[[Account, Any], None]] = {
+            SendAssignment: sent_to_who_may_have_it,
+            EndJob: ended_once,
+            RecordNode: recorded_as_gone,
+        }
+
+    def follow(self, now_ms: int, event: Event, effects: list[Effect]) -> None:
+        """One step of the core."""
+        hear = self._hears.get(type(event))
+        if hear is not None:
+            hear(now_ms, event)
+        for effect in effects:
+            see = self._sees.get(type(effect))
+            if see is not None:
+                see(self, effect)
+        if self.result is not None:
+            raise CheckFailed("a valid result is taken", f"assignment {self.result.assignment_id}")
+
+    def nothing_is_overdue(self, now_ms: int) -> None:
+        """No job is silent past its deadline."""
+        while self._due and self._due[0][0] <= now_ms - OVERDUE_MS:
+            due_ms, job_id = heappop(self._due)
+            if job_id in self.jobs:
+                raise CheckFailed("no job is silent past its deadline", f"{job_id} is {now_ms - due_ms} ms over")
+
+    def lose(self, node_id: NodeId) -> None:
+        """Whatever the node was at is lost."""
+        lender = self.lenders.pop(node_id, None)
+        if lender is not None:
+            for assignment_id in lender.leases:
+                del self.leases[assignment_id]
+
+    def end(self, job_id: JobId, outcome: Outcome) -> None:
+        """The job's one end."""
+        self.jobs.pop(job_id, None)
+        self.ended[job_id] = outcome
+        if len(self.ended) > ENDED_MAX:
+            self.ended.popitem(last=False)
+
+    def _submitted(self, now_ms: int, event: JobSubmitted) -> None:
+        if event.job_id not in self.jobs and event.job_id not in self.ended:
+            deadline_ms = now_ms + event.deadline_ms
+            self.jobs[event.job_id] = Job(deadline_ms, event.deadline_ms, [])
+            heappush(self._due, (deadline_ms, event.job_id))
+
+    def _offered(self, _now_ms: int, event: OfferChanged) -> None:
+        depth = sum(one.slots + one.lookahead for one in event.offers if one.slots)
+        lender = self.lenders.get(event.node_id)
+        if lender is not None and lender.session == event.session:
+            lender.depth = depth
+        else:
+            self.lose(event.node_id)
+            self.lenders[event.node_id] = Lender(event.session, depth, [])
+
+    def _disconnected(self, _now_ms: int, event: NodeDisconnected) -> None:
+        self.lose(event.node_id)
+
+    def _nobody_is_there(self, _now_ms: int, _event: BusReconnected | CoordinatorStarted) -> None:
+        self.lenders.clear()
+        self.leases.clear()
+        for job in self.jobs.values():
+            job.tried.clear()
+
+    def _replied(
+        self, _now_ms: int, event: ResultSubmitted | AssignmentDeclined | AssignmentFailed | AssignmentUndeliverable
+    ) -> None:
+        lease = self.leases.get(event.assignment_id)
+        if lease is None or lease[1] != event.node_id:
+            return
+        del self.leases[event.assignment_id]
+        self.lenders[event.node_id].leases.remove(event.assignment_id)
+        if type(event) is ResultSubmitted and lease[0] in self.jobs:
+            self.result = event
+
+
+def sent_to_who_may_have_it(account: Account, effect: SendAssignment) -> None:
+    """Six assignments of an open job at most, each to another node that is there and lends a place for it."""
+    assignment_id, node_id = effect.assignment.assignment_id, effect.node_id
+    job, lender = account.jobs.get(effect.job_id), account.lenders.get(node_id)
+    if job is None:
+        raise CheckFailed("only open jobs are assigned", effect.job_id)
+    if lender is None:
+        raise CheckFailed("only nodes that are there are sent work", node_id)
+    demand(len(lender.leases) < lender.depth, "no slot is over-committed", node_id)
+    demand(node_id not in job.tried, "no node is sent a job twice", f"{effect.job_id} to {node_id}")
+    demand(len(job.tried) < ATTEMPTS_MAX, "a job has six attempts at most", effect.job_id)
+    demand(assignment_id not in account.leases, "an assignment id comes once", assignment_id)
+    left_ms = effect.assignment.deadline_ms
+    demand(0 < left_ms <= job.asked_deadline_ms, "an assignment's deadline lies ahead", f"{assignment_id}: {left_ms}")
+    job.tried.append(node_id)
+    lender.leases.append(assignment_id)
+    account.leases[assignment_id] = effect.job_id, node_id
+
+
+def ended_once(account: Account, effect: EndJob) -> None:
+    """A job has one outcome, however often it is said; done means that a result has just come."""
+    outcome, ended = effect.outcome, account.ended.get(effect.job_id)
+    if ended is not None:
+        demand(effect.is_repeated and outcome == ended, "a job has exactly one outcome", effect.job_id)
+        return
+    demand(effect.job_id in account.jobs and not effect.is_repeated, "only open jobs end", effect.job_id)
+    if outcome.state is JobState.DONE:
+        result, account.result = account.result, None
+        is_its_own = result is not None and result.assignment_id == outcome.assignment_id
+        demand(is_its_own, "done means that there is a result", effect.job_id)
+    else:
+        demand(bool(outcome.code and outcome.hint), "whoever gets no result is told why", effect.job_id)
+    account.end(effect.job_id, outcome)
+
+
+def recorded_as_gone(account: Account, effect: RecordNode) -> None:
+    """Who is recorded as offline holds nothing any more."""
+    if not effect.is_online:
+        account.lose(effect.enrolled.node_id)
+
+
+def check_queues(core: Coordinator) -> None:
+    """Every queue is within its bound."""
+    placement = core.scheduling.placement
+    demand(len(placement.table.recent) <= RECENT_MAX, "queues are within their bounds", "ended jobs")
+    for workload, lane in placement.lanes.items():
+        demand(placement.waiting(lane) <= WAITING_MAX, "queues are within their bounds", f"waiting for {workload}")
+        for node in lane.pinned:
+            demand(lane.pinned_waiting(node) <= PINNED_MAX, "queues are within their bounds", f"pinned to {node}")
+
+
+def check_core(core: Coordinator) -> None:
+    """The core's own invariants. O(nodes + tasks)."""
+    try:
+        core.check()
+    except AssertionError as error:
+        raise CheckFailed("core.check()", str(error) or _where(error)) from error
+
+
+def check_at_rest(core: Coordinator, *, open_at_gateways: int) -> None:
+    """Once faults have stopped and nobody asks: everything has ended, and no lease is left."""
+    tasks = core.scheduling.placement.table.tasks
+    demand(not tasks, "every task ends once faults have stopped", f"{len(tasks)} did not")
+    demand(not open_at_gateways, "every requester is answered", f"{open_at_gateways} were not")
+
+
+def _where(error: AssertionError) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"line {trace.tb_lineno} of {trace.tb_frame.f_code.co_filename}"

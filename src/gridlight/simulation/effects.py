@@ -1,0 +1,89 @@
+"""Performs effects in the simulated network: what the core decided goes on its way to gateways and nodes."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gridlight.messages.codec import Effect
+from gridlight.messages.host import AnnounceCoordinator, RequestAllOffers
+from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
+from gridlight.messages.nodes import RequestOffer
+from gridlight.messages.tasks import AssignmentUndeliverable, UndeliverableReason
+from gridlight.simulation.entries import Announced, Asked, Cancelled, Delivered
+from gridlight.simulation.gateways import Gateways
+from gridlight.simulation.network import Network
+from gridlight.simulation.population import Population, Presence, number_of
+from gridlight.simulation.timeline import Timeline
+
+ASKING_ALL_MS: Final = 2_000
+"""The host asks all nodes for their offers over this time."""
+
+
+class Performer:
+    """Carries out effects, in order."""
+
+    def __init__(self, *, gateways: Gateways, network: Network, population: Population, timeline: Timeline) -> None:
+        self._gateways = gateways
+        self._network = network
+        self._population = population
+        self._timeline = timeline
+        self._performs: dict[type, Callable[[Any], None]] = {
+            SendAssignment: self._send,
+            CancelAssignment: self._cancel,
+            EndJob: self._end,
+            RequestOffer: self._ask,
+            RequestAllOffers: self._ask_all,
+            AnnounceCoordinator: self._announce,
+        }
+
+    def perform(self, effects: list[Effect]) -> None:
+        """RecordNode and AdmitNode are for read models and enrolments, which the simulator does not have."""
+        for effect in effects:
+            perform = self._performs.get(type(effect))
+            if perform is not None:
+                perform(effect)
+
+    def _send(self, effect: SendAssignment) -> None:
+        """By the gateway, which holds the input, to the node."""
+        if not self._network.reaches(effect.gateway_id):
+            return
+        now_ms, assignment = self._timeline.now_ms, effect.assignment
+        number = int(assignment.assignment_id, 16)
+        to_gateway_ms = max(self._network.ways_ms("to gateway", number), default=0)
+        if not to_gateway_ms:
+            return
+        if effect.job_id not in self._gateways.open:
+            gone = AssignmentUndeliverable(
+                assignment_id=assignment.assignment_id, node_id=effect.node_id, reason=UndeliverableReason.INPUT_GONE
+            )
+            self._timeline.put(now_ms + 2 * to_gateway_ms, gone)
+            return
+        sent_ms = now_ms + to_gateway_ms
+        delivered = Delivered(number_of(effect.node_id), effect.gateway_id, sent_ms, assignment)
+        for delay_ms in self._network.ways_ms("to node", number):
+            self._timeline.put(sent_ms + delay_ms, delivered)
+
+    def _cancel(self, effect: CancelAssignment) -> None:
+        if self._network.reaches(effect.gateway_id):
+            entry = Cancelled(number_of(effect.node_id), effect.assignment_id)
+            for delay_ms in self._network.ways_ms("cancel", int(effect.assignment_id, 16)):
+                self._timeline.put(self._timeline.now_ms + delay_ms, entry)
+
+    def _end(self, effect: EndJob) -> None:
+        for delay_ms in self._network.ways_ms("end", int(effect.job_id.removeprefix("req_")), self._timeline.now_ms):
+            self._timeline.put(self._timeline.now_ms + delay_ms, effect)
+
+    def _ask(self, effect: RequestOffer) -> None:
+        number = number_of(effect.node_id)
+        for delay_ms in self._network.ways_ms("ask", number, self._timeline.now_ms):
+            self._timeline.put(self._timeline.now_ms + delay_ms, Asked(number))
+
+    def _ask_all(self, _effect: RequestAllOffers) -> None:
+        """One after the other, at a pace that the bus bears."""
+        count, presence = self._population.count, self._population.presence
+        for node in range(count):
+            if presence[node] == Presence.HERE:
+                self._timeline.put(self._timeline.now_ms + 1 + node * ASKING_ALL_MS // count, Asked(node))
+
+    def _announce(self, _effect: AnnounceCoordinator) -> None:
+        for gateway_id in self._gateways.ids:
+            self._timeline.put(self._timeline.now_ms + 1, Announced(gateway_id))

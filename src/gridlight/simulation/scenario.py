@@ -1,0 +1,148 @@
+"""A scenario: one TOML file that says which network is simulated, what befalls it, and what is checked."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+SECONDS_MAX: Final = 7 * 86_400
+NODES_MAX: Final = 1_000_000
+
+Ppm = Annotated[int, Meta(ge=0, le=1_000_000)]
+Permille = Annotated[int, Meta(ge=0, le=3_000)]
+Millis = Annotated[int, Meta(ge=1, le=3_600_000)]
+Count = Annotated[int, Meta(ge=0, le=1_000)]
+
+
+class BadScenario(ValueError):
+    """The file is not there, or says what the simulator does not understand."""
+
+
+class Demand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What requesters ask."""
+
+    tasks_per_second: Annotated[int, Meta(ge=1, le=100_000)]
+    deadline_ms: Annotated[int, Meta(ge=200, le=60_000)] = 4_000
+    """The requester's own; each answer by then counts as within it."""
+    reserve_ms: Annotated[int, Meta(ge=0, le=1_000)] = 50
+    """What the gateway keeps of it for reading the request and writing the answer."""
+    gateways: Annotated[int, Meta(ge=1, le=64)] = 2
+
+
+class Kinds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many nodes in a million are not like the others."""
+
+    slow_ppm: Ppm = 0
+    """Takes three times as long as its benchmark says."""
+    flaky_ppm: Ppm = 0
+    """Loses every third task by a crash of its worker, and says so."""
+    freezing_ppm: Ppm = 0
+    """Stands still for a while now and then, its connection open, and goes on as if nothing had been."""
+
+
+class Nodes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The population."""
+
+    count: Annotated[int, Meta(ge=1, le=NODES_MAX)]
+    median_ms: Millis = 1_000
+    median_spread_permille: Permille = 450
+    cpus: tuple[Annotated[int, Meta(ge=1, le=64)], ...] = (1,)
+    """A node has one of these, each as often; it lends a slot for each."""
+    prior_wrong_percent: Annotated[int, Meta(ge=100, le=1_000)] = 100
+    """Benchmarks are wrong by up to this factor, either way."""
+    regions: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    """Nodes of a region fail together."""
+    are_full: bool = False
+    """Run the real `core.agent` in each node, and every message through the codec; for small networks."""
+    kinds: Kinds = Kinds()
+
+
+class Churn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How nodes come and go by themselves."""
+
+    leave_ppm_per_minute: Ppm = 0
+    away_ms: Millis = 60_000
+    """Mean absence of a node that left or vanished."""
+    day_hours: Annotated[int, Meta(ge=1, le=24)] = 24
+    """So many hours a day a node is there, beginning at an hour of its own."""
+
+
+class Attempts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of an assignment at its node; the defaults are the latency model that the design is built on."""
+
+    ack_ms: Millis = 120
+    ack_spread_permille: Permille = 600
+    service_spread_permille: Permille = 250
+    stall_ppm: Ppm = 20_000
+    stall_ms: Millis = 4_000
+    vanish_ppm: Ppm = 50_000
+    """Half of them before they acknowledge."""
+    silent_ppm: Ppm = 500_000
+    """Of those that vanish, whose connection is not seen to close."""
+    close_seen_ms: Millis = 300
+    silence_seen_ms: Millis = 20_000
+    freeze_ms: Millis = 15_000
+
+
+class Links(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The network between gateways, nodes and coordinator."""
+
+    delay_ms: Millis = 1
+    delay_spread_permille: Permille = 0
+    loss_ppm: Ppm = 0
+    duplicate_ppm: Ppm = 0
+
+
+class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often what befalls the network, at times that the seed draws."""
+
+    coordinator_crashes: Count = 0
+    crash_ms: Millis = 2_000
+    bus_restarts: Count = 0
+    outages: Count = 0
+    outage_ms: Millis = 30_000
+    outage_regions: Count = 3
+    """So many regions go at once."""
+    partitions: Count = 0
+    """Of one gateway from all else."""
+    partition_ms: Millis = 2_000
+
+
+class Checks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is checked how often, in events; 0 means at the end alone."""
+
+    account: bool = True
+    """Hold the core to its promises, effect by effect."""
+    core_each: Annotated[int, Meta(ge=0)] = 20_000
+    """The core's own `check()`, which looks at all nodes."""
+    replay_each: Annotated[int, Meta(ge=0)] = 100_000
+    """The journal folds to the same state, which encodes all nodes."""
+
+
+class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A simulation's description; with a seed it is one exact run."""
+
+    description: str
+    seconds: Annotated[int, Meta(ge=1, le=SECONDS_MAX)]
+    """With faults. After that they stop, and all that is open must end."""
+    demand: Demand
+    nodes: Nodes
+    seed: Annotated[int, Meta(ge=0, lt=2**53)] = 1
+    quiet_seconds: Annotated[int, Meta(ge=0, le=3_600)] = 20
+    """How long requesters go on asking once faults have stopped."""
+    churn: Churn = Churn()
+    attempts: Attempts = Attempts()
+    links: Links = Links()
+    faults: Faults = Faults()
+    checks: Checks = Checks()
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read the file; BadScenario names the key that is wrong or unknown."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Scenario)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadScenario(f"{path}: {error}") from error
+    except OSError as error:
+        raise BadScenario(f"the scenario {path} cannot be read: {error.strerror}") from error

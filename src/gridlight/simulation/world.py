@@ -1,0 +1,253 @@
+"""The world: owns the core's host, the timeline and all that lives on it, and runs them from the start to rest."""
+
+import gc
+from collections.abc import Callable
+from typing import Any, Final
+
+from gridlight.core.attempts import LEASE_GRACE_MS
+from gridlight.core.draw import draw
+from gridlight.messages.codec import Event
+from gridlight.messages.host import CoordinatorStarted, TimePassed
+from gridlight.messages.jobs import EndJob
+from gridlight.messages.nodes import NodeEnrolled
+from gridlight.simulation.attendance import Attendance
+from gridlight.simulation.behaviour import Behaviour
+from gridlight.simulation.breaker import Breaker
+from gridlight.simulation.checkers import check_at_rest
+from gridlight.simulation.effects import Performer
+from gridlight.simulation.entries import (
+    Announced,
+    Asked,
+    Asking,
+    Cancelled,
+    Closed,
+    Delivered,
+    Offered,
+    Ran,
+    Said,
+    Vanished,
+)
+from gridlight.simulation.faults import Fault, Mended
+from gridlight.simulation.gateways import Gateways
+from gridlight.simulation.host import BATCH_EVENTS_MAX, Host
+from gridlight.simulation.measures import Measures
+from gridlight.simulation.minds import WORKLOAD, FullMinds, Minds, ModelMinds
+from gridlight.simulation.network import Network
+from gridlight.simulation.nodes import Nodes
+from gridlight.simulation.population import Population, Presence, node_id
+from gridlight.simulation.scenario import Scenario
+from gridlight.simulation.timeline import Timeline
+from gridlight.simulation.wire import effect_off_the_wire, event_off_the_wire
+
+START_MS: Final = 1_000_000
+SETTLING_MS: Final = 5_000
+"""Nodes come during this time, before the first requester does."""
+
+REST_MS: Final = 1_000
+"""So long after the last deadline, and the leases' grace, everything must be at rest."""
+
+_OPERATORS: Final = 1_000
+_OPERATOR_FIRST: Final = 1 << 24
+
+Listener = Callable[[str, int, int], None]
+"""Hears the stage, how many of its seconds have passed, and how many it has."""
+
+
+class World:
+    """One run of a scenario with a seed."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.timeline = Timeline(START_MS)
+        self.population = Population(seed, scenario.nodes)
+        self.host = Host(scenario.checks, keeps_journal=needs_journal(scenario))
+        self.network = Network(seed, scenario.links)
+        self.asked_from_ms = START_MS + SETTLING_MS
+        self.calm_ms = self.asked_from_ms + scenario.seconds * 1_000
+        self.measures = Measures(
+            start_ms=self.asked_from_ms,
+            length_ms=(scenario.seconds + scenario.quiet_seconds) * 1_000,
+            deadline_ms=scenario.demand.deadline_ms,
+        )
+        self.minds: Minds = (FullMinds if scenario.nodes.are_full else ModelMinds)(self.population)
+        self._inbox: list[Event] = []
+        self.gateways = Gateways(
+            seed=seed,
+            demand=scenario.demand,
+            network=self.network,
+            timeline=self.timeline,
+            measures=self.measures,
+        )
+        self.attendance = Attendance(
+            seed=seed,
+            churn=scenario.churn,
+            attempts=scenario.attempts,
+            population=self.population,
+            minds=self.minds,
+            timeline=self.timeline,
+            tell=self.tell,
+        )
+        self.nodes = Nodes(
+            population=self.population,
+            minds=self.minds,
+            behaviour=Behaviour(seed, scenario.attempts),
+            network=self.network,
+            timeline=self.timeline,
+            tell=self.tell,
+            vanish=self.vanish,
+        )
+        self.breaker = Breaker(self)
+        self._performer = Performer(
+            gateways=self.gateways, network=self.network, population=self.population, timeline=self.timeline
+        )
+        self._reactions = self._make_reactions()
+
+    def run(self, listen: Listener) -> None:
+        """From the first moment to rest: faults, then none, then nobody asks any more and all must end."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            self._begin()
+            self._run_until(self.calm_ms, "with faults", listen)
+            self.calm()
+            end_ms = self.calm_ms + self.scenario.quiet_seconds * 1_000
+            self._run_until(end_ms, "without faults", listen)
+            self.gateways.is_asked = False
+            rest_ms = end_ms + self.scenario.demand.deadline_ms + LEASE_GRACE_MS + REST_MS
+            self._run_until(rest_ms, "to rest", listen)
+            self.host.finish()
+            check_at_rest(self.host.core, open_at_gateways=len(self.gateways.open))
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+    def tell(self, event: Event) -> None:
+        """An event arrives at the coordinator; while that is down, nobody hears it."""
+        if not self.host.is_down:
+            self._inbox.append(event)
+
+    def vanish(self, node: int, is_silent: bool) -> None:
+        """A node is lost."""
+        self.attendance.vanished += 1
+        self.attendance.go(node, is_silent=is_silent, away_ms=0)
+        self.nodes.forget(node)
+
+    def start_coordinator(self, number: int) -> None:
+        """A new process of the coordinator says that it is there; `number` tells it from those before."""
+        seed = draw(self.seed, "coordinator", number) >> 11
+        self.tell(CoordinatorStarted(seed=seed, workloads=(WORKLOAD,)))
+
+    def calm(self) -> None:
+        """Faults stop."""
+        self.nodes.is_faulty = self.attendance.is_faulty = False
+        self.network.is_calm = True
+
+    def _begin(self) -> None:
+        """The coordinator starts, all nodes are enrolled, and those who are there begin to come."""
+        self.start_coordinator(0)
+        for node in range(self.population.count):
+            self.tell(
+                NodeEnrolled(
+                    gateway_id=self.gateways.ids[0],
+                    node_id=self.population.ids[node],
+                    operator=node_id(_OPERATOR_FIRST + node % _OPERATORS),
+                    agent_version="simulated",
+                    cpus=self.population.slots[node],
+                    memory_mib=4_096,
+                )
+            )
+            self.attendance.begin(node)
+        self._feed()
+        self.breaker.plan()
+        self.gateways.begin(self.asked_from_ms)
+
+    def _run_until(self, end_ms: int, stage: str, listen: Listener) -> None:
+        """The main loop. Each millisecond: what happens, then the coordinator's batches, then what follows."""
+        timeline, core_due_ms = self.timeline, self._core_due_ms
+        begun_ms, told_s = timeline.now_ms, -1
+        while timeline.now_ms < end_ms:
+            limit_ms = min(end_ms, core_due_ms() or end_ms, self.gateways.next_due_ms() or end_ms)
+            now_ms = timeline.next_ms(max(limit_ms, timeline.now_ms))
+            for entry in timeline.take(now_ms):
+                self._reactions[type(entry)](entry)
+            self.gateways.give_up()
+            self._feed()
+            second = (now_ms - begun_ms) // 1_000
+            if second > told_s:
+                told_s = second
+                listen(stage, second, -(-(end_ms - begun_ms) // 1_000))
+
+    def _feed(self) -> None:
+        """As the coordinator's loop: bounded batches of what has arrived, and passing time where it is due."""
+        now_ms = self.timeline.now_ms
+        interval = self.measures.interval(now_ms)
+        while True:
+            due_ms = self._core_due_ms()
+            is_due = due_ms is not None and due_ms <= now_ms
+            if not is_due and not self._inbox:
+                break
+            batch, self._inbox = self._inbox[:BATCH_EVENTS_MAX], self._inbox[BATCH_EVENTS_MAX:]
+            if is_due:
+                batch.append(TimePassed())
+            if self.scenario.nodes.are_full:
+                batch = [event_off_the_wire(event) for event in batch]
+            effects = self.host.process(now_ms, batch)
+            if self.scenario.nodes.are_full:
+                effects = [effect_off_the_wire(effect) for effect in effects]
+            self._performer.perform(effects)
+            interval.events += len(batch)
+            interval.nodes_here = self.attendance.here
+
+    def _core_due_ms(self) -> int | None:
+        return None if self.host.is_down else self.host.core.next_deadline_ms()
+
+    def _node_changes(self, node: int) -> None:
+        was_here = self.population.presence[node] == Presence.HERE
+        if self.attendance.change(node):
+            self.nodes.say_offer(node, 1)
+        elif was_here and self.population.presence[node] != Presence.HERE:
+            self.nodes.forget(node)
+
+    def _vanished(self, entry: Vanished) -> None:
+        is_there = self.population.presence[entry.node] == Presence.HERE
+        if is_there and self.population.life[entry.node] == entry.life:
+            self.vanish(entry.node, entry.is_silent)
+
+    def _make_reactions(self) -> dict[type, Callable[[Any], None]]:
+        """Who hears of what happens; whatever stands in no row is an event that arrives at the coordinator."""
+        return _Reactions(
+            self.tell,
+            {
+                int: self._node_changes,
+                Asking: self.gateways.asking,
+                Delivered: self.nodes.delivered,
+                Said: self.nodes.said,
+                Ran: self.nodes.ran,
+                Vanished: self._vanished,
+                Closed: self.attendance.closed,
+                Asked: self.nodes.asked,
+                Offered: self.nodes.offered,
+                Cancelled: self.nodes.cancelled,
+                Announced: lambda entry: self.gateways.announce(entry.gateway_id),
+                EndJob: self.gateways.ended,
+                Fault: self.breaker.begin,
+                Mended: self.breaker.mend,
+            },
+        )
+
+
+class _Reactions(dict[type, Callable[[Any], None]]):
+    def __init__(self, tell: Callable[[Any], None], reactions: dict[type, Callable[[Any], None]]) -> None:
+        super().__init__(reactions)
+        self._tell = tell
+
+    def __missing__(self, kind: type) -> Callable[[Any], None]:
+        self[kind] = self._tell
+        return self._tell
+
+
+def needs_journal(scenario: Scenario) -> bool:
+    """A run without replays and crashes need not remember what happened."""
+    return bool(scenario.checks.replay_each or scenario.faults.coordinator_crashes)
