@@ -216,7 +216,14 @@ def simulate(
         raise GridlightError(str(failure), f"repeat it: {failure.command}") from failure
     typer.echo(encode(report).decode() if as_json else "\n".join(summary(report)))
     if out is not None:
-        console.print(f"wrote {write_json(report, out)}", highlight=False, soft_wrap=True)
+        from gridlight.simulation.page import write_page
+
+        json_path = write_json(report, out)
+        try:
+            page_path = write_page(report, out)
+        except ImportError as error:
+            raise GridlightError(f"the page needs {error.name}", "pip install 'gridlight[report]'") from error
+        console.print(f"wrote {page_path} and {json_path}", highlight=False, soft_wrap=True)
 
 
 @app.command()
