@@ -137,6 +137,10 @@ class Gateway:
         if said:
             await self.say(encode(said))
 
+    @property
+    def is_connected(self) -> bool:
+        return self._bus.is_connected
+
     async def sent(self) -> None:
         """Wait until the bus has taken what was told."""
         await self._bus.flush()
@@ -277,7 +281,7 @@ class Stand:
         await gateway.until("the coordinator announces itself", lambda: gateway.announcements > announced)
         return process
 
-    def launch(self, *, nats_url: str | None = None) -> Process:
+    def launch(self, *, nats_url: str | None = None, metrics_port: int | None = None) -> Process:
         number = len(self.processes)
         log_file = self.folder / f"log{number}.jsonl"
         config = CoordinatorConfig(
@@ -287,6 +291,7 @@ class Stand:
             system_credentials=self.server.keys.creds_file("system"),
             account=self.server.keys.account_public,
             database_url=self.database_url,
+            metrics_port=metrics_port,
             log_file=log_file,
         )
         path = self.folder / f"config{number}.toml"

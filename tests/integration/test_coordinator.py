@@ -4,9 +4,11 @@ import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.integration.conftest import Connections, Server
 from tests.integration.coordinator_stand import (
+    SLOTS,
     WORKLOAD,
     Gateway,
     Stand,
@@ -18,6 +20,7 @@ from tests.integration.coordinator_stand import (
 )
 from tests.integration.proxies import proxy
 
+from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.journal import Journal, Record
 from gridlight.adapters.store import Changes
 from gridlight.core.coordinator import CORE_VERSION
@@ -109,7 +112,7 @@ async def test_nothing_is_heard_before_the_start(stand: Stand, gateway: Gateway)
         await gateway.sent()
 
     assert type(stand.records()[0].events[0]) is CoordinatorStarted
-    assert gateway.ends == {}, "they wait for nodes, on a network that has just begun"
+    assert {end.outcome.code for ends in gateway.ends.values() for end in ends} <= {JobCode.NO_NODE_ONLINE}
 
 
 async def test_a_clean_stop_keeps_what_a_whole_fold_would_tell(stand: Stand, gateway: Gateway) -> None:
@@ -283,7 +286,7 @@ async def test_the_bus_itself_may_be_killed(stand: Stand, gateway: Gateway) -> N
     stand.server.kill()
     await stand.server.start()
     await eventually("the coordinator is back", lambda: stand.events(BusReconnected))
-    await eventually("the node is back", lambda: node.bus.is_connected)
+    await eventually("the node and the gateway are back", lambda: node.bus.is_connected and gateway.is_connected)
     node.session = f"{2:016x}"
     await node.lend()
     [end] = await gateway.run(1)
@@ -310,3 +313,19 @@ async def test_each_gateway_hears_its_own_in_few_messages(stand: Stand, gateway:
     assert (gateway.messages, other.messages) == ([50], [50])
     assert {send.node_id for send in gateway.sends + other.sends} == {node.node_id}
     assert {send.assignment.workload for send in gateway.sends} == {WORKLOAD}
+
+
+async def test_its_figures_can_be_scraped_on_this_machine(stand: Stand, gateway: Gateway) -> None:
+    port = free_port("127.0.0.1")
+    stand.launch(metrics_port=port)
+    await gateway.until("the coordinator announces itself", lambda: gateway.announcements)
+    await stand.node(gateway)
+    await gateway.run(1, 2, 3)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert figures['gridlight_nodes{state="online"}'] == "1.0"
+    assert figures['gridlight_assignments_total{event="dispatched"}'] == "3.0"
+    assert figures["gridlight_events_dropped_total"] == "0.0"
+    assert figures[f'gridlight_slots_lent{{workload="{WORKLOAD}"}}'] == f"{SLOTS}.0"
