@@ -160,3 +160,12 @@ def test_migrations_make_the_tables_that_the_code_uses(database_url: str) -> Non
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISION
     engine.dispose()
+
+
+def test_a_second_outcome_changes_nothing(journal: Journal, store: Store) -> None:
+    commit(journal, 1, [submitted()], Changes(1, [submitted()], [EndJob(job_id=JOB, gateway_id=GATEWAY, outcome=DONE)]))
+    other = EndJob(job_id=JOB, gateway_id=GATEWAY, outcome=Outcome(state=JobState.FAILED))
+    commit(journal, 2, [], Changes(2, [], [other]))
+    record = store.job(JOB)
+    assert record is not None
+    assert record.outcome == DONE

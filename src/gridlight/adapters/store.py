@@ -22,7 +22,7 @@ _INSERT_JOB = {
 }
 _END_JOB = (
     update(jobs)
-    .where(jobs.c.job_id == bindparam("ended_id"))
+    .where(jobs.c.job_id == bindparam("ended_id"), jobs.c.outcome.is_(None))  # what was once said stands
     .values(outcome=bindparam("outcome"), ended_ms=bindparam("ended_ms"))
 )
 _COUNT_ANSWERS = (
