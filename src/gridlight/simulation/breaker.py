@@ -36,7 +36,7 @@ class Breakable(Protocol):
     gateways: Gateways
     attendance: Attendance
     nodes: Nodes
-    asked_from_ms: int
+    measured_from_ms: int
     calm_ms: int
 
     def tell(self, event: Event) -> None:
@@ -56,8 +56,10 @@ class Breaker:
     def plan(self) -> None:
         """Put the run's faults on the timeline."""
         world = self._world
-        length_ms = world.calm_ms - world.asked_from_ms
-        for fault in plan_faults(world.seed, world.scenario.faults, start_ms=world.asked_from_ms, length_ms=length_ms):
+        length_ms = world.calm_ms - world.measured_from_ms
+        for fault in plan_faults(
+            world.seed, world.scenario.faults, start_ms=world.measured_from_ms, length_ms=length_ms
+        ):
             world.timeline.put(fault.at_ms, fault)
 
     def begin(self, fault: Fault) -> None:

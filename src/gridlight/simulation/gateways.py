@@ -96,6 +96,8 @@ class Gateways:
         job = self.open.pop(end.job_id, None)
         if job is None:
             return  # a copy, or the gateway had given up
+        if job.asked_ms < self._measures.start_ms:
+            return
         outcome, waited_ms = end.outcome, self._timeline.now_ms - job.asked_ms
         match outcome.state:
             case JobState.DONE:
@@ -109,7 +111,8 @@ class Gateways:
         """Answer those whose time is over by ourselves."""
         now_ms = self._timeline.now_ms
         while self._due and self._due[0][0] <= now_ms:
-            if self.open.pop(self._due.popleft()[1], None) is not None:
+            job = self.open.pop(self._due.popleft()[1], None)
+            if job is not None and job.asked_ms >= self._measures.start_ms:
                 self._measures.unanswered(now_ms)
 
     def next_due_ms(self) -> int | None:

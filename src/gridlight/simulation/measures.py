@@ -41,12 +41,13 @@ class Measures:
         """Answered jobs by how many assignments they took."""
         self.interval_ms = max(1, -(-length_ms // INTERVALS))
         self.intervals = [Interval(waits=[0] * BUCKETS) for _ in range(-(-length_ms // self.interval_ms) + 1)]
-        self._start_ms = start_ms
+        self.start_ms = start_ms
+        """Jobs that were asked before are not counted."""
         self._deadline_ms = deadline_ms
 
     def interval(self, now_ms: int) -> Interval:
         """The stretch that a time falls in; the last one holds what comes after."""
-        return self.intervals[min((now_ms - self._start_ms) // self.interval_ms, len(self.intervals) - 1)]
+        return self.intervals[min(max(now_ms - self.start_ms, 0) // self.interval_ms, len(self.intervals) - 1)]
 
     def answered(self, now_ms: int, waited_ms: int, *, attempts: int) -> None:
         """A requester has a result."""

@@ -92,7 +92,9 @@ class Report(Struct, frozen=True, kw_only=True):
     left: int
     faults: dict[str, int]
     events: int
+    """From the moment on from which is counted; nodes had come before."""
     events_by_type: dict[str, int]
+    """Of the whole run."""
     wall_s: float
     events_per_second: int
     us_per_event: float
@@ -107,9 +109,10 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def make_report(world: World, *, name: str, command: str, wall_ms: int, instruments: Instruments) -> Report:
     """Read everything off a world that has come to rest."""
-    measures, host, counts = world.measures, world.host, world.host.core.scheduling.placement.counts
+    measures, host, counts = world.measures, world.host, counts_of(world)
     tasks = measures.tasks
     within = measures.within_deadline / tasks if tasks else 0.0
+    events = host.events - world.events_before
     dispatches = counts[Count.DISPATCHED]
     extra = dispatches / tasks - 1 if tasks else 0.0
     lower = within_lower95(tasks - measures.within_deadline, tasks)
@@ -123,7 +126,7 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
         trace_digest=host.trace_digest,
         nodes=world.population.count,
         cpus=sum(world.population.slots),
-        simulated_s=(world.timeline.now_ms - world.asked_from_ms) // 1_000,
+        simulated_s=(world.timeline.now_ms - world.measured_from_ms) // 1_000,
         tasks=tasks,
         done=measures.done,
         refused=measures.refused_by_code,
@@ -140,11 +143,11 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
         vanished=world.attendance.vanished,
         left=world.attendance.left,
         faults=_faults_of(world),
-        events=host.events,
+        events=events,
         events_by_type={kind.__name__: number for kind, number in host.events_by_type.items()},
         wall_s=wall_ms / 1_000,
-        events_per_second=host.events * 1_000 // max(wall_ms, 1),
-        us_per_event=round(wall_ms * 1_000 / host.events, 2),
+        events_per_second=events * 1_000 // max(wall_ms, 1),
+        us_per_event=round(wall_ms * 1_000 / max(events, 1), 2),
         rss_mib=instruments.rss_mib(),
         checks=_checks_of(world),
         replays=host.replays,
@@ -227,6 +230,12 @@ def summary(report: Report) -> list[str]:
         f"checked          {'; '.join(report.checks)}",
         f"trace digest     {report.trace_digest}",
     ]
+
+
+def counts_of(world: World) -> dict[Count, int]:
+    """What scheduling counted from the moment on from which is counted."""
+    counts = world.host.core.scheduling.placement.counts
+    return {count: number - world.counts_before[count] for count, number in counts.items()}
 
 
 def _faults_of(world: World) -> dict[str, int]:

@@ -22,12 +22,13 @@ def run_scenario(path: Path, *, seed: int | None, instruments: Instruments, list
     scenario = load_scenario(path)
     chosen = scenario.seed if seed is None else seed
     command = shlex.join(["gridlight", "simulate", str(path), "--seed", str(chosen)])
-    begun_ms = instruments.clock_ms()
     world = World(scenario, chosen)
     try:
-        world.run(listen)
+        world.warm(listen)
+        begun_ms = instruments.clock_ms()
+        world.run_measured(listen)
     except CheckFailed as failure:
-        at_s = (world.timeline.now_ms - world.asked_from_ms) / 1_000
+        at_s = (world.timeline.now_ms - world.measured_from_ms) / 1_000
         raise SimulationFailed(f"a check failed {at_s:.3f} s into the run: {failure}", command) from failure
     except AssertionError as failure:
         raise SimulationFailed(f"an assertion failed: {failure!r}", command) from failure

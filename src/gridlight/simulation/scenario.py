@@ -126,6 +126,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: str
     seconds: Annotated[int, Meta(ge=1, le=SECONDS_MAX)]
     """With faults. After that they stop, and all that is open must end."""
+    warm_seconds: Annotated[int, Meta(ge=0, le=SECONDS_MAX)] = 0
+    """Before that, for the core to learn how fast nodes are; not counted."""
     demand: Demand
     nodes: Nodes
     seed: Annotated[int, Meta(ge=0, lt=2**53)] = 1

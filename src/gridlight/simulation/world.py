@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gridlight.core.attempts import LEASE_GRACE_MS
 from gridlight.core.draw import draw
+from gridlight.core.placement import Count
 from gridlight.messages.codec import Event
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.jobs import EndJob
@@ -13,7 +14,7 @@ from gridlight.messages.nodes import NodeEnrolled
 from gridlight.simulation.attendance import Attendance
 from gridlight.simulation.behaviour import Behaviour
 from gridlight.simulation.breaker import Breaker
-from gridlight.simulation.checkers import check_at_rest
+from gridlight.simulation.checkers import check_at_rest, demand
 from gridlight.simulation.effects import Performer
 from gridlight.simulation.entries import (
     Announced,
@@ -46,6 +47,9 @@ SETTLING_MS: Final = 5_000
 REST_MS: Final = 1_000
 """So long after the last deadline, and the leases' grace, everything must be at rest."""
 
+ROUNDS_MAX: Final = 200
+"""Calls for nothing but passed time within one millisecond; each attends to a thousand tasks."""
+
 _OPERATORS: Final = 1_000
 _OPERATOR_FIRST: Final = 1 << 24
 
@@ -64,9 +68,12 @@ class World:
         self.host = Host(scenario.checks, keeps_journal=needs_journal(scenario))
         self.network = Network(seed, scenario.links)
         self.asked_from_ms = START_MS + SETTLING_MS
-        self.calm_ms = self.asked_from_ms + scenario.seconds * 1_000
+        self.measured_from_ms = self.asked_from_ms + scenario.warm_seconds * 1_000
+        self.calm_ms = self.measured_from_ms + scenario.seconds * 1_000
+        self.counts_before: dict[Count, int] = {}
+        self.events_before = 0
         self.measures = Measures(
-            start_ms=self.asked_from_ms,
+            start_ms=self.measured_from_ms,
             length_ms=(scenario.seconds + scenario.quiet_seconds) * 1_000,
             deadline_ms=scenario.demand.deadline_ms,
         )
@@ -104,12 +111,23 @@ class World:
         self._reactions = self._make_reactions()
 
     def run(self, listen: Listener) -> None:
-        """From the first moment to rest: faults, then none, then nobody asks any more and all must end."""
+        """From the first moment to rest: nodes come, faults, then none, then nobody asks any more and all must end."""
+        self.warm(listen)
+        self.run_measured(listen)
+
+    def warm(self, listen: Listener) -> None:
+        """Nodes come, and the core learns how fast they are; nothing of this is counted."""
+        self._begin()
         gc.collect()
         gc.freeze()
+        self._run_until(self.measured_from_ms, "nodes come", listen)
+        self.counts_before = dict(self.host.core.scheduling.placement.counts)
+        self.events_before = self.host.events
+
+    def run_measured(self, listen: Listener) -> None:
+        """With faults, then without, then to rest, where all must have ended."""
         gc.disable()
         try:
-            self._begin()
             self._run_until(self.calm_ms, "with faults", listen)
             self.calm()
             end_ms = self.calm_ms + self.scenario.quiet_seconds * 1_000
@@ -183,11 +201,14 @@ class World:
         """As the coordinator's loop: bounded batches of what has arrived, and passing time where it is due."""
         now_ms = self.timeline.now_ms
         interval = self.measures.interval(now_ms)
+        rounds = 0
         while True:
             due_ms = self._core_due_ms()
             is_due = due_ms is not None and due_ms <= now_ms
             if not is_due and not self._inbox:
                 break
+            rounds = 0 if self._inbox else rounds + 1
+            demand(rounds < ROUNDS_MAX, "time that has passed is attended to", f"at {now_ms} it still is due")
             batch, self._inbox = self._inbox[:BATCH_EVENTS_MAX], self._inbox[BATCH_EVENTS_MAX:]
             if is_due:
                 batch.append(TimePassed())

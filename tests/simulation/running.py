@@ -1,0 +1,49 @@
+"""Small worlds for tests, and how to run them."""
+
+from gridlight.simulation.scenario import (
+    Attempts,
+    Checks,
+    Churn,
+    Demand,
+    Faults,
+    Kinds,
+    Links,
+    Nodes,
+    Scenario,
+)
+from gridlight.simulation.world import World
+
+
+def small(*, are_full: bool = False, nodes: int = 30, seconds: int = 40, faults: Faults | None = None) -> Scenario:
+    """Some dozens of tasks, with every kind of node and of fault, and every check after every few events."""
+    return Scenario(
+        description="A small network to which everything happens.",
+        seconds=seconds,
+        quiet_seconds=10,
+        demand=Demand(tasks_per_second=3),
+        nodes=Nodes(
+            count=nodes,
+            cpus=(1, 2),
+            are_full=are_full,
+            kinds=Kinds(slow_ppm=50_000, flaky_ppm=100_000, freezing_ppm=100_000),
+        ),
+        churn=Churn(leave_ppm_per_minute=50_000, away_ms=5_000),
+        attempts=Attempts(),
+        links=Links(delay_ms=8, delay_spread_permille=800, loss_ppm=200, duplicate_ppm=20_000),
+        faults=faults or Faults(coordinator_crashes=1, bus_restarts=1, outages=1, outage_ms=8_000, partitions=1),
+        checks=Checks(core_each=50, replay_each=200),
+    )
+
+
+def ran(scenario: Scenario, seed: int) -> World:
+    """The world after a whole run, at rest."""
+    world = World(scenario, seed)
+    world.run(lambda _stage, _done, _total: None)
+    return world
+
+
+def ends(world: World) -> tuple[object, ...]:
+    """How a run came out, for comparison."""
+    measures, core = world.measures, world.host.core
+    outcomes = [measures.done, measures.failed_by_code, measures.refused_by_code, measures.unanswered_count]
+    return (*outcomes, measures.attempts, bytes(measures.waits), world.host.events_by_type, core.snapshot())
