@@ -210,8 +210,10 @@ def simulate(
     )
     console = Console(stderr=True)
     try:
-        with explaining(BadScenario), StageProgress(console) as progress:
+        with StageProgress(console) as progress:
             report = run_scenario(scenario, seed=seed, instruments=instruments, listen=progress)
+    except BadScenario as error:
+        raise GridlightError(str(error), "docs/simulation.md tells what a scenario may say") from error
     except SimulationFailed as failure:
         raise GridlightError(str(failure), f"repeat it: {failure.command}") from failure
     typer.echo(encode(report).decode() if as_json else "\n".join(summary(report)))

@@ -59,6 +59,9 @@ def test_the_version_is_one_line() -> None:
         (["detect", __file__, "--url", "nowhere"], 1, "nowhere"),
         (["detect", __file__, "--url", "http://127.0.0.1:9"], 1, "cannot reach a gateway"),
         (["casestudy", __file__, "--network", "/nothing/network.json", "--out", "o"], 1, "/nothing/network.json"),
+        (["simulate", "/nothing/smoke.toml"], 1, "/nothing/smoke.toml"),
+        (["simulate", __file__], 1, "test_cli.py"),
+        (["simulate", "x.toml", "--seed", "-1"], 2, "--seed"),
         (["coordinator", "--config", "/nothing/config.toml"], 2, "/nothing/config.toml"),
     ],
 )
