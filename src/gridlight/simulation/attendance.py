@@ -18,7 +18,7 @@ JITTER_MS: Final = 2_000
 
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
-_FOR_GOOD: Final = 0
+_AS_DRAWN: Final = 0
 
 
 class Attendance:
@@ -71,7 +71,7 @@ class Attendance:
         if population.presence[node] == Presence.HERE:
             if self.is_faulty:
                 self.left += 1
-                self.go(node, is_silent=False, away_ms=_FOR_GOOD)
+                self.go(node, is_silent=False, away_ms=_AS_DRAWN)
             return False
         population.presence[node] = Presence.HERE
         population.life[node] += 1

@@ -120,7 +120,7 @@ class World:
         self._begin()
         gc.collect()
         gc.freeze()
-        self._run_until(self.measured_from_ms, "nodes come", listen)
+        self.run_until(self.measured_from_ms, "nodes come", listen)
         self.counts_before = dict(self.host.core.scheduling.placement.counts)
         self.events_before = self.host.events
 
@@ -128,18 +128,34 @@ class World:
         """With faults, then without, then to rest, where all must have ended."""
         gc.disable()
         try:
-            self._run_until(self.calm_ms, "with faults", listen)
+            self.run_until(self.calm_ms, "with faults", listen)
             self.calm()
             end_ms = self.calm_ms + self.scenario.quiet_seconds * 1_000
-            self._run_until(end_ms, "without faults", listen)
+            self.run_until(end_ms, "without faults", listen)
             self.gateways.is_asked = False
             rest_ms = end_ms + self.scenario.demand.deadline_ms + LEASE_GRACE_MS + REST_MS
-            self._run_until(rest_ms, "to rest", listen)
+            self.run_until(rest_ms, "to rest", listen)
             self.host.finish()
             check_at_rest(self.host.core, open_at_gateways=len(self.gateways.open))
         finally:
             gc.enable()
             gc.unfreeze()
+
+    def run_until(self, end_ms: int, stage: str, listen: Listener) -> None:
+        """The main loop. Each millisecond: what happens, then the coordinator's batches, then what follows."""
+        timeline, core_due_ms = self.timeline, self._core_due_ms
+        begun_ms, told_s = timeline.now_ms, -1
+        while timeline.now_ms < end_ms:
+            limit_ms = min(end_ms, core_due_ms() or end_ms, self.gateways.next_due_ms() or end_ms)
+            now_ms = timeline.next_ms(max(limit_ms, timeline.now_ms))
+            for entry in timeline.take(now_ms):
+                self._reactions[type(entry)](entry)
+            self.gateways.give_up()
+            self._feed()
+            second = (now_ms - begun_ms) // 1_000
+            if second > told_s:
+                told_s = second
+                listen(stage, second, -(-(end_ms - begun_ms) // 1_000))
 
     def tell(self, event: Event) -> None:
         """An event arrives at the coordinator; while that is down, nobody hears it."""
@@ -180,22 +196,6 @@ class World:
         self._feed()
         self.breaker.plan()
         self.gateways.begin(self.asked_from_ms)
-
-    def _run_until(self, end_ms: int, stage: str, listen: Listener) -> None:
-        """The main loop. Each millisecond: what happens, then the coordinator's batches, then what follows."""
-        timeline, core_due_ms = self.timeline, self._core_due_ms
-        begun_ms, told_s = timeline.now_ms, -1
-        while timeline.now_ms < end_ms:
-            limit_ms = min(end_ms, core_due_ms() or end_ms, self.gateways.next_due_ms() or end_ms)
-            now_ms = timeline.next_ms(max(limit_ms, timeline.now_ms))
-            for entry in timeline.take(now_ms):
-                self._reactions[type(entry)](entry)
-            self.gateways.give_up()
-            self._feed()
-            second = (now_ms - begun_ms) // 1_000
-            if second > told_s:
-                told_s = second
-                listen(stage, second, -(-(end_ms - begun_ms) // 1_000))
 
     def _feed(self) -> None:
         """As the coordinator's loop: bounded batches of what has arrived, and passing time where it is due."""
