@@ -42,7 +42,9 @@ def make_world(nodes: int) -> World:
     """The full scenario with so many nodes, all of them come."""
     scenario = load_scenario(SCENARIO)
     demand = replace(scenario.demand, tasks_per_second=TASKS_PER_SECOND[nodes])
-    changed = replace(scenario, nodes=replace(scenario.nodes, count=nodes), demand=demand, warm_seconds=10)
+    # Nodes that vanish come back soon: else most of the thousand, which work far more often, would be away.
+    churn = replace(scenario.churn, away_ms=5_000)
+    changed = replace(scenario, nodes=replace(scenario.nodes, count=nodes), demand=demand, churn=churn, warm_seconds=10)
     world = World(changed, seed=1)
     world.warm(quiet)
     return world
