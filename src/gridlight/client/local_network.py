@@ -1,7 +1,6 @@
 """A network on this machine for as long as a `with` lasts: `gridlight up` as a child process."""
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,12 +11,14 @@ from typing import Self
 
 import psutil
 
+from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.parent_death import signalled_when_parent_dies
 from gridlight.client.errors import GridlightError
 from gridlight.client.network_file import NETWORK_FILE, read_network_file
 from gridlight.client.progress import ProgressListener
 
+HOST = "127.0.0.1"
 READY_WAIT_S = 90.0
 STOP_WAIT_S = 20.0
 KILL_WAIT_S = 5.0
@@ -42,7 +43,7 @@ class LocalNetwork:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        http = f"127.0.0.1:{free_port()}"
+        http = f"{HOST}:{free_port(HOST)}"
         arguments = ["up", "--nodes", str(self._nodes), "--data", str(self._folder), "--http", http]
         with (self._folder / LOG_FILE).open("wb") as log:
             # A session of its own, so that Ctrl-C reaches us alone and we stop the network in order.
@@ -109,11 +110,3 @@ def descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-
-
-def free_port() -> int:
-    """One that nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

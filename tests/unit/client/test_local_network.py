@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gridlight.client.local_network import LocalNetwork, NetworkNotReady, descendants, free_port
+from gridlight.client.local_network import LocalNetwork, NetworkNotReady, descendants
 
 
 def test_a_network_that_does_not_start_says_why(tmp_path: Path) -> None:
@@ -20,7 +20,3 @@ def test_a_network_that_does_not_start_says_why(tmp_path: Path) -> None:
 
 def test_a_process_that_is_gone_has_no_descendants() -> None:
     assert descendants(2**22 + 1) == []
-
-
-def test_a_free_port_is_a_port() -> None:
-    assert 0 < free_port() < 2**16
