@@ -19,7 +19,7 @@ from gridlight.messages.jobs import EndJob
 
 FOLDER = Path(__file__).parent
 DIGESTS = {
-    "core_1_first_network.msgpack": "9061e665b7243ee1d3d96b87edfbe32e95b14bc377250d300076c64705073402",
+    "core_1_first_network.msgpack": "7d904a714f3a28808e32f5ee8d3a797d53548e6fa1bcf72dff07d8016c1d676f",
 }
 
 

@@ -83,7 +83,7 @@ def assigns_what_has_ended(patch: Patch) -> None:
     patch.setattr(Placement, "replace", eager)
 
 
-SEEDS = range(3)
+SEEDS = range(8)
 HARSH = replace(
     small(nodes=20, faults=Faults(partitions=2, outages=1, outage_ms=5_000, outage_regions=2)),
     attempts=Attempts(vanish_ppm=400_000, silent_ppm=100_000, close_seen_ms=100),

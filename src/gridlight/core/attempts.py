@@ -63,6 +63,11 @@ class Task(Struct):
     """The earliest entry in the deadline heap that is known to stand."""
 
 
+def live_attempts(task: Task) -> list[Attempt]:
+    """Those whose nodes still owe an answer, oldest first."""
+    return [attempt for attempt in task.attempts if attempt.state is not AttemptState.ENDED]
+
+
 def has_live_attempt(task: Task) -> bool:
     """Whether any node still owes an answer."""
     return any(attempt.state is not AttemptState.ENDED for attempt in task.attempts)

@@ -15,6 +15,8 @@ from gridlight.core.attempts import (
     AttemptState,
     Task,
     has_live_attempt,
+    live_attempts,
+    may_be_added_to,
     next_due_ms,
     tried_nodes,
 )
@@ -37,6 +39,9 @@ WIDEST_PERCENT: Final = 100
 
 HEDGE_SHARE: Final = 8
 """No hedge before this part of the deadline is gone: earlier it costs a run and gains nothing that was asked for."""
+
+HEDGE_LATEST_SHARE: Final = 2
+"""A node's p99 may be as long as its stalls: when this part of the deadline is gone, a task looks late in any case."""
 
 HEDGE_RETRY_MS: Final = 250
 SERVE_MAX: Final = 8
@@ -143,6 +148,7 @@ class Placement:
         lane.pool.take(node)
         assignment_id = AssignmentId(f"{draws[1]:016x}")
         patience_ms = max(lane.latency.p99_ms(node), job.deadline_ms // HEDGE_SHARE)
+        patience_ms = min(patience_ms, job.deadline_ms // HEDGE_LATEST_SHARE)
         self.table.lease(task, Attempt(assignment_id, node, now_ms, now_ms + patience_ms))
         task.assignments_made += 1
         self.budget.dispatched()
@@ -160,11 +166,31 @@ class Placement:
         return [SendAssignment(job_id=job.job_id, gateway_id=job.gateway_id, node_id=node_id, assignment=assignment)]
 
     def replace(self, now_ms: int, task: Task) -> list[Output]:
-        """An attempt came to nothing: assign again, unless another one is still at it."""
-        if not task.is_open or task.is_waiting or has_live_attempt(task):
+        """An attempt came to nothing: assign again, unless another one is at it that does not look late itself."""
+        if not task.is_open or task.is_waiting:
+            return []
+        live = live_attempts(task)
+        if not live:
+            self.counts[Count.REPLACED_LOST] += 1
+            return self.place_or_wait(now_ms, task)
+        if all(attempt.is_replaced for attempt in live) and may_be_added_to(task):
+            return self._make_up_for(now_ms, task, live[-1])
+        return []
+
+    def _make_up_for(self, now_ms: int, task: Task, late: Attempt) -> list[Output]:
+        """What was to make up for a late assignment is lost: that is no further hedge, and costs none."""
+        if len(task.attempts) >= ATTEMPTS_MAX:
+            return []
+        lane = self.lanes[task.job.workload]
+        draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
+        node = self._choose(lane, task, HEDGE_PERCENT, draws[0], only_idle=False)
+        if node is None:
+            late.is_replaced = late.state is not AttemptState.ACKED
+            late.hedge_ms = now_ms + HEDGE_RETRY_MS
+            self.arm(task)
             return []
         self.counts[Count.REPLACED_LOST] += 1
-        return self.place_or_wait(now_ms, task)
+        return self._send(now_ms, task, node, draws)
 
     def waiting(self, lane: Lane) -> int:
         """How many tasks wait for a slot; those at the head that ended meanwhile are dropped, O(1) amortised."""
@@ -248,7 +274,7 @@ class Placement:
         for lane in self.lanes.values():
             lane.pool.clear()
         for task in list(self.table.tasks.values()):
-            live = [attempt for attempt in task.attempts if attempt.state is not AttemptState.ENDED]
+            live = live_attempts(task)
             for attempt in live:
                 self.table.end_lease(task, attempt)
             # They do not count as tried: these nodes may well be the only ones.

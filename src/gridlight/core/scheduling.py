@@ -14,6 +14,7 @@ from gridlight.core.attempts import (
     AttemptState,
     Task,
     is_ack_missed,
+    live_attempts,
     looks_late,
     may_be_added_to,
 )
@@ -253,17 +254,17 @@ class Scheduling:
             outputs += self.placement.end(task, failed(task, JobCode.DEADLINE_EXCEEDED, hint))
         elif task.is_waiting and self._is_in_vain(now_ms, task):
             outputs += self.placement.end(task, self._refused_for_want_of_nodes())
-        for attempt in task.attempts:
-            if attempt.state is AttemptState.ENDED:
-                continue
+        missed: list[Output] = []
+        for attempt in live_attempts(task):
             if is_ack_missed(attempt, now_ms):
-                outputs.append(self._missed(task, attempt, Count.ACK_MISSED))
+                missed.append(self._missed(task, attempt, Count.ACK_MISSED))
             elif now_ms >= task.deadline_ms + LEASE_GRACE_MS:
-                outputs.append(self._missed(task, attempt, Count.LEASE_EXPIRED))
+                missed.append(self._missed(task, attempt, Count.LEASE_EXPIRED))
         if may_be_added_to(task):
             for attempt in [one for one in task.attempts if looks_late(one, now_ms)]:
                 outputs += self.placement.add_attempt(now_ms, task, attempt)
-        outputs += self.placement.replace(now_ms, task)
+        if missed:
+            outputs += missed + self.placement.replace(now_ms, task)
         self.placement.arm(task)
         return outputs
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gridlight.core.attempts import Attempt, AttemptState, Task, has_live_attempt
+from gridlight.core.attempts import Attempt, AttemptState, Task, has_live_attempt, live_attempts
 from gridlight.messages.ids import AssignmentId, JobId
 from gridlight.messages.jobs import JobSubmitted, Outcome
 
@@ -54,7 +54,7 @@ class TaskTable:
         task.is_open = task.is_waiting = False
         del self._open[task.job.job_id]
         self.remember(task.job.job_id, outcome)
-        live = [attempt for attempt in task.attempts if attempt.state is not AttemptState.ENDED]
+        live = live_attempts(task)
         if not live:
             del self.tasks[task.number]
         return live

@@ -220,3 +220,68 @@ def test_a_pinned_task_waits_past_the_soft_limit_without_waking_the_host() -> No
 
     assert world.pass_ms(999) == []
     assert [request.node_id for request in only(RequestOffer, world.pass_ms(1))] == [node]
+
+
+def test_a_lost_hedge_is_made_up_for_at_once_and_costs_no_further_hedge() -> None:
+    world = with_nodes(3)
+    first = acknowledged(world)
+    (hedge,) = sends(world.pass_ms(P99_MS))
+    world.ack(hedge)
+
+    (third,) = sends(world.disconnect(hedge.node_id))
+
+    assert third.job_id == first.job_id
+    assert third.node_id not in (first.node_id, hedge.node_id)
+    assert (world.count(Count.HEDGED), world.count(Count.REPLACED_LOST)) == (1, 1)
+
+
+def test_a_lost_hedge_that_nobody_can_make_up_for_is_hedged_when_somebody_can() -> None:
+    world = with_nodes(2)
+    acknowledged(world)
+    (hedge,) = sends(world.pass_ms(P99_MS))
+    world.ack(hedge)
+    assert sends(world.disconnect(hedge.node_id)) == []
+    world.join()
+
+    assert sends(world.pass_ms(HEDGE_RETRY_MS - 1)) == []
+    assert len(sends(world.pass_ms(1))) == 1
+
+
+def test_an_unacknowledged_task_whose_second_is_lost_waits_for_the_hard_limit() -> None:
+    world = with_nodes(2)
+    world.assign()
+    (second,) = sends(world.pass_ms(600))
+    assert sends(world.disconnect(second.node_id)) == []
+    node = world.join()
+
+    assert sends(world.pass_ms(399)) == []
+    assert [send.node_id for send in sends(world.pass_ms(1))] == [node]
+
+
+def test_a_lost_hedge_is_not_made_up_for_beyond_six_assignments() -> None:
+    world = with_nodes(10)
+    sent = [world.assign(deadline_ms=60_000)]
+    while hedges := sends(world.ack(sent[-1], eta_ms=600_000)):
+        sent += hedges
+    assert len(sent) == ATTEMPTS_MAX
+
+    assert sends(world.disconnect(sent[-1].node_id)) == []
+
+
+def test_a_loss_is_not_made_up_for_while_another_assignment_is_in_time() -> None:
+    world = with_nodes(4)
+    first = acknowledged(world)
+    (hedge,) = sends(world.pass_ms(P99_MS))
+    world.ack(hedge)
+
+    assert sends(world.disconnect(first.node_id)) == []
+
+
+def test_a_node_whose_p99_is_longer_than_half_the_deadline_is_hedged_at_the_half() -> None:
+    world = World()
+    for _ in range(2):
+        world.join(benchmark_ms=1_500)
+    acknowledged(world, deadline_ms=4_000)
+
+    assert sends(world.pass_ms(1_999)) == []
+    assert len(sends(world.pass_ms(1))) == 1
