@@ -272,7 +272,7 @@ def start_node(
     # The process goes on as the agent, without the command line's libraries and with one heap: it is a guest here.
     command = [sys.executable, "-m", "gridlight.services.agent"]
     options = ["--network", check_url(network), "--data", str(data), "--slots", str(slots)]
-    os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606
+    os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)
 
 
 @app.command(rich_help_panel="Started by `gridlight up`")

@@ -38,7 +38,7 @@ class Attempt(Struct, gc=False):
     node: int
     sent_ms: int
     hedge_ms: int
-    """When it begins to look late: the node's own p99 after sending, or an eighth of the deadline."""
+    """When it begins to look late: the node's own p99 after sending, within bounds that the deadline sets."""
     acked_ms: int = NO_TIME
     state: AttemptState = AttemptState.SENT
     is_replaced: bool = False
