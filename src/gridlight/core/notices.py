@@ -3,7 +3,23 @@
 from msgspec import Struct
 
 from gridlight.messages.codec import Effect
-from gridlight.messages.ids import NodeId, WorkloadId
+from gridlight.messages.ids import AssignmentId, Blake3Digest, NodeId, WorkloadId
+from gridlight.messages.jobs import JobSubmitted
+from gridlight.messages.trust import CheckOutcome, Role, Tier
+
+NOBODY = -1
+"""Stands where a node's number could."""
+
+
+class NodeKnown(Struct, frozen=True, gc=False):
+    """A node enrolled, or did so again. Operators and prefixes are dense numbers, too. From fleet."""
+
+    node: int
+    node_id: NodeId
+    operator: int
+    prefix: int
+    """NOBODY where it is unknown, which differs from every other."""
+    endorsed: Tier | None
 
 
 class CapacityChanged(Struct, frozen=True, gc=False):
@@ -29,7 +45,110 @@ class NodeMissed(Struct, frozen=True, gc=False):
     node: int
 
 
-Notice = CapacityChanged | CapacityLost | NodeMissed
+class TaskAnswered(Struct, frozen=True, gc=False):
+    """A trusted node's answer is about to be served. From scheduling."""
+
+    job: JobSubmitted
+    node: int
+    node_id: NodeId
+    assignment_id: AssignmentId
+    output: bytes
+    output_digest: Blake3Digest
+    probes: tuple[int, ...]
+
+
+class AnswerCommitted(Struct, frozen=True, gc=False):
+    """The same, with the rate at which this node's answers are audited now. From reputation."""
+
+    answered: TaskAnswered
+    audit_ppm: int
+
+
+class CheckWanted(Struct, frozen=True, gc=False):
+    """Somebody shall run a task again. From verification.
+
+    AUDIT goes to a trusted node, REFERENCE to a reference node, SHADOW to a newcomer, and CANARY to `node` itself; none
+    to who shares a node, an operator or (where that is wanted) a prefix with `others`.
+    """
+
+    check: int
+    role: Role
+    job: JobSubmitted
+    others: tuple[int, ...]
+    node: int = NOBODY
+    draw: int = 0
+    """64 bits of the epoch's secret, which choose among those who may."""
+
+
+class CheckEnded(Struct, frozen=True, gc=False):
+    """Somebody ran it, or nobody did in time. From scheduling."""
+
+    check: int
+    node: int = NOBODY
+    node_id: NodeId | None = None
+    output: bytes = b""
+    output_digest: Blake3Digest | None = None
+    probes: tuple[int, ...] = ()
+    is_input_gone: bool = False
+
+
+class CheckDecided(Struct, frozen=True, gc=False):
+    """An answer was checked: how it came out for one of those who gave it. From verification."""
+
+    node: int
+    outcome: CheckOutcome
+    is_informative: bool
+    """Something was found in the picture: agreeing on nothing earns nothing."""
+
+
+class CommitsSettled(Struct, frozen=True, gc=False):
+    """So many answers of a node became final, and count as clean executions. From verification."""
+
+    node: int
+    count: int
+
+
+class FaultFound(Struct, frozen=True, gc=False):
+    """A node's answer was contradicted by who settles disputes. From verification; reputation grades it."""
+
+    node: int
+    node_id: NodeId
+    commit: int
+    role: Role
+    said: Blake3Digest
+    reference: Blake3Digest
+    settled_by: NodeId | None
+    are_probes_wrong: bool
+
+
+class TierChanged(Struct, frozen=True, gc=False):
+    """What a node may do changed. From reputation."""
+
+    node: int
+    tier: Tier
+
+
+class TrustLost(Struct, frozen=True, gc=False):
+    """A node's open answers stand for nothing any more: it, or another of its operator, was banned. From reputation."""
+
+    node: int
+
+
+Notice = (
+    NodeKnown
+    | CapacityChanged
+    | CapacityLost
+    | NodeMissed
+    | TaskAnswered
+    | AnswerCommitted
+    | CheckWanted
+    | CheckEnded
+    | CheckDecided
+    | CommitsSettled
+    | FaultFound
+    | TierChanged
+    | TrustLost
+)
 
 Output = Effect | Notice
 """What a machine answers: effects leave the core, notices go on to other machines."""

@@ -1,13 +1,12 @@
 """HTTP bodies of the gateway's API, shared by server and SDK. Fields of later issues are absent, never zero."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from gridlight.messages.ids import JobId, NodeId
 from gridlight.messages.limits import DEADLINE_MS_MAX, DEADLINE_MS_MIN
-
-Verification = Literal["unverified"]
+from gridlight.messages.trust import Verification
 
 
 class ImageSource(Struct, forbid_unknown_fields=True):

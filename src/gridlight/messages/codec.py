@@ -36,6 +36,19 @@ from gridlight.messages.tasks import (
     AssignmentFailed,
     AssignmentUndeliverable,
 )
+from gridlight.messages.trust import (
+    EpochBegan,
+    KeepInput,
+    NodeEndorsement,
+    RecordCheck,
+    RecordCommit,
+    RecordEpoch,
+    RecordFault,
+    RecordStanding,
+    RecordVerification,
+    ReleaseInput,
+    SettleCommits,
+)
 
 NodeReply = AssignmentAcknowledged | AssignmentDeclined | AssignmentFailed | ResultSubmitted
 """What a node answers to an assignment."""
@@ -55,13 +68,18 @@ GatewayEvent = (
 )
 """What a gateway tells the coordinator."""
 
-Event = GatewayEvent | OfferChanged | NodeDisconnected | CoordinatorStarted | BusReconnected | TimePassed
+Event = GatewayEvent | OfferChanged | NodeDisconnected | CoordinatorStarted | BusReconnected | TimePassed | EpochBegan
 """All that enters the core, and so all that the journal holds."""
 
-GatewayEffect = SendAssignment | CancelAssignment | EndJob | AdmitNode | AnnounceCoordinator
+GatewayEffect = SendAssignment | CancelAssignment | EndJob | AdmitNode | AnnounceCoordinator | KeepInput | ReleaseInput
 """What the coordinator tells a gateway."""
 
-Effect = GatewayEffect | RequestOffer | RequestAllOffers | RecordNode
+TrustRecord = (
+    RecordCommit | RecordVerification | SettleCommits | RecordCheck | RecordStanding | RecordFault | RecordEpoch
+)
+"""What the read models shall say of answers and nodes, in the same transaction as the journal."""
+
+Effect = GatewayEffect | RequestOffer | RequestAllOffers | RecordNode | TrustRecord
 """All that leaves the core."""
 
 MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
@@ -90,6 +108,17 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     AnnounceCoordinator,
     RequestAllOffers,
     RecordNode,
+    NodeEndorsement,
+    EpochBegan,
+    KeepInput,
+    ReleaseInput,
+    RecordCommit,
+    RecordVerification,
+    SettleCommits,
+    RecordCheck,
+    RecordStanding,
+    RecordFault,
+    RecordEpoch,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -140,6 +169,7 @@ node_replies: Final[Decoder[NodeReply]] = Decoder(NodeReply)
 node_controls: Final[Decoder[NodeControl]] = Decoder(NodeControl)
 node_offers: Final[Decoder[OfferChanged]] = Decoder(OfferChanged)
 enrolments: Final[Decoder[EnrolNode]] = Decoder(EnrolNode)
+endorsements: Final[Decoder[NodeEndorsement]] = Decoder(NodeEndorsement)
 gateway_events: Final[Decoder[list[GatewayEvent]]] = Decoder(
     Annotated[list[GatewayEvent], msgspec.Meta(max_length=BATCH_MESSAGES_MAX)], BATCH_BYTES_MAX
 )

@@ -10,6 +10,7 @@ SIGNATURE_HEADER = "Gridlight-Signature"
 
 REPLY_DOMAIN = b"gridlight.node.reply.v1\0"
 ENROLMENT_DOMAIN = b"gridlight.node.enrolment.v1\0"
+ENDORSEMENT_DOMAIN = b"gridlight.node.endorsement.v1\0"
 
 
 def signed_bytes(domain: bytes, message: bytes) -> bytes:

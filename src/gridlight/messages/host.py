@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from gridlight.messages.ids import WorkloadIdField
 from gridlight.messages.nodes import NodeEnrolled
+from gridlight.messages.trust import PRODUCTION, Comparison, TrustParameters
 
 
 class CoordinatorStarted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="coordinator.started.v1"):
@@ -13,6 +14,9 @@ class CoordinatorStarted(Struct, frozen=True, gc=False, kw_only=True, tag_field=
     """Of this start's draws; journalled, so that a fold draws the same."""
     workloads: tuple[WorkloadIdField, ...]
     """What the network offers from now on."""
+    comparisons: dict[WorkloadIdField, Comparison] = {}
+    """How results of each are compared; bytes that are equal, where nothing is said."""
+    trust: TrustParameters = PRODUCTION
 
 
 class BusReconnected(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="bus.reconnected.v1"):

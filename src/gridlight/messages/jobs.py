@@ -15,6 +15,7 @@ from gridlight.messages.ids import (
 )
 from gridlight.messages.limits import DEADLINE_MS_MAX, INLINE_BYTES_MAX, PICTURE_PIXELS_MAX
 from gridlight.messages.tasks import Assignment
+from gridlight.messages.trust import Assurance, Verification
 
 
 class JobState(StrEnum):
@@ -31,6 +32,7 @@ class JobCode(StrEnum):
     UNKNOWN_MODEL = "UNKNOWN_MODEL"
     NO_NODE_ONLINE = "NO_NODE_ONLINE"
     NO_CAPABLE_NODE = "NO_CAPABLE_NODE"
+    NO_TRUSTED_NODE = "NO_TRUSTED_NODE"
     DEADLINE_TOO_SHORT = "DEADLINE_TOO_SHORT"
     NODE_NOT_ONLINE = "NODE_NOT_ONLINE"
     BUSY = "BUSY"
@@ -66,6 +68,9 @@ class JobSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     """What upload and picture took in the gateway, before this message."""
     asked_deadline_ms: Annotated[int, Meta(ge=0, le=DEADLINE_MS_MAX)] = 0
     """The requester's own deadline; kept with the job so that a later read says what the first did."""
+    assurance: Assurance = Assurance.SAMPLED
+    is_public: bool = False
+    """The requester allows that the input is used again, as a canary."""
 
 
 class JobWithdrawn(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.withdrawn.v1"):
@@ -117,6 +122,8 @@ class Outcome(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     timing: JobTiming | None = None
     attempts: int = 0
     hedged: bool = False
+    verification: Verification | None = None
+    """Of a result, as it is served; what becomes known later is recorded beside it."""
 
 
 class EndJob(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.end.v1"):

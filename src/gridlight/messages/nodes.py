@@ -6,9 +6,13 @@ from msgspec import Meta, Struct
 
 from gridlight.messages.ids import AssignmentIdField, GatewayIdField, NodeIdField, WorkloadIdField
 from gridlight.messages.limits import SLOTS_PER_OFFER_MAX, WORKLOADS_PER_OFFER_MAX
+from gridlight.messages.trust import Tier
 
 ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
 """Printable: it is stored and shown."""
+
+PrefixField = Annotated[str, Meta(pattern=r"^[0-9a-f.:/]{0,43}$(?!\n)")]
+"""An address' /24 (IPv4) or /48 (IPv6)."""
 
 OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
 CpusField = Annotated[int, Meta(ge=1, le=4096)]
@@ -26,6 +30,8 @@ class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
     agent_version: ShortText
     cpus: CpusField
     memory_mib: MemoryField
+    endorsement: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_=.-]{1,1024}$(?!\n)")] | None = None
+    """`base64url(NodeEndorsement).base64url(signature)`: the network's word that it is one of its founder's nodes."""
 
 
 class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrolled.v1"):
@@ -37,6 +43,10 @@ class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     agent_version: ShortText
     cpus: CpusField
     memory_mib: MemoryField
+    endorsed: Tier | None = None
+    """What the network's own signature says it is; a newcomer where there is none."""
+    prefix: PrefixField = ""
+    """Of the address that it enrolled from; empty where that is unknown."""
 
 
 class AdmitNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.admit.v1"):

@@ -13,6 +13,15 @@ from gridlight.messages.host import AnnounceCoordinator, RecordNode, RequestAllO
 from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.limits import BATCH_BYTES_MAX
 from gridlight.messages.nodes import RequestOffer
+from gridlight.messages.trust import (
+    RecordCheck,
+    RecordCommit,
+    RecordEpoch,
+    RecordFault,
+    RecordStanding,
+    RecordVerification,
+    SettleCommits,
+)
 
 OFFERS_REQUESTED_AT_ONCE: Final = 500
 OFFERS_REQUESTED_PAUSE_S: Final = 0.05
@@ -45,7 +54,16 @@ class Performer:
                 case RequestAllOffers():
                     self._nodes_to_ask = list(self._known_nodes())
                     self._has_nodes_to_ask.set()
-                case RecordNode():
+                case (
+                    RecordNode()
+                    | RecordCommit()
+                    | RecordVerification()
+                    | SettleCommits()
+                    | RecordCheck()
+                    | RecordStanding()
+                    | RecordFault()
+                    | RecordEpoch()
+                ):
                     pass  # a read model's; written with the record
                 case _:
                     to_gateways.setdefault(effect.gateway_id, []).append(effect)

@@ -13,6 +13,7 @@ from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import GatewayId
 from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
 from gridlight.messages.nodes import AdmitNode
+from gridlight.messages.trust import KeepInput, ReleaseInput
 from gridlight.services.gateway.dispatch import Dispatch, Publication
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.jobs import OpenJobs
@@ -123,6 +124,8 @@ class Control:
                 self._enrolments.admitted(effect.node_id)
             case AnnounceCoordinator():
                 self.announce()
+            case KeepInput() | ReleaseInput():
+                pass
             case _:
                 assert_never(effect)
         return None

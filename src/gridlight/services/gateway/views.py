@@ -15,6 +15,7 @@ from gridlight.messages.api import (
 )
 from gridlight.messages.ids import JobId, WorkloadId
 from gridlight.messages.jobs import JobState, JobSubmitted, Outcome
+from gridlight.messages.trust import Verification
 from gridlight.services.gateway.errors import refusal_of
 from gridlight.workloads.contract import Manifest
 from gridlight.workloads.present import present_detections
@@ -39,7 +40,7 @@ def detect_response(
     return DetectResponse(
         id=submitted.job_id,
         state=outcome.state.value,
-        verification="unverified",
+        verification=Verification.UNVERIFIED,
         model=submitted.workload,
         image=ImageView(width=picture.width, height=picture.height),
         detections=present_detections(manifest, outcome.output, picture, submitted.threshold),
