@@ -36,6 +36,8 @@ app = typer.Typer(
 )
 node_app = typer.Typer(help="Run a node of a network.")
 app.add_typer(node_app, name="node")
+network_app = typer.Typer(help="Look after a network that you founded.")
+app.add_typer(network_app, name="network")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ConfigOption = Annotated[Path, typer.Option("--config", help="Its TOML file.", exists=True, dir_okay=False)]
