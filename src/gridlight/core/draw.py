@@ -14,6 +14,17 @@ def draw_many(seed: int, label: str, *numbers: int) -> tuple[int, ...]:
     return _DRAWS.unpack(blake2b(message, digest_size=_DRAWS.size, key=b"%d" % seed).digest())
 
 
+def draw_keyed(key: bytes, label: str, *numbers: int) -> int:
+    """One 64-bit integer for a secret key of at most 64 bytes: nobody foresees it, and everybody can check it later."""
+    message = "|".join((label, *map(str, numbers))).encode()
+    return int.from_bytes(blake2b(message, digest_size=8, key=key).digest(), "little")
+
+
+def is_within(draw_of_64_bits: int, ppm: int) -> bool:
+    """Whether a draw falls within a share, in millionths."""
+    return draw_of_64_bits * 1_000_000 >> 64 < ppm
+
+
 def draw(seed: int, label: str, *numbers: int) -> int:
     """One 64-bit integer for one seed, label and list of numbers."""
     return draw_many(seed, label, *numbers)[0]
