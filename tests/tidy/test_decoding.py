@@ -10,6 +10,7 @@ EXCEPTIONS = {
     "src/gridlight/adapters/configuration.py": "the operator's own files",
     "src/gridlight/adapters/store.py": "rows that our own coordinator wrote",
     "src/gridlight/core/coordinator.py": "a snapshot that this core wrote",
+    "src/gridlight/messages/trust.py": "the operator's own table",
     "src/gridlight/services/agent/gateway_api.py": "answers of the gateway that its operator chose, of bounded length",
     "src/gridlight/simulation/scenario.py": "files of whoever runs the simulator",
     "src/gridlight/workloads/contract.py": "manifests that come with this package",

@@ -3,9 +3,11 @@
 Rates and shares are in millionths (ppm), so that no float stands in what is journalled.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from gridlight.messages.ids import (
@@ -135,6 +137,21 @@ LAPTOP = TrustParameters(
 
 PRODUCTION = TrustParameters()
 PROFILES = {"production": PRODUCTION, "laptop": LAPTOP}
+
+
+def parameters_from(table: Mapping[str, Any]) -> TrustParameters:
+    """The profile that a `[trust]` table names, but for the keys that it sets itself; ValueError names a wrong one."""
+    profile = table.get("profile", PRODUCTION.profile)
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise ValueError(f"[trust] has no profile {profile!r}; there are {', '.join(sorted(PROFILES))}")
+    known = TrustParameters.__struct_fields__
+    unknown = sorted(table.keys() - set(known))
+    if unknown:
+        raise ValueError(f"[trust] has no key {', '.join(unknown)}; there are {', '.join(known)}")
+    try:
+        return msgspec.convert({**msgspec.to_builtins(PROFILES[profile]), **table}, TrustParameters)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"[trust] has a wrong value: {error}") from error
 
 
 class NodeEndorsement(Struct, frozen=True, kw_only=True, tag_field="type", tag="node.endorsement.v1"):

@@ -1,9 +1,11 @@
 """The coordinator's configuration, from one TOML file; unknown keys are refused."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+
+from gridlight.messages.trust import TrustParameters, parameters_from
 
 
 class CoordinatorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -21,3 +23,14 @@ class CoordinatorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     metrics_port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
     """On the loopback address; no metrics where it is absent."""
     log_file: Path | None = None
+    trust: dict[str, Any] = {}
+    """A profile's name, and what differs from that profile; the keys are those of TrustParameters."""
+    epoch_s: Annotated[int, Meta(ge=1)] = 600
+    """How long one secret decides which answers are audited."""
+
+    def __post_init__(self) -> None:
+        self.trust_parameters()  # a wrong table is refused together with the file's other keys
+
+    def trust_parameters(self) -> TrustParameters:
+        """What the `[trust]` table says."""
+        return parameters_from(self.trust)
