@@ -259,6 +259,7 @@ def gateway_config(server: Server, folder: Path, port: int) -> GatewayConfig:
         public_nats_url=server.url,
         credentials=server.keys.creds_file("gateway"),
         node_signer_key=server.keys.node_issuer_file,
+        network_key=server.keys.network_public,
         database_url=f"sqlite:///{folder}/gridlight.db",
         admin_token_file=token,
         blobs_folder=folder / "blobs",

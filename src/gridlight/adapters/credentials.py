@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from gridlight.adapters.clock import wall_s
+from gridlight.adapters.endorsements import EndorsedTier, endorse
 from gridlight.adapters.signatures import KeyKind, SigningKey, is_public_key, write_secret
+from gridlight.messages.ids import NodeId
 from gridlight.messages.limits import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 
 NODE_REPLIES_MAX: Final = 2
@@ -81,6 +83,7 @@ class NetworkKeys:
         self._account = SigningKey.load_or_create(folder / "account.nk", KeyKind.ACCOUNT)
         self._system_account = SigningKey.load_or_create(folder / "system_account.nk", KeyKind.ACCOUNT)
         self._node_signer = SigningKey.load_or_create(folder / "node_signer.nk", KeyKind.ACCOUNT)
+        self._network = SigningKey.load_or_create(folder / "network.nk")
         self._reply_ttl_s = reply_ttl_s
         self.node_issuer: Final = NodeIssuer(self._account.public, self._node_signer)
 
@@ -113,6 +116,11 @@ class NetworkKeys:
         return self._system_account.public
 
     @property
+    def network_public(self) -> str:
+        """What gateways check endorsements with."""
+        return self._network.public
+
+    @property
     def node_issuer_file(self) -> Path:
         """What a gateway's configuration names as its node signer's key."""
         return self.folder / "node_issuer.key"
@@ -125,6 +133,11 @@ class NetworkKeys:
     def issue_node_jwt(self, node_id: str, *, ttl_s: int = NODE_JWT_TTL_S) -> str:
         """See NodeIssuer."""
         return self.node_issuer.issue_node_jwt(node_id, ttl_s=ttl_s)
+
+    def endorse(self, node_id: NodeId, tier: EndorsedTier) -> str:
+        """The network's word on a node. No service holds the key, so a gateway can make nodes, and none trusted."""
+        assert is_public_key(node_id)
+        return endorse(self._network, node_id, tier)
 
     def write_service_creds(self, name: str) -> Path:
         """A `.creds` file of a service named in SERVICE_PERMISSIONS, with a new key and no expiry; its path."""

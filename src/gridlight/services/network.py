@@ -234,6 +234,7 @@ class Network:
                 "public_nats_url": self.nats_url,
                 "credentials": self._keys.creds_file("gateway"),
                 "node_signer_key": self._keys.node_issuer_file,
+                "network_key": self._keys.network_public,
                 "database_url": self._database_url,
                 "http_host": self._http_host,
                 "http_port": self._http_port,

@@ -26,6 +26,7 @@ def test_keys_are_private_and_the_same_when_loaded_again(keys: NetworkKeys) -> N
 
     assert again.account_public == keys.account_public
     assert again.system_account_public == keys.system_account_public
+    assert again.network_public == keys.network_public
     assert keys.folder.stat().st_mode & 0o777 == 0o700
     for path in keys.folder.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600, path
@@ -80,6 +81,7 @@ def test_an_issuer_knows_the_account_and_only_the_node_signer(keys: NetworkKeys)
 
     assert claims_of(issuer.issue_node_jwt(node_id))["iss"] == claims_of(keys.issue_node_jwt(node_id))["iss"]
     assert keys._account.seed not in keys.node_issuer_file.read_text()
+    assert keys._network.seed not in keys.node_issuer_file.read_text()
 
 
 @pytest.mark.parametrize("text", ["", "one", "one two three", "A B", "A" * 56 + "\n" + "SA" + "A" * 56])

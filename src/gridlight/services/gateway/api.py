@@ -164,7 +164,9 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
         except TimeoutError:
             raise Refusal("UPLOAD_TOO_SLOW", "The enrolment did not arrive in time.", "Send it at once.") from None
         signature = _base64(headers.get(b"gridlight-signature"))
-        return _json(msgspec.json.encode(await parts.enrolments.enrol(parts.clock.now_ms(), body, signature)))
+        peer = request.client.host if request.client else ""
+        enrolled = await parts.enrolments.enrol(parts.clock.now_ms(), body, signature, peer=peer)
+        return _json(msgspec.json.encode(enrolled))
 
     @get("/v1/nodes", responses={200: _says(NodesResponse), **errors(400)})
     async def nodes(limit: Annotated[int, QueryParameter(ge=1, le=NODES_LISTED_MAX)] = NODES_LISTED) -> Answer:

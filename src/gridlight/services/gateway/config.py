@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gridlight.adapters.signatures import is_public_key
 from gridlight.messages.subjects import SHARD_DEFAULT
 
 
@@ -16,6 +17,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What an enrolled node is told to connect to."""
     credentials: Path
     node_signer_key: Path
+    network_key: str
+    """The public key that endorsements of nodes are checked with."""
     database_url: str
     admin_token_file: Path
     blobs_folder: Path
@@ -27,3 +30,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reconnect_jitter_s: Annotated[float, Meta(ge=0, le=600)] = 2.0
     log_file: Path | None = None
     """Standard error where it is absent."""
+
+    def __post_init__(self) -> None:
+        if not is_public_key(self.network_key):
+            raise ValueError("network_key must be the public nkey of a user, as `U` and 55 characters")

@@ -7,17 +7,21 @@ import hmac
 import secrets
 from collections import defaultdict
 from hashlib import blake2b, sha256
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from gridlight.adapters.credentials import NodeIssuer
+from gridlight.adapters.endorsements import endorsed_tier
 from gridlight.adapters.signatures import is_public_key, verify
 from gridlight.messages.api import ChallengeResponse, EnrolmentResponse
 from gridlight.messages.codec import ProtocolViolation, enrolments
 from gridlight.messages.envelope import ENROLMENT_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
 from gridlight.messages.nodes import EnrolNode, NodeEnrolled
+from gridlight.messages.trust import Tier
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 
 NONCE_TTL_S: Final = 60
@@ -26,6 +30,10 @@ WAITING_MAX: Final = 1_024
 _TIME_BYTES: Final = 8
 _RANDOM_BYTES: Final = 16
 _MAC_BYTES: Final = 16
+_IPV4_PREFIX_BITS: Final = 24
+_IPV6_PREFIX_BITS: Final = 48
+_ADMITTED: Final = "ADMITTED"
+"""Stands among the refusals' codes in the count of enrolments."""
 
 
 class Nonces:
@@ -68,12 +76,14 @@ class Enrolments:
         *,
         outbox: Outbox,
         workloads: list[WorkloadId],
+        metrics: Metrics,
         admission_s_max: float = ADMISSION_S_MAX,
     ) -> None:
         self._config = config
         self._gateway_id = gateway_id
         self._outbox = outbox
         self._workloads = workloads
+        self._counted = metrics.enrolments
         self._admission_s_max = admission_s_max
         self._issuer = NodeIssuer.load(config.node_signer_key)
         # Derived, so that every gateway of the network checks the others' nonces and no further secret is kept.
@@ -85,10 +95,15 @@ class Enrolments:
         """What the node must sign."""
         return ChallengeResponse(nonce=self._nonces.make(now_ms), expires_s=NONCE_TTL_S)
 
-    async def enrol(self, now_ms: int, body: bytes, signature: bytes | None) -> EnrolmentResponse:
-        """The node's credentials, once the coordinator has admitted it. Refusal else."""
-        enrolment = self._check(now_ms, body, signature)
-        await self._admission(enrolment)
+    async def enrol(self, now_ms: int, body: bytes, signature: bytes | None, *, peer: str) -> EnrolmentResponse:
+        """The node's credentials, once the coordinator has admitted it. Refusal else. `peer` is who is connected."""
+        try:
+            enrolment = self._check(now_ms, body, signature)
+            await self._admission(enrolment, self._endorsed(enrolment), prefix_of(peer))
+        except Refusal as refusal:
+            self._counted.labels(refusal.code).inc()
+            raise
+        self._counted.labels(_ADMITTED).inc()
         ttl_s = self._config.node_jwt_ttl_s
         return EnrolmentResponse(
             node_id=enrolment.node_id,
@@ -122,7 +137,16 @@ class Enrolments:
             raise Refusal("BAD_SIGNATURE")
         return enrolment
 
-    async def _admission(self, enrolment: EnrolNode) -> None:
+    def _endorsed(self, enrolment: EnrolNode) -> Tier | None:
+        """What the network says of the node. A false word is refused: passed over, it would cost nothing to try."""
+        if enrolment.endorsement is None:
+            return None
+        try:
+            return endorsed_tier(enrolment.endorsement, enrolment.node_id, self._config.network_key)
+        except ProtocolViolation as violation:
+            raise Refusal("BAD_ENDORSEMENT", f"The endorsement does not hold: {str(violation)[:200]}.") from None
+
+    async def _admission(self, enrolment: EnrolNode, endorsed: Tier | None, prefix: str) -> None:
         if len(self._announced) >= WAITING_MAX:
             raise Refusal("BUSY", "Too many nodes are joining at once.")
         node_id = enrolment.node_id
@@ -133,6 +157,8 @@ class Enrolments:
             agent_version=enrolment.agent_version,
             cpus=enrolment.cpus,
             memory_mib=enrolment.memory_mib,
+            endorsed=endorsed,
+            prefix=prefix,
         )
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[node_id].append(waiter)
@@ -148,3 +174,19 @@ class Enrolments:
             if not self._waiting[node_id]:
                 del self._waiting[node_id]
                 del self._announced[node_id]
+
+
+def prefix_of(peer: str) -> str:
+    """The /24 or /48 around the address of whoever is connected: what one party is likely to hold as a whole.
+
+    Empty where there is no address. What a header says of it is never asked: anybody can write one.
+    """
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:  # as a socket for both kinds shows IPv4
+        address = address.ipv4_mapped
+    if isinstance(address, IPv4Address):
+        return str(IPv4Network((int(address), _IPV4_PREFIX_BITS), strict=False))
+    return str(IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False))

@@ -100,6 +100,11 @@ KINDS: Final[dict[str, Kind]] = {
         "The signature is not the node's over this body.",
         "Sign the exact bytes of the body with the node's key and send base64 as Gridlight-Signature.",
     ),
+    "BAD_ENDORSEMENT": Kind(
+        401,
+        "The endorsement is not this network's word on this node.",
+        "Ask the network's founder for another, or join without one: remove the node's file `endorsement`.",
+    ),
     # The service
     "BUSY": Kind(503, "The service has as much work as it can hold.", "Try again shortly.", retry_after_s=1),
     "NOT_READY": Kind(503, "The gateway is not ready.", "Wait until every check holds.", retry_after_s=1),
@@ -114,6 +119,12 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     JobCode.NO_CAPABLE_NODE: Kind(
         422, "No node that is online can do this request.", "Choose another model or a longer deadline_ms."
+    ),
+    JobCode.NO_TRUSTED_NODE: Kind(
+        503,
+        "No trusted node is online for this model.",
+        "Newcomers are: ask for verify=none, or try again when trusted nodes have joined.",
+        retry_after_s=5,
     ),
     JobCode.DEADLINE_TOO_SHORT: Kind(422, "No node is fast enough for this deadline.", "Allow a longer deadline_ms."),
     JobCode.NODE_NOT_ONLINE: Kind(409, "The pinned node is not online.", "GET /v1/nodes lists the nodes online."),

@@ -65,7 +65,7 @@ class Gateway:
         workloads = catalogue()
         self._pictures = PicturePool(config.picture_processes, self._metrics)
         dispatch = Dispatch(self._id, jobs=jobs, outbox=self._outbox, metrics=self._metrics)
-        enrolments = Enrolments(config, self._id, outbox=self._outbox, workloads=list(workloads))
+        enrolments = Enrolments(config, self._id, outbox=self._outbox, workloads=list(workloads), metrics=self._metrics)
         self._control = Control(
             config.shard, self._id, jobs=jobs, outbox=self._outbox, dispatch=dispatch, enrolments=enrolments
         )

@@ -7,17 +7,21 @@ import pytest
 from msgspec.structs import replace
 
 from gridlight.adapters.credentials import NetworkKeys
-from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.endorsements import EndorsedTier, endorse
+from gridlight.adapters.signatures import KeyKind, SigningKey
 from gridlight.messages.codec import encode
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
-from gridlight.messages.nodes import EnrolNode, NodeEnrolled
+from gridlight.messages.nodes import EnrolNode, NodeEnrolled, PrefixField
+from gridlight.messages.trust import Tier
 from gridlight.services.gateway.config import GatewayConfig
-from gridlight.services.gateway.enrolment import NONCE_TTL_S, Enrolments, Nonces
+from gridlight.services.gateway.enrolment import NONCE_TTL_S, Enrolments, Nonces, prefix_of
 from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 
 GATEWAY = GatewayId("gw0123456789ab")
+PEER = "203.0.113.77"
 NOW_MS = 1_800_000_000_000
 WORKLOAD = WorkloadId("coco-ssd@sha256:" + "0" * 64)
 
@@ -28,13 +32,23 @@ def outbox() -> Outbox:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> GatewayConfig:
-    keys = NetworkKeys.create(tmp_path / "keys")
+def metrics() -> Metrics:
+    return Metrics("test")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> NetworkKeys:
+    return NetworkKeys.create(tmp_path / "keys")
+
+
+@pytest.fixture
+def config(keys: NetworkKeys, tmp_path: Path) -> GatewayConfig:
     return GatewayConfig(
         nats_url="nats://127.0.0.1:4222",
         public_nats_url="nats://network.example:4222",
         credentials=keys.creds_file("gateway"),
         node_signer_key=keys.node_issuer_file,
+        network_key=keys.network_public,
         database_url="sqlite://",
         admin_token_file=tmp_path / "admin.token",
         blobs_folder=tmp_path,
@@ -43,14 +57,14 @@ def config(tmp_path: Path) -> GatewayConfig:
 
 
 @pytest.fixture
-def new_enrolments(config: GatewayConfig, outbox: Outbox) -> Callable[..., Enrolments]:
+def new_enrolments(config: GatewayConfig, outbox: Outbox, metrics: Metrics) -> Callable[..., Enrolments]:
     def make(**options: float) -> Enrolments:
-        return Enrolments(config, GATEWAY, outbox=outbox, workloads=[WORKLOAD], **options)
+        return Enrolments(config, GATEWAY, outbox=outbox, workloads=[WORKLOAD], metrics=metrics, **options)
 
     return make
 
 
-def request_of(key: SigningKey, nonce: str) -> EnrolNode:
+def request_of(key: SigningKey, nonce: str, endorsement: str | None = None) -> EnrolNode:
     return EnrolNode(
         node_id=NodeId(key.public),
         operator=SigningKey.generate().public,
@@ -58,6 +72,7 @@ def request_of(key: SigningKey, nonce: str) -> EnrolNode:
         agent_version="1.0",
         cpus=4,
         memory_mib=8_192,
+        endorsement=endorsement,
     )
 
 
@@ -96,7 +111,7 @@ async def test_a_node_that_proves_its_key_is_given_credentials_once_admitted(
     request = request_of(key, enrolments.challenge(NOW_MS).nonce)
     body = encode(request)
 
-    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body)))
+    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), peer=PEER))
     await outbox.wait()
     (event,) = outbox.take()
     assert isinstance(event, NodeEnrolled)
@@ -122,7 +137,7 @@ async def test_a_node_that_asks_twice_at_once_is_answered_twice(
     body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
     signature = key.sign(ENROLMENT_DOMAIN, body)
 
-    both = asyncio.gather(*[enrolments.enrol(NOW_MS, body, signature) for _ in range(2)])
+    both = asyncio.gather(*[enrolments.enrol(NOW_MS, body, signature, peer=PEER) for _ in range(2)])
     await outbox.wait()
     await asyncio.sleep(0)
     enrolments.admitted(NodeId(key.public))
@@ -138,7 +153,7 @@ async def test_an_enrolment_that_nobody_admits_ends_in_an_explicit_error(
     body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
 
     with pytest.raises(Refusal) as caught:
-        await enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body))
+        await enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), peer=PEER)
 
     assert caught.value.code == "NO_COORDINATOR"
     assert enrolments.announcements() == []
@@ -147,7 +162,7 @@ async def test_an_enrolment_that_nobody_admits_ends_in_an_explicit_error(
 
 async def code_of(enrolments: Enrolments, body: bytes, signature: bytes | None) -> str:
     with pytest.raises(Refusal) as caught:
-        await enrolments.enrol(NOW_MS, body, signature)
+        await enrolments.enrol(NOW_MS, body, signature, peer=PEER)
     return caught.value.code
 
 
@@ -191,3 +206,103 @@ async def test_an_enrolment_that_is_no_message_or_names_no_key_is_refused(
     ):
         assert await code_of(enrolments, body, key.sign(ENROLMENT_DOMAIN, body)) == "BAD_ENROLMENT"
     assert msgspec.json.decode(encode(good))["type"] == "node.enrol.v1"
+
+
+async def enrolled(enrolments: Enrolments, outbox: Outbox, key: SigningKey, endorsement: str | None) -> NodeEnrolled:
+    """What the coordinator is told of a node that is taken."""
+    body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce, endorsement))
+    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), peer=PEER))
+    await outbox.wait()
+    (event,) = outbox.take()
+    assert isinstance(event, NodeEnrolled)
+    enrolments.admitted(event.node_id)
+    await enrolling
+    return event
+
+
+@pytest.mark.parametrize(("said", "tier"), [("trusted", Tier.TRUSTED), ("reference", Tier.REFERENCE), (None, None)])
+async def test_the_coordinator_is_told_what_the_network_says_of_a_node_and_where_it_is(
+    new_enrolments: Callable[..., Enrolments],
+    outbox: Outbox,
+    keys: NetworkKeys,
+    said: EndorsedTier | None,
+    tier: Tier | None,
+) -> None:
+    key = SigningKey.generate()
+    endorsement = None if said is None else keys.endorse(NodeId(key.public), said)
+
+    event = await enrolled(new_enrolments(), outbox, key, endorsement)
+
+    assert event.endorsed is tier
+    assert event.prefix == "203.0.113.0/24"
+
+
+async def test_a_false_endorsement_is_refused_and_counted_and_never_passed_over(
+    new_enrolments: Callable[..., Enrolments], outbox: Outbox, keys: NetworkKeys, metrics: Metrics
+) -> None:
+    enrolments = new_enrolments()
+    key, other = SigningKey.generate(), SigningKey.generate()
+    said, _, signature = keys.endorse(NodeId(key.public), "trusted").partition(".")
+    false = [
+        endorse(key, NodeId(key.public), "trusted"),
+        keys.endorse(NodeId(other.public), "trusted"),
+        f"{said}.{signature[:-4]}",
+        f"{said}{said}.{signature}",
+        "junk",
+    ]
+
+    for endorsement in false:
+        body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce, endorsement))
+        assert await code_of(enrolments, body, key.sign(ENROLMENT_DOMAIN, body)) == "BAD_ENDORSEMENT"
+
+    assert outbox.take() == []
+    assert f'gridlight_enrolments_total{{code="BAD_ENDORSEMENT"}} {len(false)}.0' in metrics.text().decode()
+
+
+async def test_an_endorsement_saves_nobody_the_proof_of_its_key(
+    new_enrolments: Callable[..., Enrolments], keys: NetworkKeys
+) -> None:
+    enrolments = new_enrolments()
+    key, thief = SigningKey.generate(), SigningKey.generate()
+    endorsement = keys.endorse(NodeId(key.public), "trusted")
+    body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce, endorsement))
+
+    assert await code_of(enrolments, body, thief.sign(ENROLMENT_DOMAIN, body)) == "BAD_SIGNATURE"
+
+
+async def test_nodes_that_were_taken_are_counted(
+    new_enrolments: Callable[..., Enrolments], outbox: Outbox, metrics: Metrics
+) -> None:
+    await enrolled(new_enrolments(), outbox, SigningKey.generate(), None)
+
+    assert 'gridlight_enrolments_total{code="ADMITTED"} 1.0' in metrics.text().decode()
+
+
+@pytest.mark.parametrize(
+    ("peer", "prefix"),
+    [
+        ("203.0.113.77", "203.0.113.0/24"),
+        ("203.0.113.0", "203.0.113.0/24"),
+        ("203.0.114.1", "203.0.114.0/24"),
+        ("127.0.0.1", "127.0.0.0/24"),
+        ("::ffff:203.0.113.77", "203.0.113.0/24"),
+        ("2001:db8:17:ffff:1::9", "2001:db8:17::/48"),
+        ("2001:db8:18::9", "2001:db8:18::/48"),
+        ("2001:0DB8:17::A", "2001:db8:17::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("::1", "::/48"),
+        ("", ""),
+        ("unix:", ""),
+        ("/run/gateway.sock", ""),
+        ("203.0.113.77:4000", ""),
+    ],
+)
+def test_a_prefix_is_what_one_party_is_likely_to_hold(peer: str, prefix: str) -> None:
+    assert prefix_of(peer) == prefix
+    assert msgspec.convert(prefix, PrefixField) == prefix
+
+
+def test_a_gateway_with_a_mistyped_network_key_is_not_configured(config: GatewayConfig) -> None:
+    for wrong in ("", "U" + "A" * 55, SigningKey.generate(KeyKind.ACCOUNT).public, config.network_key[:-1]):
+        with pytest.raises(ValueError, match="network_key must be"):
+            replace(config, network_key=wrong)
