@@ -27,6 +27,18 @@ def _value(info: inspect.Type) -> st.SearchStrategy[Any]:
     match info:
         case inspect.StructType():
             return _struct(info)
+        case inspect.UnionType():
+            return st.one_of([_value(one) for one in info.types])
+        case inspect.VarTupleType():
+            return st.lists(_value(info.item_type), max_size=min(info.max_length or 4, 4)).map(tuple)
+        case inspect.DictType():
+            return st.dictionaries(_value(info.key_type), _value(info.value_type), max_size=3)
+        case _:
+            return _single(info)
+
+
+def _single(info: inspect.Type) -> st.SearchStrategy[Any]:
+    match info:
         case inspect.IntType():
             least = INT_MIN if info.ge is None else info.ge
             most = info.le if info.le is not None else INT_MAX if info.lt is None else info.lt - 1
@@ -43,9 +55,7 @@ def _value(info: inspect.Type) -> st.SearchStrategy[Any]:
             return st.none()
         case inspect.EnumType():
             return st.sampled_from(info.cls)
-        case inspect.UnionType():
-            return st.one_of([_value(one) for one in info.types])
-        case inspect.VarTupleType():
-            return st.lists(_value(info.item_type), max_size=min(info.max_length or 4, 4)).map(tuple)
+        case inspect.LiteralType():
+            return st.sampled_from(info.values)
         case _:
             raise NotImplementedError(info)

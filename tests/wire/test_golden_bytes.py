@@ -6,18 +6,23 @@ for as long as its version is. A field that is added later stands in a line of i
 
 import json
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Union, get_args
 
 import msgspec
 import pytest
 
-from gridlight.messages.codec import MESSAGE_TYPES, Decoder, decode_record, encode, encode_record
+from gridlight.adapters.endorsements import endorsed_tier
+from gridlight.messages.codec import MESSAGE_TYPES, Decoder, Event, decode_record, encode, encode_record
+from gridlight.messages.nodes import EnrolNode
 from gridlight.messages.results import Detection, decode_detections, encode_detections
+from gridlight.messages.trust import Tier
 
 FOLDER = Path(__file__).parent
 MESSAGES = (FOLDER / "messages.jsonl").read_bytes().splitlines()
 DETECTIONS: list[dict[str, Any]] = [json.loads(line) for line in (FOLDER / "detections.jsonl").read_text().splitlines()]
 RECORDS = [bytes.fromhex(line) for line in (FOLDER / "journal_records.hex").read_text().splitlines()]
+NETWORK_KEY = "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
+"""Of the network that once endorsed the golden enrolment's node."""
 
 any_message: Decoder[msgspec.Struct] = Decoder(Union[MESSAGE_TYPES])  # noqa: UP007 - the types are only known here
 
@@ -57,6 +62,15 @@ def test_every_field_of_every_message_stands_in_its_golden_bytes(message: type[m
     assert said == {"type", *message.__struct_fields__}
 
 
+def test_an_endorsement_that_was_once_given_holds() -> None:
+    [line] = [line for line in MESSAGES if b'"endorsement":' in line]
+    enrolment = any_message.decode(line)
+    assert isinstance(enrolment, EnrolNode)
+    assert enrolment.endorsement is not None
+
+    assert endorsed_tier(enrolment.endorsement, enrolment.node_id, NETWORK_KEY) is Tier.TRUSTED
+
+
 @pytest.mark.parametrize("golden", DETECTIONS, ids=lambda golden: golden["case"])
 def test_detections_have_one_canonical_form(golden: dict[str, Any]) -> None:
     output = bytes.fromhex(golden["output"])
@@ -80,3 +94,7 @@ def test_a_journal_that_was_once_written_can_be_read(record: bytes) -> None:
 
 def test_the_last_record_is_what_we_write_today() -> None:
     assert encode_record(decode_record(RECORDS[-1])) == RECORDS[-1]
+
+
+def test_the_last_record_holds_every_event() -> None:
+    assert {type(event) for event in decode_record(RECORDS[-1])} == set(get_args(Event))
