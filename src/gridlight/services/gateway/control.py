@@ -16,6 +16,7 @@ from gridlight.messages.nodes import AdmitNode
 from gridlight.messages.trust import KeepInput, ReleaseInput
 from gridlight.services.gateway.dispatch import Dispatch, Publication
 from gridlight.services.gateway.enrolment import Enrolments
+from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.replies import SignedReply
@@ -36,6 +37,7 @@ class Control:
         gateway_id: GatewayId,
         *,
         jobs: OpenJobs,
+        inputs: KeptInputs,
         outbox: Outbox,
         dispatch: Dispatch,
         enrolments: Enrolments,
@@ -43,6 +45,7 @@ class Control:
         self._shard = shard
         self._gateway_id = gateway_id
         self._jobs = jobs
+        self._inputs = inputs
         self._outbox = outbox
         self._dispatch = dispatch
         self._enrolments = enrolments
@@ -124,11 +127,17 @@ class Control:
                 self._enrolments.admitted(effect.node_id)
             case AnnounceCoordinator():
                 self.announce()
-            case KeepInput() | ReleaseInput():
-                pass
+            case KeepInput():
+                self._keep(effect)
+            case ReleaseInput():
+                self._inputs.release(effect.job_id)
             case _:
                 assert_never(effect)
         return None
+
+    def _keep(self, effect: KeepInput) -> None:
+        given = self._jobs.input(effect.job_id)
+        self._inputs.keep(monotonic_ms(), effect.job_id, given, keep_ms=effect.keep_ms, is_canary=effect.is_canary)
 
     async def _publish(self, publication: Publication | None) -> None:
         if publication is None:

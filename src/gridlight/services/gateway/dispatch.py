@@ -14,6 +14,7 @@ from gridlight.messages.jobs import CancelAssignment, SendAssignment
 from gridlight.messages.nodes import CancelWork
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentAcknowledged, AssignmentUndeliverable, UndeliverableReason
+from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
@@ -42,12 +43,14 @@ class Dispatch:
         gateway_id: GatewayId,
         *,
         jobs: OpenJobs,
+        inputs: KeptInputs,
         outbox: Outbox,
         metrics: Metrics,
         assignments_max: int = ASSIGNMENTS_KEPT_MAX,
     ) -> None:
         self._gateway_id = gateway_id
         self._jobs = jobs
+        self._inputs = inputs
         self._outbox = outbox
         self._rejected = {reason: metrics.replies_rejected.labels(reason.value) for reason in ViolationReason}
         self._ack_seconds = metrics.ack_seconds
@@ -56,12 +59,15 @@ class Dispatch:
         self._assignments_max = assignments_max
 
     def send(self, now_ms: int, effect: SendAssignment) -> Publication | None:
-        """The assignment with its input, as the node gets it. None where the input is gone or it was sent already."""
+        """The assignment with its input, as the node gets it. None where the input is gone or it was sent already.
+
+        An assignment that checks an earlier answer looks like any other, and its job has usually ended.
+        """
         assignment = effect.assignment
         if assignment.assignment_id in self._assignments:
             return None
-        job = self._jobs.find(effect.job_id)
-        if job is None or job.submitted.input_digest != assignment.input_digest:
+        held = self._jobs.input(effect.job_id) or self._inputs.find(now_ms, effect.job_id)
+        if held is None or held.digest != assignment.input_digest:
             self._report_undeliverable(assignment.assignment_id, effect.node_id, UndeliverableReason.INPUT_GONE)
             return None
         self._keep(
@@ -69,14 +75,14 @@ class Dispatch:
                 assignment_id=assignment.assignment_id,
                 node_id=effect.node_id,
                 job_id=effect.job_id,
-                manifest=job.manifest,
+                manifest=held.manifest,
                 sent_ms=now_ms,
             )
         )
         return Publication(
             subject=subjects.task(effect.node_id, assignment.assignment_id),
             message=encode(assignment),
-            body=job.tensor,
+            body=held.tensor,
             reply=subjects.inbox(self._gateway_id, assignment.assignment_id),
         )
 

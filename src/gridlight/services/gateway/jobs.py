@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gridlight.messages.ids import JobId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, Outcome
 from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.inputs import Input
 from gridlight.workloads.contract import Manifest
 
 JOBS_OPEN_MAX: Final = 1_024
@@ -36,8 +37,7 @@ class OpenJob(Struct, frozen=True, eq=False):
     """One requester who waits."""
 
     submitted: JobSubmitted
-    manifest: Manifest
-    tensor: bytes
+    input: Input
     ends_ms: int
     """Monotonic: when the coordinator's deadline is over."""
     outcome: asyncio.Future[Outcome]
@@ -62,7 +62,8 @@ class OpenJobs:
         if len(self._jobs) >= self._jobs_max or self._bytes + len(tensor) > self._bytes_max:
             raise Refusal("BUSY")
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        job = OpenJob(submitted, manifest, tensor, now_ms + submitted.deadline_ms, outcome)
+        given = Input(submitted.input_digest, manifest, tensor, submitted.is_public)
+        job = OpenJob(submitted, given, now_ms + submitted.deadline_ms, outcome)
         self._jobs[submitted.job_id] = job
         self._bytes += len(tensor)
         return job
@@ -71,6 +72,11 @@ class OpenJobs:
         """The job, while its requester waits and it has not ended."""
         job = self._jobs.get(job_id)
         return None if job is None or job.outcome.done() else job
+
+    def input(self, job_id: JobId) -> Input | None:
+        """What the job's nodes are sent, while it is open."""
+        job = self.find(job_id)
+        return None if job is None else job.input
 
     def end(self, job_id: JobId, outcome: Outcome) -> bool:
         """Wake the requester; whether somebody was still waiting. The first word counts, a second changes nothing."""
@@ -91,7 +97,7 @@ class OpenJobs:
     def close(self, job_id: JobId) -> None:
         """Let the job and its input go, however it ended."""
         job = self._jobs.pop(job_id)
-        self._bytes -= len(job.tensor)
+        self._bytes -= len(job.input.tensor)
         job.outcome.cancel()
 
     def announcements(self, now_ms: int) -> list[JobSubmitted]:

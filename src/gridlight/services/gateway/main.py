@@ -30,6 +30,7 @@ from gridlight.services.gateway.detect import DetectRequests
 from gridlight.services.gateway.dispatch import Dispatch
 from gridlight.services.gateway.edge import Edge
 from gridlight.services.gateway.enrolment import Enrolments
+from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
@@ -62,12 +63,19 @@ class Gateway:
         self._metrics = Metrics(release)
         self._outbox = Outbox()
         jobs = OpenJobs()
+        self._inputs = KeptInputs(self._metrics)
         workloads = catalogue()
         self._pictures = PicturePool(config.picture_processes, self._metrics)
-        dispatch = Dispatch(self._id, jobs=jobs, outbox=self._outbox, metrics=self._metrics)
+        dispatch = Dispatch(self._id, jobs=jobs, inputs=self._inputs, outbox=self._outbox, metrics=self._metrics)
         enrolments = Enrolments(config, self._id, outbox=self._outbox, workloads=list(workloads), metrics=self._metrics)
         self._control = Control(
-            config.shard, self._id, jobs=jobs, outbox=self._outbox, dispatch=dispatch, enrolments=enrolments
+            config.shard,
+            self._id,
+            jobs=jobs,
+            inputs=self._inputs,
+            outbox=self._outbox,
+            dispatch=dispatch,
+            enrolments=enrolments,
         )
         detect = DetectRequests(
             self._id,
@@ -128,6 +136,7 @@ class Gateway:
             background = [
                 group.create_task(self._pictures.run()),
                 group.create_task(self._control.send_events()),
+                group.create_task(self._inputs.sweep()),
             ]
             host, port = listener.getsockname()[:2]
             # What start-up made stays for good: a collection need not look at it again while a request waits.

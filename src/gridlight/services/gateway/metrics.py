@@ -43,6 +43,9 @@ class Metrics:
         self.ack_seconds = self._histogram("gridlight_task_ack_seconds", "From sending an assignment to its ack.")
         self.result_seconds = self._histogram("gridlight_task_result_seconds", "From an assignment to its result.")
         self.jobs_open = Gauge("gridlight_jobs_open", "Requesters who wait.", registry=self.registry)
+        self.inputs_kept = Gauge(
+            "gridlight_inputs_kept", "Inputs held beyond their jobs.", ["kind"], registry=self.registry
+        )
         build = Gauge("gridlight_build_info", "Always 1.", ["version"], registry=self.registry)
         build.labels(version).set(1)
 

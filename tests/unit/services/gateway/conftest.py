@@ -12,6 +12,7 @@ from gridlight.messages.jobs import JobSubmitted, Picture, SendAssignment
 from gridlight.messages.results import Detection, ResultSubmitted, RunTiming, encode_detections
 from gridlight.messages.tasks import Assignment, AssignmentAcknowledged
 from gridlight.services.gateway.dispatch import Dispatch
+from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs, new_job_id
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
@@ -56,10 +57,11 @@ class Gateway:
         self.jobs = OpenJobs()
         self.outbox = Outbox()
         self.metrics = Metrics("test")
-        self.dispatch = Dispatch(GATEWAY, jobs=self.jobs, outbox=self.outbox, metrics=self.metrics)
+        self.inputs = KeptInputs(self.metrics)
+        self.dispatch = Dispatch(GATEWAY, jobs=self.jobs, inputs=self.inputs, outbox=self.outbox, metrics=self.metrics)
         self._assignments = 0
 
-    def submitted(self, *, deadline_ms: int = 4_000, tensor: bytes = TENSOR) -> JobSubmitted:
+    def submitted(self, *, deadline_ms: int = 4_000, tensor: bytes = TENSOR, is_public: bool = False) -> JobSubmitted:
         return JobSubmitted(
             job_id=new_job_id(),
             gateway_id=GATEWAY,
@@ -69,6 +71,7 @@ class Gateway:
             input_bytes=len(tensor),
             picture=Picture(width=810, height=1080),
             threshold=2_500,
+            is_public=is_public,
         )
 
     def open_job(self, now_ms: int = 0) -> JobId:

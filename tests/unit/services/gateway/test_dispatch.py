@@ -79,6 +79,31 @@ async def test_an_assignment_without_its_input_is_reported(gateway: Gateway, nod
     ] * 2
 
 
+async def test_a_kept_input_is_sent_after_its_job_ended(gateway: Gateway, node: Node) -> None:
+    job_id = gateway.open_job()
+    gateway.inputs.keep(0, job_id, gateway.jobs.input(job_id), keep_ms=20_000, is_canary=False)
+    gateway.jobs.end(job_id, Outcome(state=JobState.DONE))
+    gateway.jobs.close(job_id)
+
+    in_time = gateway.dispatch.send(19_999, gateway.order(job_id, node))
+    too_late = gateway.dispatch.send(20_000, gateway.order(job_id, node))
+
+    assert in_time is not None
+    assert in_time.body == b"\x01\x02\x03" * 100
+    assert too_late is None
+    (event,) = gateway.outbox.take()
+    assert isinstance(event, AssignmentUndeliverable)
+    assert event.reason is UndeliverableReason.INPUT_GONE
+
+
+async def test_a_kept_input_of_another_digest_is_not_sent(gateway: Gateway, node: Node) -> None:
+    job_id = gateway.open_job()
+    gateway.inputs.keep(0, job_id, gateway.jobs.input(job_id), keep_ms=20_000, is_canary=False)
+    gateway.jobs.close(job_id)
+
+    assert gateway.dispatch.send(0, gateway.order(job_id, node, tensor=b"other")) is None
+
+
 async def test_a_cancelled_assignment_is_told_to_its_node(gateway: Gateway, node: Node) -> None:
     assignment_id, _ = sent_to(gateway, node)
 
@@ -284,7 +309,12 @@ async def test_a_reply_to_what_was_never_sent_is_only_counted(gateway: Gateway, 
 
 async def test_what_is_remembered_of_sent_assignments_is_bounded(gateway: Gateway, node: Node) -> None:
     gateway.dispatch = Dispatch(
-        GATEWAY, jobs=gateway.jobs, outbox=gateway.outbox, metrics=gateway.metrics, assignments_max=1
+        GATEWAY,
+        jobs=gateway.jobs,
+        inputs=gateway.inputs,
+        outbox=gateway.outbox,
+        metrics=gateway.metrics,
+        assignments_max=1,
     )
     forgotten, inbox = sent_to(gateway, node)
     sent_to(gateway, node)
