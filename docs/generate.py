@@ -18,6 +18,7 @@ import msgspec
 from gridlight.messages import codec, limits
 from gridlight.messages.nodes import EnrolNode, OfferChanged
 from gridlight.messages.tasks import Assignment
+from gridlight.messages.trust import NodeEndorsement
 from gridlight.services.gateway.api import Parts, create_app
 from gridlight.services.gateway.errors import KINDS
 from gridlight.workloads.contract import catalogue
@@ -35,6 +36,7 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("gateway or coordinator to node, on its control subject", get_args(codec.NodeControl)),
     ("node to coordinator", (OfferChanged,)),
     ("node to gateway, over HTTP", (EnrolNode,)),
+    ("network's founder to gateway, inside a node's enrolment", (NodeEndorsement,)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
     ("coordinator's host to core", get_args(codec.Event)),
@@ -119,6 +121,8 @@ def _kind(hint: Any) -> str:
         return " or ".join(_kind(argument) for argument in arguments if argument is not NoneType) + ", if any"
     if origin is tuple:
         return f"list of {_kind(arguments[0])}"
+    if origin is dict:
+        return f"{_kind(arguments[1])} by {_kind(arguments[0])}"
     if origin is Literal:
         return " or ".join(repr(argument) for argument in arguments)
     plain = {str: "text", int: "integer", bool: "yes or no", bytes: "base64"}
