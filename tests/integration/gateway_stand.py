@@ -16,10 +16,10 @@ from tests.integration.conftest import WAIT_S, Connections, Server
 
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.changes import Changes
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.journal import Journal, Record
 from gridlight.adapters.signatures import SigningKey, blake3_digest
-from gridlight.adapters.store import Changes
 from gridlight.messages import subjects
 from gridlight.messages.codec import (
     Effect,

@@ -21,8 +21,8 @@ from tests.integration.coordinator_stand import (
 from tests.integration.proxies import proxy
 
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.changes import Changes
 from gridlight.adapters.journal import Journal, Record
-from gridlight.adapters.store import Changes
 from gridlight.core.coordinator import CORE_VERSION
 from gridlight.messages.codec import GatewayEvent, encode
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePassed

@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import inspect
 from tests.integration.databases import postgresql
 
+from gridlight.adapters.changes import Changes
 from gridlight.adapters.journal import SNAPSHOTS_KEPT, Journal, JournalFenced, Record
 from gridlight.adapters.schema import REVISION, metadata, migrate, open_engine
-from gridlight.adapters.store import Changes, Store
+from gridlight.adapters.store import Store
 from gridlight.messages.codec import Event
 from gridlight.messages.host import RecordNode, RequestAllOffers, TimePassed
 from gridlight.messages.ids import Blake3Digest, GatewayId, JobId, NodeId, WorkloadId

@@ -10,8 +10,8 @@ from msgspec import Struct
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from gridlight.adapters.changes import Changes
 from gridlight.adapters.schema import journal, migrate, open_engine, snapshots
-from gridlight.adapters.store import Changes
 from gridlight.messages.codec import Event, decode_record, encode_record
 
 SNAPSHOTS_KEPT: Final = 2

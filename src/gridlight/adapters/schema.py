@@ -1,7 +1,7 @@
 """The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them.
 
-The journal is the truth; `jobs` and `nodes` are read models, written in the same transaction as the record that
-changed them.
+The journal is the truth; all tables after it and its snapshots are read models, written in the same transaction as the
+record that changed them.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Engine,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -66,7 +67,91 @@ nodes = Table(
     Column("tasks_answered", BigInteger, nullable=False),
 )
 
-REVISION: Final = "0001"
+commits = Table(
+    "commits",
+    metadata,
+    Column("commit", BigInteger, primary_key=True, autoincrement=False),
+    Column("job_id", String(32), nullable=False),
+    Column("node_id", String(56), nullable=False),
+    Column("assignment_id", String(16), nullable=False),
+    Column("output_digest", String(64), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("audit_ppm", Integer, nullable=False),
+    Column("is_audited", Boolean, nullable=False),
+    Column("is_bound", Boolean, nullable=False),
+    Column("verification", String(16), nullable=False),
+    Column("output", LargeBinary),
+    Column("committed_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    Index("commits_of_job", "job_id"),
+    Index("commits_of_epoch", "epoch", "commit"),
+    # A node's answers are settled where they are provisional, among all that it ever gave.
+    Index("commits_of_node", "node_id", "verification", "commit"),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("check", BigInteger, primary_key=True, autoincrement=False),
+    Column("commit", BigInteger, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("node_id", String(56)),
+    Column("primary_id", String(56)),
+    Column("outcome", String(16), nullable=False),
+    Column("output_digest", String(64)),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("checks_of_commit", "commit", "check"),
+    Index("checks_by_node", "node_id", "check"),
+    Index("checks_of_primary", "primary_id", "check"),
+)
+
+faults = Table(
+    "faults",
+    metadata,
+    Column("node_id", String(56), primary_key=True),
+    Column("commit", BigInteger, primary_key=True, autoincrement=False),
+    Column("role", String(16), primary_key=True),
+    Column("grade", String(16), nullable=False),
+    Column("said", String(64), nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("settled_by", String(56)),
+    Column("are_probes_wrong", Boolean, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("faults_by_time", "at_ms"),
+    Index("faults_of_node", "node_id", "at_ms"),
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("node_id", String(56), primary_key=True),
+    Column("tier", String(16), nullable=False),
+    Column("clean_run", BigInteger, nullable=False),
+    Column("checks_passed", BigInteger, nullable=False),
+    Column("faults", Integer, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("commitment", String(64), nullable=False),
+    Column("secret", String(64)),
+    Column("committed_ms", BigInteger, nullable=False),
+    Column("began_ms", BigInteger),
+    Column("revealed_ms", BigInteger),
+)
+
+network = Table(
+    "network",
+    metadata,
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("trust", LargeBinary, nullable=False),
+)
+"""One row: what the last start said of the network."""
+
+REVISION: Final = "0002"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

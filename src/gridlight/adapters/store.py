@@ -1,106 +1,119 @@
-"""Read models in SQL: what requesters and administrators ask about jobs and nodes."""
+"""Read models in SQL: what requesters and administrators ask about jobs, nodes, and how answers were verified.
 
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+Every list has a limit and an index, but for the nodes, of which a page shows all.
+"""
+
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Row, Select, select, union
 
-from gridlight.adapters.schema import jobs, nodes, open_engine
+from gridlight.adapters.schema import (
+    checks,
+    commits,
+    epochs,
+    faults,
+    jobs,
+    network,
+    nodes,
+    open_engine,
+    standings,
+)
 from gridlight.messages.api import NodeView
-from gridlight.messages.codec import Effect, Event
-from gridlight.messages.host import RecordNode, RequestAllOffers
-from gridlight.messages.ids import JobId, NodeId
-from gridlight.messages.jobs import EndJob, JobSubmitted, Outcome
+from gridlight.messages.ids import AssignmentId, Blake3Digest, JobId, NodeId
+from gridlight.messages.jobs import JobSubmitted, Outcome
+from gridlight.messages.trust import CheckOutcome, FaultGrade, Role, Tier, TrustParameters, Verification
 
-_INSERT_JOB = {
-    "sqlite": sqlite.insert(jobs).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(jobs).on_conflict_do_nothing(),
-}
-_END_JOB = (
-    update(jobs)
-    .where(jobs.c.job_id == bindparam("ended_id"), jobs.c.outcome.is_(None))  # what was once said stands
-    .values(outcome=bindparam("outcome"), ended_ms=bindparam("ended_ms"))
-)
-_COUNT_ANSWERS = (
-    update(nodes)
-    .where(nodes.c.node_id == bindparam("answering_id"))
-    .values(tasks_answered=nodes.c.tasks_answered + bindparam("answered"))
-)
-_UPDATE_NODE = update(nodes).where(nodes.c.node_id == bindparam("recorded_id"))
-_ALL_OFFLINE = update(nodes).values(is_online=False, slots=0)
+R = TypeVar("R")
+
+
+class CommitRecord(Struct, frozen=True):
+    """A committed answer, and what is known of it now."""
+
+    commit: int
+    job_id: JobId
+    node_id: NodeId
+    assignment_id: AssignmentId
+    output_digest: Blake3Digest
+    epoch: int
+    audit_ppm: int
+    is_audited: bool
+    is_bound: bool
+    verification: Verification
+    output: bytes | None
+    """The corrected result, where the answer was wrong."""
+    committed_ms: int
+    changed_ms: int
+
+
+class CheckRecord(Struct, frozen=True):
+    """One check that is over. `node_id` checked; the answer checked was `primary_id`'s, and is worth `verification`."""
+
+    check: int
+    commit: int
+    role: Role
+    node_id: NodeId | None
+    outcome: CheckOutcome
+    output_digest: Blake3Digest | None
+    at_ms: int
+    primary_id: NodeId | None
+    verification: Verification | None
+
+
+class FaultRecord(Struct, frozen=True):
+    """A node's answer was contradicted: what it said as `role`, and what settled it."""
+
+    node_id: NodeId
+    grade: FaultGrade
+    commit: int
+    role: Role
+    said: Blake3Digest
+    reference: Blake3Digest
+    settled_by: NodeId | None
+    are_probes_wrong: bool
+    at_ms: int
+
+
+class StandingRecord(Struct, frozen=True):
+    """What a node's reputation is."""
+
+    node_id: NodeId
+    tier: Tier
+    clean_run: int
+    checks_passed: int
+    faults: int
+    changed_ms: int
+
+
+class EpochRecord(Struct, frozen=True):
+    """An epoch: committed to before it begins, its secret revealed when no draw of it matters any more."""
+
+    epoch: int
+    commitment: str
+    secret: str | None
+    committed_ms: int
+    began_ms: int | None
+    revealed_ms: int | None
 
 
 class JobRecord(Struct, frozen=True):
-    """A job as submitted, and how it ended, where it has."""
+    """A job as submitted, how it ended, where it has, and what its answer is worth, where one was committed."""
 
     submitted: JobSubmitted
     submitted_ms: int
     outcome: Outcome | None
+    commit: CommitRecord | None = None
 
 
-class Changes:
-    """What one batch of events and effects does to the read models, gathered so that each table is written once."""
-
-    def __init__(self, now_ms: int, events: Iterable[Event], effects: Iterable[Effect]) -> None:
-        self._opened = [_opened_row(now_ms, event) for event in events if type(event) is JobSubmitted]
-        self._ended: list[dict[str, Any]] = []
-        self._answers: Counter[NodeId] = Counter()
-        self._nodes: list[RecordNode] = []
-        self._are_all_offline = False
-        for effect in effects:
-            if type(effect) is EndJob and not effect.is_repeated:
-                self._end(now_ms, effect)
-            elif type(effect) is RecordNode:
-                self._nodes.append(effect)
-            elif type(effect) is RequestAllOffers:
-                # Whoever came before it in this batch is offline again; who comes after it is online.
-                self._are_all_offline = True
-                self._nodes = [msgspec.structs.replace(record, is_online=False, slots=0) for record in self._nodes]
-
-    def _end(self, now_ms: int, effect: EndJob) -> None:
-        outcome = msgspec.msgpack.encode(effect.outcome)
-        self._ended.append({"ended_id": effect.job_id, "outcome": outcome, "ended_ms": now_ms})
-        if effect.outcome.node_id is not None:
-            self._answers[effect.outcome.node_id] += 1
-
-    def write(self, connection: Connection) -> None:
-        """Within the transaction of the journal's record."""
-        if self._opened:
-            # A job may be told twice, by a gateway that announces its open jobs again: the first word stands.
-            connection.execute(_INSERT_JOB[connection.dialect.name], self._opened)
-        if self._ended:
-            connection.execute(_END_JOB, self._ended)
-        if self._are_all_offline:
-            connection.execute(_ALL_OFFLINE)
-        for record in self._nodes:
-            _write_node(connection, record)
-        if self._answers:
-            answers = [{"answering_id": node_id, "answered": count} for node_id, count in self._answers.items()]
-            connection.execute(_COUNT_ANSWERS, answers)
-
-
-def _opened_row(now_ms: int, job: JobSubmitted) -> dict[str, Any]:
-    return {"job_id": job.job_id, "submitted_ms": now_ms, "submitted": msgspec.msgpack.encode(job)}
-
-
-def _write_node(connection: Connection, record: RecordNode) -> None:
-    enrolled = record.enrolled
-    values = {
-        "operator": enrolled.operator,
-        "agent_version": enrolled.agent_version,
-        "cpus": enrolled.cpus,
-        "memory_mib": enrolled.memory_mib,
-        "is_online": record.is_online,
-        "slots": record.slots,
-        "workloads": " ".join(record.workloads),
-    }
-    changed = connection.execute(_UPDATE_NODE.values(values), {"recorded_id": enrolled.node_id})
-    if not changed.rowcount:
-        connection.execute(insert(nodes).values(node_id=enrolled.node_id, tasks_answered=0, **values))
+_CHECKS: Final = select(checks, commits.c.verification).select_from(
+    checks.outerjoin(commits, checks.c.commit == commits.c.commit)
+)
+_NODES: Final = (
+    select(nodes, standings.c.tier, standings.c.clean_run, standings.c.checks_passed, standings.c.faults)
+    .select_from(nodes.outerjoin(standings, nodes.c.node_id == standings.c.node_id))
+    .order_by(nodes.c.is_online.desc(), nodes.c.node_id)
+)
 
 
 class Store:
@@ -116,37 +129,99 @@ class Store:
 
     def job(self, job_id: JobId) -> JobRecord | None:
         """One job, or None where nobody submitted it."""
+        newest = select(commits).where(commits.c.job_id == job_id).order_by(commits.c.commit.desc()).limit(1)
         with self._engine.connect() as connection:
             row = connection.execute(select(jobs).where(jobs.c.job_id == job_id)).one_or_none()
+            commit = connection.execute(newest).one_or_none()
         if row is None:
             return None
-        outcome = None if row.outcome is None else msgspec.msgpack.decode(row.outcome, type=Outcome)
-        return JobRecord(msgspec.msgpack.decode(row.submitted, type=JobSubmitted), row.submitted_ms, outcome)
+        return JobRecord(
+            msgspec.msgpack.decode(row.submitted, type=JobSubmitted),
+            row.submitted_ms,
+            None if row.outcome is None else msgspec.msgpack.decode(row.outcome, type=Outcome),
+            None if commit is None else _record(commit, CommitRecord),
+        )
 
     def nodes(self) -> list[NodeView]:
         """All enrolled nodes, those online first."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(nodes).order_by(nodes.c.is_online.desc(), nodes.c.node_id)).all()
-        return [
-            NodeView(
-                node_id=NodeId(row.node_id),
-                online=row.is_online,
-                operator=row.operator,
-                agent_version=row.agent_version,
-                cpus=row.cpus,
-                memory_mib=row.memory_mib,
-                slots=row.slots,
-                workloads=row.workloads.split(),
-                tasks_answered=row.tasks_answered,
-            )
-            for row in rows
-        ]
+            rows = connection.execute(_NODES).all()
+        return [_node_view(row) for row in rows]
 
     def node_ids(self) -> list[NodeId]:
         """Every enrolled node's id."""
         with self._engine.connect() as connection:
             return [NodeId(node_id) for node_id in connection.execute(select(nodes.c.node_id)).scalars()]
 
+    def checks(self, limit: int, node_id: NodeId | None = None, commit: int | None = None) -> list[CheckRecord]:
+        """The newest checks first: all, those that a node made or that its answers went through, or those of one
+        answer.
+        """
+        wanted: list[ColumnElement[bool]] = [] if commit is None else [checks.c.commit == commit]
+        if node_id is None:
+            return self._records(_newest_checks(_CHECKS.where(*wanted), limit), CheckRecord)
+        sides = [checks.c.node_id == node_id, checks.c.primary_id == node_id]
+        # Each side by its own index and limit; `or` would sort all that either has.
+        both = union(*(_newest_checks(_CHECKS.where(side, *wanted), limit).subquery().select() for side in sides))
+        newest = both.subquery()
+        return self._records(newest.select().order_by(newest.c.check.desc()).limit(limit), CheckRecord)
+
+    def faults(self, node_id: NodeId | None = None, limit: int = 100) -> list[FaultRecord]:
+        """The newest contradictions first, of all nodes or of one."""
+        query = select(faults).order_by(faults.c.at_ms.desc(), faults.c.commit.desc()).limit(limit)
+        return self._records(query if node_id is None else query.where(faults.c.node_id == node_id), FaultRecord)
+
+    def standing(self, node_id: NodeId) -> StandingRecord | None:
+        """A node's reputation, or None where nothing was ever said of it."""
+        found = self._records(select(standings).where(standings.c.node_id == node_id), StandingRecord)
+        return found[0] if found else None
+
+    def epochs(self, limit: int) -> list[EpochRecord]:
+        """The newest epochs first; the newest one of all is committed to and has not begun."""
+        return self._records(select(epochs).order_by(epochs.c.epoch.desc()).limit(limit), EpochRecord)
+
+    def commits_of_epoch(self, epoch: int, after_commit: int, limit: int) -> list[CommitRecord]:
+        """An epoch's committed answers in order, those after one of them: a page of all, to draw them again."""
+        query = select(commits).where(commits.c.epoch == epoch, commits.c.commit > after_commit)
+        return self._records(query.order_by(commits.c.commit).limit(limit), CommitRecord)
+
+    def trust(self) -> TrustParameters | None:
+        """The network's parameters as of the coordinator's last start; None before the first one."""
+        with self._engine.connect() as connection:
+            trust = connection.execute(select(network.c.trust)).scalar()
+        return None if trust is None else msgspec.msgpack.decode(trust, type=TrustParameters)
+
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _records(self, query: Select[Any], kind: type[R]) -> list[R]:
+        with self._engine.connect() as connection:
+            return [_record(row, kind) for row in connection.execute(query)]
+
+
+def _newest_checks(query: Select[Any], limit: int) -> Select[Any]:
+    return query.order_by(checks.c.check.desc()).limit(limit)
+
+
+def _record(row: Row[Any], kind: type[R]) -> R:
+    """A row as a record whose fields are named as its columns are."""
+    return msgspec.convert(dict(row._mapping), kind)
+
+
+def _node_view(row: Row[Any]) -> NodeView:
+    return NodeView(
+        node_id=NodeId(row.node_id),
+        online=row.is_online,
+        operator=row.operator,
+        agent_version=row.agent_version,
+        cpus=row.cpus,
+        memory_mib=row.memory_mib,
+        slots=row.slots,
+        workloads=row.workloads.split(),
+        tasks_answered=row.tasks_answered,
+        tier=None if row.tier is None else Tier(row.tier),
+        clean_run=row.clean_run,
+        checks_passed=row.checks_passed,
+        faults=row.faults,
+    )

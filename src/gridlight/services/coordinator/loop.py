@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
+from gridlight.adapters.changes import Changes
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.journal import Journal, Record
-from gridlight.adapters.store import Changes
 from gridlight.core.coordinator import CORE_VERSION, Coordinator
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import TimePassed

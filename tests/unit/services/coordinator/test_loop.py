@@ -24,9 +24,10 @@ from tests.unit.core.world import (
     submitted,
 )
 
+from gridlight.adapters.changes import Changes
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.journal import Journal, JournalFenced, Record
-from gridlight.adapters.store import Changes, Store
+from gridlight.adapters.store import Store
 from gridlight.core.coordinator import CORE_VERSION, Coordinator
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import AnnounceCoordinator, BusReconnected, CoordinatorStarted, TimePassed

@@ -1,0 +1,96 @@
+"""What a batch changes in the read models of jobs and nodes; verification's are in `verified`."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gridlight.adapters.schema import jobs, nodes
+from gridlight.adapters.verified import VerificationChanges
+from gridlight.messages.codec import Effect, Event
+from gridlight.messages.host import RecordNode, RequestAllOffers
+from gridlight.messages.ids import NodeId
+from gridlight.messages.jobs import EndJob, JobSubmitted
+
+_INSERT_JOB = {
+    "sqlite": sqlite.insert(jobs).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(jobs).on_conflict_do_nothing(),
+}
+_END_JOB = (
+    update(jobs)
+    .where(jobs.c.job_id == bindparam("ended_id"), jobs.c.outcome.is_(None))  # what was once said stands
+    .values(outcome=bindparam("outcome"), ended_ms=bindparam("ended_ms"))
+)
+_COUNT_ANSWERS = (
+    update(nodes)
+    .where(nodes.c.node_id == bindparam("answering_id"))
+    .values(tasks_answered=nodes.c.tasks_answered + bindparam("answered"))
+)
+_UPDATE_NODE = update(nodes).where(nodes.c.node_id == bindparam("recorded_id"))
+_ALL_OFFLINE = update(nodes).values(is_online=False, slots=0)
+
+
+class Changes:
+    """What one batch of events and effects does to the read models, gathered so that each table is written once."""
+
+    def __init__(self, now_ms: int, events: Iterable[Event], effects: Iterable[Effect]) -> None:
+        self._opened = [_opened_row(now_ms, event) for event in events if type(event) is JobSubmitted]
+        self._ended: list[dict[str, Any]] = []
+        self._answers: Counter[NodeId] = Counter()
+        self._nodes: list[RecordNode] = []
+        self._are_all_offline = False
+        self._verified = VerificationChanges(now_ms, events, effects)
+        for effect in effects:
+            if type(effect) is EndJob and not effect.is_repeated:
+                self._end(now_ms, effect)
+            elif type(effect) is RecordNode:
+                self._nodes.append(effect)
+            elif type(effect) is RequestAllOffers:
+                # Whoever came before it in this batch is offline again; who comes after it is online.
+                self._are_all_offline = True
+                self._nodes = [msgspec.structs.replace(record, is_online=False, slots=0) for record in self._nodes]
+
+    def _end(self, now_ms: int, effect: EndJob) -> None:
+        outcome = msgspec.msgpack.encode(effect.outcome)
+        self._ended.append({"ended_id": effect.job_id, "outcome": outcome, "ended_ms": now_ms})
+        if effect.outcome.node_id is not None:
+            self._answers[effect.outcome.node_id] += 1
+
+    def write(self, connection: Connection) -> None:
+        """Within the transaction of the journal's record."""
+        if self._opened:
+            # A job may be told twice, by a gateway that announces its open jobs again: the first word stands.
+            connection.execute(_INSERT_JOB[connection.dialect.name], self._opened)
+        if self._ended:
+            connection.execute(_END_JOB, self._ended)
+        if self._are_all_offline:
+            connection.execute(_ALL_OFFLINE)
+        for record in self._nodes:
+            _write_node(connection, record)
+        if self._answers:
+            answers = [{"answering_id": node_id, "answered": count} for node_id, count in self._answers.items()]
+            connection.execute(_COUNT_ANSWERS, answers)
+        self._verified.write(connection)
+
+
+def _opened_row(now_ms: int, job: JobSubmitted) -> dict[str, Any]:
+    return {"job_id": job.job_id, "submitted_ms": now_ms, "submitted": msgspec.msgpack.encode(job)}
+
+
+def _write_node(connection: Connection, record: RecordNode) -> None:
+    enrolled = record.enrolled
+    values = {
+        "operator": enrolled.operator,
+        "agent_version": enrolled.agent_version,
+        "cpus": enrolled.cpus,
+        "memory_mib": enrolled.memory_mib,
+        "is_online": record.is_online,
+        "slots": record.slots,
+        "workloads": " ".join(record.workloads),
+    }
+    changed = connection.execute(_UPDATE_NODE.values(values), {"recorded_id": enrolled.node_id})
+    if not changed.rowcount:
+        connection.execute(insert(nodes).values(node_id=enrolled.node_id, tasks_answered=0, **values))
