@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -50,7 +50,11 @@ def main() -> None:
     try:
         status = typer.main.get_command(app).main(prog_name="gridlight", standalone_mode=False)
     except typer.TyperException as error:
-        fail(error.format_message(), "`gridlight COMMAND --help` says what a command takes", USAGE_ERROR)
+        fail(
+            " ".join(error.format_message().split()),
+            "`gridlight COMMAND --help` says what a command takes",
+            USAGE_ERROR,
+        )
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except GridlightError as error:
@@ -252,6 +256,10 @@ def up(
     data: Annotated[Path, typer.Option(help="The network's folder: keys, journal, logs, network.json.")],
     nodes: Annotated[int, typer.Option(min=0, max=50, help="Nodes to start; 0 serves those that join by hand.")] = 7,
     http: Annotated[str, typer.Option(help="Where requesters and nodes reach the gateway.")] = "127.0.0.1:8080",
+    references: Annotated[int, typer.Option(min=0, max=9, help="Further nodes, to settle what others dispute.")] = 0,
+    trust: Annotated[
+        Literal["laptop", "production"], typer.Option(help="How soon nodes are trusted, and how often checked.")
+    ] = "laptop",
 ) -> None:
     """Run a whole network on this machine: bus, coordinator, gateway and nodes, each a process. Ctrl-C stops it."""
     from gridlight.adapters.bus_server import ServerNotFound
@@ -259,7 +267,7 @@ def up(
     from gridlight.services.setup import SetupFailed
 
     with explaining(network.CannotStart, ServerNotFound, SetupFailed):
-        network.run(nodes=nodes, data=data, http=http)
+        network.run(nodes=nodes, data=data, http=http, references=references, trust=trust)
 
 
 @node_app.command("start")
@@ -267,6 +275,12 @@ def start_node(
     network: Annotated[str, typer.Option(help="The URL of the network's gateway.")],
     data: Annotated[Path, typer.Option(help="The node's folder: its key, its logs.")],
     slots: Annotated[int, typer.Option(min=1, max=256, help="Tasks to run at once, each on a core.")] = 1,
+    endorsement: Annotated[
+        Path | None,
+        typer.Option(
+            help="The network's word on this node; DATA/endorsement if left out.", exists=True, dir_okay=False
+        ),
+    ] = None,
 ) -> None:
     """Lend this machine to a network until Ctrl-C."""
     from gridlight.client.exchange import check_url
@@ -274,7 +288,35 @@ def start_node(
     # The process goes on as the agent, without the command line's libraries and with one heap: it is a guest here.
     command = [sys.executable, "-m", "gridlight.services.agent"]
     options = ["--network", check_url(network), "--data", str(data), "--slots", str(slots)]
+    options += [] if endorsement is None else ["--endorsement", str(endorsement)]
     os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)
+
+
+@node_app.command("id")
+def print_node_id(data: Annotated[Path, typer.Option(help="The node's folder.")]) -> None:
+    """Print a node's id, and make its key where there is none: what the network's founder needs to endorse it."""
+    from gridlight.services.own_nodes import id_of_node
+
+    with explaining(ValueError):
+        typer.echo(id_of_node(data))
+
+
+@network_app.command("endorse")
+def endorse(
+    node_id: Annotated[str, typer.Argument(help="As `gridlight node id` prints it.")],
+    tier: Annotated[Literal["trusted", "reference"], typer.Option("--as", help="What the node shall be.")],
+    data: Annotated[Path, typer.Option(help="The network's folder, as of `gridlight up`.")],
+    out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
+) -> None:
+    """Give the network's word that a node is one of yours; the node brings it when it joins."""
+    from gridlight.services.own_nodes import CannotEndorse, endorse_node
+
+    with explaining(CannotEndorse):
+        text = endorse_node(data, node_id, tier)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(f"{text}\n", encoding="ascii")
 
 
 @app.command(rich_help_panel="Started by `gridlight up`")
@@ -316,7 +358,7 @@ def explaining(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise GridlightError(str(error)) from error
+        raise GridlightError(str(error), getattr(error, "hint", "")) from error
 
 
 def publish(outcome: "Outcome", out: Path, console: "Console", *, as_json: bool) -> None:

@@ -141,14 +141,14 @@ class Door:
 class Agent:
     """An agent as `gridlight node start` becomes one."""
 
-    def __init__(self, url: str, folder: Path, **environment: str) -> None:
+    def __init__(self, url: str, folder: Path, *options: str, **environment: str) -> None:
         command = [sys.executable, "-m", "gridlight.services.agent"]
-        options = ["--network", url, "--data", str(folder), "--slots", "1"]
+        told = ["--network", url, "--data", str(folder), "--slots", "1", *options]
         folder.mkdir(parents=True, exist_ok=True)
         self._errors_file = folder / "stderr"
         with self._errors_file.open("wb") as errors:
             whole = {**os.environ, "MALLOC_ARENA_MAX": "1", **environment}
-            self._process = subprocess.Popen([*command, *options], stderr=errors, env=whole)
+            self._process = subprocess.Popen([*command, *told], stderr=errors, env=whole)
         self.process = psutil.Process(self._process.pid)
         self._folder = folder
 

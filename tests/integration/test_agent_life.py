@@ -20,7 +20,9 @@ from tests.integration.agent_stand import (
 from tests.integration.conftest import Connections, Server
 
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.endorsements import endorse
 from gridlight.adapters.signatures import SigningKey
+from gridlight.messages.ids import NodeId
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentDeclined, DeclineReason
 from gridlight.services.setup import ensure_weights
@@ -46,8 +48,8 @@ async def door(server: Server) -> AsyncIterator[Door]:
 def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
     agents: list[Agent] = []
 
-    def start(url: str, **environment: str) -> Agent:
-        agents.append(Agent(url, tmp_path / f"agent{len(agents)}", **environment))
+    def start(url: str, *options: str, **environment: str) -> Agent:
+        agents.append(Agent(url, tmp_path / f"agent{len(agents)}", *options, **environment))
         return agents[-1]
 
     yield start
@@ -150,6 +152,42 @@ async def test_a_refusal_ends_it_with_one_clear_line(door: Door, start_agent: St
     assert await agent.ended() == 1
     said = f"{door.url}/v1/nodes: NOT_WANTED: This network is full. Ask its owner."
     assert agent.errors.splitlines() == [f"gridlight: the network does not take this node: {said}"]
+
+
+@pytest.mark.parametrize("is_given", [False, True], ids=["in its folder", "given by name"])
+async def test_it_brings_the_endorsement_that_it_has(
+    door: Door, start_agent: StartAgent, tmp_path: Path, is_given: bool
+) -> None:
+    node_id = NodeId(SigningKey.load_or_create(tmp_path / "agent0" / "node.nk").public)
+    path = tmp_path / "given" if is_given else tmp_path / "agent0" / "endorsement"
+    path.write_text(endorse(SigningKey.generate(), node_id, "trusted") + "\n")
+    agent = start_agent(door.url, *(["--endorsement", str(path)] if is_given else []))
+    await connected(agent)
+
+    assert [enrolment.endorsement for enrolment in door.enrolments] == [path.read_text().strip()]
+
+
+async def test_a_node_without_an_endorsement_says_nothing_of_one(door: Door, start_agent: StartAgent) -> None:
+    await connected(start_agent(door.url))
+
+    assert [enrolment.endorsement for enrolment in door.enrolments] == [None]
+
+
+@pytest.mark.parametrize("content", ["junk", None, "another's"])
+async def test_an_endorsement_that_cannot_be_its_own_ends_it_with_one_clear_line(
+    door: Door, start_agent: StartAgent, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "given"
+    other = NodeId(SigningKey.generate().public)
+    if content is not None:
+        path.write_text(endorse(SigningKey.generate(), other, "trusted") if content == "another's" else content)
+    agent = start_agent(door.url, "--endorsement", str(path))
+
+    assert await agent.ended() == 1
+    [line] = agent.errors.splitlines()
+    assert line.startswith("gridlight: ")
+    assert str(path) in line
+    assert door.enrolments == []
 
 
 async def test_on_sigterm_it_lends_nothing_finishes_what_runs_and_leaves(

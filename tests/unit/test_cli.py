@@ -2,8 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from gridlight.adapters.credentials import NetworkKeys
+from gridlight.adapters.endorsements import endorsed_tier
+from gridlight.messages.ids import NodeId
+from gridlight.messages.trust import Tier
 
 COMMANDS = [
     [],
@@ -15,10 +21,14 @@ COMMANDS = [
     ["up"],
     ["node"],
     ["node", "start"],
+    ["node", "id"],
+    ["network"],
+    ["network", "endorse"],
     ["coordinator"],
     ["gateway"],
 ]
 
+NODE_ID = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
 HEAVY = ("httpx", "numpy", "PIL", "matplotlib", "asyncio", "litestar", "onnxruntime", "sqlalchemy", "nats", "psutil")
 
 
@@ -62,6 +72,13 @@ def test_the_version_is_one_line() -> None:
         (["simulate", "/nothing/smoke.toml"], 1, "/nothing/smoke.toml"),
         (["simulate", __file__], 1, "test_cli.py"),
         (["simulate", "x.toml", "--seed", "-1"], 2, "--seed"),
+        (["up", "--data", "x", "--references", "10"], 2, "--references"),
+        (["up", "--data", "x", "--trust", "blind"], 2, "--trust"),
+        (["network", "endorse", "U1", "--as", "trusted", "--data", "x"], 1, "'U1' is no node's id"),
+        (["network", "endorse", NODE_ID, "--as", "trusted", "--data", "/nothing"], 1, "holds no network's keys"),
+        (["network", "endorse", NODE_ID, "--as", "banned", "--data", "x"], 2, "banned"),
+        (["network", "endorse", NODE_ID, "--data", "x"], 2, "--as"),
+        (["node", "start", "--network", "http://x", "--data", "x", "--endorsement", "/nothing/x"], 2, "/nothing/x"),
         (["coordinator", "--config", "/nothing/config.toml"], 2, "/nothing/config.toml"),
     ],
 )
@@ -91,3 +108,17 @@ def test_it_refuses_to_run_without_assertions() -> None:
 
     assert ran.returncode == 1
     assert "assertions" in ran.stderr
+
+
+def test_a_node_is_endorsed_from_the_networks_folder(tmp_path: Path) -> None:
+    keys = NetworkKeys.create(tmp_path / "network" / "keys")
+    node_id = NodeId(gridlight("node", "id", "--data", str(tmp_path / "node")).stdout.strip())
+    words = ["network", "endorse", node_id, "--as", "reference", "--data", str(tmp_path / "network")]
+
+    printed = gridlight(*words)
+    written = gridlight(*words, "--out", str(tmp_path / "node" / "endorsement"))
+
+    assert (printed.returncode, written.returncode, written.stdout) == (0, 0, "")
+    assert printed.stdout == (tmp_path / "node" / "endorsement").read_text()
+    assert endorsed_tier(printed.stdout.strip(), node_id, keys.network_public) is Tier.REFERENCE
+    assert gridlight("node", "id", "--data", str(tmp_path / "node")).stdout.strip() == node_id

@@ -26,14 +26,18 @@ from gridlight.adapters.blobs import cache_folder
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.credentials import NetworkKeys
 from gridlight.adapters.logs import write_json_logs
-from gridlight.adapters.signatures import SigningKey, write_secret
+from gridlight.adapters.signatures import write_secret
 from gridlight.messages.api import NodesResponse
 from gridlight.messages.codec import Decoder, ProtocolViolation, encode
+from gridlight.messages.ids import NodeId
 from gridlight.messages.subjects import SHARD_DEFAULT
+from gridlight.messages.trust import LAPTOP, PROFILES
+from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, own_nodes
 from gridlight.services.setup import ensure_weights
 from gridlight.services.supervisor import Program, Supervisor
 
 NODES_MAX: Final = 50
+REFERENCES_MAX: Final = 9
 READY_TIMEOUT_MS: Final = 80_000
 RESTARTS_UNREADY_MAX: Final = 5
 """A process that ends this often before the network was ever ready is not going to come up."""
@@ -64,6 +68,7 @@ class ProcessEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int
     node_id: str | None = None
     data: str | None = None
+    is_reference: bool = False
 
 
 class NetworkEntry(Struct, frozen=True, kw_only=True):
@@ -72,14 +77,6 @@ class NetworkEntry(Struct, frozen=True, kw_only=True):
     url: str
     nats_url: str
     processes: list[ProcessEntry]
-
-
-class Node(Struct, frozen=True, kw_only=True):
-    """One agent that this network starts."""
-
-    name: str
-    node_id: str
-    data: Path
 
 
 def fetch_weights() -> None:
@@ -92,14 +89,18 @@ def run(
     data: Path,
     http: str,
     *,
+    references: int = 0,
+    trust: str = LAPTOP.profile,
     command: Sequence[str] = GRIDLIGHT,
     set_up: Callable[[], None] = fetch_weights,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop everything in order. CannotStart says what is in the way.
 
-    `command` starts the services, and `set_up` makes what they need to be there.
+    `trust` names a profile. `command` starts the services, and `set_up` makes what they need to be there.
     """
     assert 0 <= nodes <= NODES_MAX
+    assert 0 <= references <= REFERENCES_MAX
+    assert trust in PROFILES
     host, port = _parse_address(http)
     folder = data.resolve()
     with _locked(folder):
@@ -109,7 +110,9 @@ def run(
         _check_address(host, port)
         set_up()
         try:
-            network = Network(folder, nodes=nodes, http_host=host, http_port=port, command=command)
+            keys = NetworkKeys.create(folder / KEYS_FOLDER)
+            own = own_nodes(folder, keys, nodes=nodes, references=references)
+            network = Network(folder, keys, own, trust=trust, http_host=host, http_port=port, command=command)
             asyncio.run(network.serve())
         finally:
             (folder / NETWORK_FILE).unlink(missing_ok=True)
@@ -118,17 +121,28 @@ def run(
 class Network:
     """The folder's layout and configurations, and the processes that run from it."""
 
-    def __init__(self, folder: Path, *, nodes: int, http_host: str, http_port: int, command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keys: NetworkKeys,
+        nodes: Sequence[OwnNode],
+        *,
+        trust: str,
+        http_host: str,
+        http_port: int,
+        command: Sequence[str],
+    ) -> None:
         self._command: Final = command
         self._folder: Final = folder
         self._server: Final = bus_server.find_server()
-        self._keys: Final = NetworkKeys.create(folder / "keys")
+        self._keys: Final = keys
+        self._trust: Final = trust
         self._http_host: Final = http_host
         self._http_port: Final = http_port
         self.url: Final = f"http://{_reachable(http_host)}:{http_port}"
         self._bus_port: Final = _kept_port(folder / "nats" / "port")
         self.nats_url: Final = f"nats://{_BUS_HOST}:{self._bus_port}"
-        self._nodes: Final = {node.name: node for node in (_node(folder, number) for number in range(1, nodes + 1))}
+        self._nodes: Final = {node.name: node for node in nodes}
         self._stopping: Final = asyncio.Event()
         self._ready_at_ms: Final = monotonic_ms() + READY_TIMEOUT_MS
         self._is_ready = False
@@ -141,7 +155,7 @@ class Network:
             self._listen_for_signals()
             try:
                 if await self._is_started():
-                    _say(f"gridlight is ready at {self.url} with {len(self._nodes)} nodes (Ctrl-C stops it)")
+                    _say(f"gridlight is ready at {self.url} with {self._size()} (Ctrl-C stops it)")
                     await self._stopping.wait()
             except CannotStart as error:
                 refusal = error
@@ -150,6 +164,10 @@ class Network:
                 await supervisor.stop(STOP_ORDER)
         if refusal is not None:
             raise refusal
+
+    def _size(self) -> str:
+        references = sum(node.is_reference for node in self._nodes.values())
+        return f"{len(self._nodes) - references} nodes" + (f" and {references} for reference" if references else "")
 
     def _listen_for_signals(self) -> None:
         def heard() -> None:
@@ -219,6 +237,7 @@ class Network:
                 "account": self._keys.account_public,
                 "database_url": self._database_url,
                 "metrics_port": bus_server.free_port(_BUS_HOST),
+                "trust": {"profile": self._trust},
             },
         )
 
@@ -243,7 +262,7 @@ class Network:
             },
         )
 
-    def _agent_program(self, node: Node) -> Program:
+    def _agent_program(self, node: OwnNode) -> Program:
         return Program(
             name=node.name,
             role="agent",
@@ -252,7 +271,7 @@ class Network:
             stop_timeout_s=3.0,
         )
 
-    def _service(self, role: str, config: dict[str, str | int | Path]) -> Program:
+    def _service(self, role: str, config: dict[str, str | int | Path | dict[str, str]]) -> Program:
         folder = self._folder / role
         folder.mkdir(exist_ok=True)
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
@@ -279,7 +298,9 @@ class Network:
         node = self._nodes.get(name)
         if node is None:
             return ProcessEntry(role=name, pid=pid)
-        return ProcessEntry(role="agent", pid=pid, node_id=node.node_id, data=str(node.data))
+        return ProcessEntry(
+            role="agent", pid=pid, node_id=node.node_id, data=str(node.data), is_reference=node.is_reference
+        )
 
 
 async def _answers_ready(http: httpx.AsyncClient) -> bool:
@@ -289,21 +310,13 @@ async def _answers_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-async def _are_lending(http: httpx.AsyncClient, wanted: set[str]) -> bool:
+async def _are_lending(http: httpx.AsyncClient, wanted: set[NodeId]) -> bool:
     try:
         response = await http.get("/v1/nodes")
         nodes = _nodes_responses.decode(response.raise_for_status().content).nodes
     except (httpx.HTTPError, ProtocolViolation):
         return False
     return wanted <= {node.node_id for node in nodes if node.online and node.slots}
-
-
-def _node(folder: Path, number: int) -> Node:
-    """Its keys are made here, so that its id is known before it runs; each node has an operator of its own."""
-    data = folder / "agents" / str(number)
-    SigningKey.load_or_create(data / "operator.nk")
-    key = SigningKey.load_or_create(data / "node.nk")
-    return Node(name=f"agent {number}", node_id=key.public, data=data)
 
 
 def _kept_port(path: Path) -> int:

@@ -16,6 +16,9 @@ import pytest
 
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.configuration import load_config
+from gridlight.adapters.credentials import NetworkKeys
+from gridlight.adapters.endorsements import endorsed_tier
+from gridlight.messages.trust import PROFILES, Tier
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.network import CannotStart, run
@@ -27,18 +30,21 @@ import sys
 from pathlib import Path
 from gridlight.services.network import run
 
-nodes, data, http, fake = sys.argv[1:]
-run(int(nodes), Path(data), http, command=[sys.executable, fake], set_up=lambda: None)
+nodes, references, trust, data, http, fake = sys.argv[1:]
+command = [sys.executable, fake]
+run(int(nodes), Path(data), http, references=int(references), trust=trust, command=command, set_up=lambda: None)
 """
 
 
 class Up:
     """One run of `gridlight up`."""
 
-    def __init__(self, folder: Path, *, nodes: int = 2, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, nodes: int = 2, references: int = 0, trust: str = "laptop", port: int | None = None
+    ) -> None:
         self.folder = folder
         self.port = port or free_port("127.0.0.1")
-        arguments = [str(nodes), str(folder), f"127.0.0.1:{self.port}", str(FAKE)]
+        arguments = [str(nodes), str(references), trust, str(folder), f"127.0.0.1:{self.port}", str(FAKE)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", UP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -76,7 +82,7 @@ StartUp = Callable[..., Up]
 def start() -> Iterator[StartUp]:
     started: list[Up] = []
 
-    def start(folder: Path, **options: int) -> Up:
+    def start(folder: Path, **options: Any) -> Up:
         started.append(Up(folder, **options))
         return started[-1]
 
@@ -112,6 +118,7 @@ def test_a_network_comes_up_and_stops_in_order(tmp_path: Path, start: StartUp, n
     ]
     assert len({one["node_id"] for one in network["processes"][3:]}) == 2
     assert all(set(one) == {"role", "pid"} for one in network["processes"][:3])
+    assert all(set(one) == {"role", "pid", "node_id", "data"} for one in network["processes"][3:])
     assert (status, output, errors) == (0, "", "")
     assert (tmp_path / "net" / "stopped").read_text().split() == ["node", "node", "gateway", "coordinator"]
     assert not any(one.is_running() for one in processes)
@@ -130,6 +137,7 @@ def test_the_services_are_given_configurations_that_they_take(tmp_path: Path, st
     assert coordinator.nats_url == gateway.nats_url == gateway.public_nats_url == network["nats_url"]
     assert coordinator.database_url == gateway.database_url
     assert gateway.http_port == up.port
+    assert gateway.network_key == NetworkKeys.load(tmp_path / "net" / "keys").network_public
     for path in (
         coordinator.credentials,
         coordinator.system_credentials,
@@ -138,6 +146,40 @@ def test_the_services_are_given_configurations_that_they_take(tmp_path: Path, st
         gateway.admin_token_file,
     ):
         assert Path(path).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("trust", ["laptop", "production"])
+def test_the_coordinator_is_told_how_much_trust_there_is(tmp_path: Path, start: StartUp, trust: str) -> None:
+    up = start(tmp_path / "net", nodes=0, trust=trust)
+    up.ready()
+    up.stop()
+
+    coordinator = load_config(tmp_path / "net" / "coordinator" / "config.toml", CoordinatorConfig)
+
+    assert coordinator.trust_parameters() == PROFILES[trust]
+
+
+def test_reference_nodes_are_nodes_of_another_tier(tmp_path: Path, start: StartUp) -> None:
+    up = start(tmp_path / "net", nodes=1, references=2)
+
+    line = up.ready()
+    [node, *references] = up.network()["processes"][3:]
+    status, _, errors = up.stop()
+
+    assert "with 1 nodes and 2 for reference" in line
+    assert {one["role"] for one in (node, *references)} == {"agent"}
+    assert [one["data"] for one in references] == [
+        str(tmp_path / "net" / "agents" / name) for name in ("reference-1", "reference-2")
+    ]
+    assert all(one["is_reference"] is True for one in references)
+    assert "is_reference" not in node
+    network_key = NetworkKeys.load(tmp_path / "net" / "keys").network_public
+    tiers = [
+        endorsed_tier((Path(one["data"]) / "endorsement").read_text().strip(), one["node_id"], network_key)
+        for one in (node, *references)
+    ]
+    assert tiers == [Tier.TRUSTED, Tier.REFERENCE, Tier.REFERENCE]
+    assert (status, errors) == (0, "")
 
 
 @pytest.mark.parametrize("role", ["agent", "coordinator", "gateway", "nats"])

@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
+from gridlight.adapters.endorsements import BadEndorsement
 from gridlight.services.agent.gateway_api import GatewayRefused
 from gridlight.services.agent.main import FolderInUse, run
 
@@ -14,14 +15,15 @@ def main() -> int:
     parser.add_argument("--network", required=True)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--slots", required=True, type=int)
+    parser.add_argument("--endorsement", type=Path)
     options = parser.parse_args()
     try:
-        run(options.network, options.data, options.slots)
+        run(options.network, options.data, options.slots, options.endorsement)
     except GatewayRefused as refused:
         sys.stderr.write(f"gridlight: the network does not take this node: {refused}\n")
         return 1
-    except FolderInUse as in_use:
-        sys.stderr.write(f"gridlight: {in_use}\n")
+    except (FolderInUse, BadEndorsement) as error:
+        sys.stderr.write(f"gridlight: {error}\n")
         return 1
     return 0
 

@@ -74,7 +74,7 @@ class GatewayApi:
         proxies = [urllib.request.ProxyHandler({})] if urlsplit(network_url).hostname in _HERE else []
         self._opener = urllib.request.build_opener(*proxies)
 
-    def enrol(self, node: SigningKey, operator: SigningKey) -> EnrolmentResponse:
+    def enrol(self, node: SigningKey, operator: SigningKey, endorsement: str | None = None) -> EnrolmentResponse:
         """Prove the node's key and get credentials for the bus. GatewayUnreachable or GatewayRefused."""
         challenge = self._post("/v1/nodes/challenge", b"", {}, ChallengeResponse)
         enrolment = EnrolNode(
@@ -84,6 +84,7 @@ class GatewayApi:
             agent_version=version("gridlight"),
             cpus=os.cpu_count() or 1,
             memory_mib=psutil.virtual_memory().total // _MIB,
+            endorsement=endorsement,
         )
         body = codec.encode(enrolment)
         signature = base64.b64encode(node.sign(ENROLMENT_DOMAIN, body)).decode()

@@ -38,6 +38,7 @@ class Link:
         api: GatewayApi,
         node: SigningKey,
         operator: SigningKey,
+        endorsement: str | None,
         *,
         on_opened: Callable[[str], Awaitable[None]],
         on_delivery: Callable[[Delivery], Awaitable[None]],
@@ -47,6 +48,7 @@ class Link:
         self._api = api
         self._node = node
         self._operator = operator
+        self._endorsement = endorsement
         self._on_opened = on_opened
         self._on_delivery = on_delivery
         self._enrolment: EnrolmentResponse | None = None
@@ -57,7 +59,7 @@ class Link:
         """Get credentials, however long the gateway is away. GatewayRefused where it says no."""
         for attempt in range(2**31):
             try:
-                self._enrolment = await apart(lambda: self._api.enrol(self._node, self._operator))
+                self._enrolment = await apart(lambda: self._api.enrol(self._node, self._operator, self._endorsement))
             except GatewayUnreachable as error:
                 pause_s = _ENROL_RETRY_S[min(attempt, len(_ENROL_RETRY_S) - 1)]
                 _log.warning("cannot join yet", error=str(error), again_in_s=pause_s)

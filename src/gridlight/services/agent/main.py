@@ -14,6 +14,7 @@ import uvloop
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
@@ -45,14 +46,17 @@ class FolderInUse(Exception):
 class AgentService:
     """One node."""
 
-    def __init__(self, network_url: str, data: Path, *, slots: int) -> None:
+    def __init__(self, network_url: str, data: Path, *, slots: int, endorsement_file: Path | None = None) -> None:
         self._api = GatewayApi(network_url)
         self._node = SigningKey.load_or_create(data / "node.nk")
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
         self._slots = slots
         operator = SigningKey.load_or_create(data / "operator.nk")
-        self._link = Link(self._api, self._node, operator, on_opened=self._opened, on_delivery=self._delivered)
+        endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
+        self._link = Link(
+            self._api, self._node, operator, endorsement, on_opened=self._opened, on_delivery=self._delivered
+        )
         self._workers: dict[WorkloadId, Workers] = {}
         self._replies: dict[AssignmentId, str] = {}
         """Where to answer each assignment that runs."""
@@ -198,14 +202,22 @@ class AgentService:
                 self._outbox.put_nowait(effect)
 
 
-def run(network_url: str, data: Path, slots: int = 1) -> None:
-    """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already."""
+def run(network_url: str, data: Path, slots: int = 1, endorsement_file: Path | None = None) -> None:
+    """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already,
+    BadEndorsement where it has one that cannot be its own.
+    """
     write_json_logs(None, service="agent")
     with _held(data):
         try:
-            uvloop.run(AgentService(network_url, data, slots=slots).run())
+            uvloop.run(AgentService(network_url, data, slots=slots, endorsement_file=endorsement_file).run())
         except* GatewayRefused as group:
             raise _first(group) from None
+
+
+def _endorsement(given: Path | None, kept: Path, node_id: NodeId) -> str | None:
+    """What is in the file that was given, which must be there, or else in the folder's own, which need not be."""
+    path = kept if given is None else given
+    return read_endorsement(path, node_id) if given is not None or kept.exists() else None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pytest
 
 from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.endorsements import endorse
 from gridlight.adapters.signatures import SigningKey, verify
 from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, ErrorView
 from gridlight.messages.codec import encode, enrolments
@@ -94,6 +95,16 @@ def test_a_node_proves_its_key_over_the_gateways_nonce(gateway: Gateway) -> None
     assert enrolment.nonce == "a nonce of some length"
     assert signature is not None
     assert verify(NODE.public, ENROLMENT_DOMAIN, body, base64.b64decode(signature))
+
+
+def test_a_node_brings_its_endorsement_under_its_own_signature(gateway: Gateway) -> None:
+    endorsement = endorse(SigningKey.generate(), NodeId(NODE.public), "trusted")
+
+    GatewayApi(gateway.url).enrol(NODE, OPERATOR, endorsement)
+
+    _, body, signature = gateway.received[-1]
+    assert enrolments.decode(body).endorsement == endorsement
+    assert verify(NODE.public, ENROLMENT_DOMAIN, body, base64.b64decode(signature or ""))
 
 
 @pytest.mark.parametrize("path", ["/v1/nodes/challenge", "/v1/nodes"])
