@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from gridlight.core.notices import CheckWanted
 from gridlight.messages.ids import AssignmentId
 from gridlight.messages.jobs import JobSubmitted
 
@@ -46,13 +47,15 @@ class Attempt(Struct, gc=False):
 
 
 class Task(Struct):
-    """One job's task, from submission until its last lease ended."""
+    """One job's task, or one check of it, from submission until its last lease ended."""
 
     number: int
     job: JobSubmitted
     submitted_ms: int
     deadline_ms: int
     """On the coordinator's clock."""
+    probe_seed: int
+    """The same for all who run it, so that their probes can be compared."""
     attempts: list[Attempt] = []
     assignments_made: int = 0
     """Counts also those that a lost bus made us forget, so that no assignment id comes twice."""
@@ -61,6 +64,8 @@ class Task(Struct):
     is_hedged: bool = False
     armed_ms: int = NO_TIME
     """The earliest entry in the deadline heap that is known to stand."""
+    check: CheckWanted | None = None
+    """It is not the requester who waits for it."""
 
 
 def live_attempts(task: Task) -> list[Attempt]:
@@ -93,8 +98,11 @@ def looks_late(attempt: Attempt, now_ms: int) -> bool:
 
 
 def may_be_added_to(task: Task) -> bool:
-    """Whether a further assignment beside a late one is thinkable: a pinned task has nowhere else to go."""
-    return task.is_open and task.job.pinned_node is None
+    """Whether a further assignment beside a late one is thinkable.
+
+    A pinned task has nowhere else to go, and a check is in no such hurry.
+    """
+    return task.is_open and task.check is None and task.job.pinned_node is None
 
 
 def next_due_ms(task: Task) -> int | None:

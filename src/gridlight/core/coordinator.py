@@ -10,8 +10,26 @@ import msgspec
 from msgspec import Struct
 
 from gridlight.core.fleet import Fleet, FleetSnapshot
-from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed, Notice, Output
+from gridlight.core.notices import (
+    AnswerCommitted,
+    CapacityChanged,
+    CapacityLost,
+    CheckDecided,
+    CheckEnded,
+    CheckWanted,
+    CommitsSettled,
+    FaultFound,
+    NodeKnown,
+    NodeMissed,
+    Notice,
+    Output,
+    TaskAnswered,
+    TierChanged,
+    TrustLost,
+)
+from gridlight.core.reputation import Reputation, ReputationSnapshot
 from gridlight.core.scheduling import Scheduling, SchedulingSnapshot
+from gridlight.core.verification import Verifier, VerifierSnapshot
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePassed
 from gridlight.messages.jobs import JobSubmitted, JobWithdrawn
@@ -23,11 +41,12 @@ from gridlight.messages.tasks import (
     AssignmentFailed,
     AssignmentUndeliverable,
 )
+from gridlight.messages.trust import EpochBegan
 
 CORE_VERSION: Final = 1
 """Written with each journal record: a fold by another version of the core is refused, a snapshot is not."""
 
-HOPS_MAX: Final = 8
+HOPS_MAX: Final = 12
 """How far one event may travel from machine to machine."""
 
 
@@ -37,6 +56,8 @@ class CoreSnapshot(Struct):
     now_ms: int
     fleet: FleetSnapshot
     scheduling: SchedulingSnapshot
+    reputation: ReputationSnapshot
+    verification: VerifierSnapshot
 
 
 class Coordinator:
@@ -45,9 +66,13 @@ class Coordinator:
     def __init__(self) -> None:
         self.fleet = Fleet()
         self.scheduling = Scheduling()
+        self.reputation = Reputation()
+        self.verification = Verifier()
         self.now_ms = 0
         fleet: Handler = cast("Handler", self.fleet.handle)
         scheduling: Handler = cast("Handler", self.scheduling.handle)
+        reputation: Handler = cast("Handler", self.reputation.handle)
+        verification: Handler = cast("Handler", self.verification.handle)
         self._routes: dict[type, tuple[Handler, ...]] = {
             JobSubmitted: (scheduling,),
             JobWithdrawn: (scheduling,),
@@ -56,45 +81,72 @@ class Coordinator:
             AssignmentFailed: (scheduling,),
             AssignmentUndeliverable: (scheduling,),
             ResultSubmitted: (scheduling,),
-            TimePassed: (scheduling,),
+            TimePassed: (scheduling, verification),
             NodeEnrolled: (fleet,),
             OfferChanged: (fleet,),
             NodeDisconnected: (fleet,),
-            CoordinatorStarted: (scheduling, fleet),
+            CoordinatorStarted: (reputation, verification, scheduling, fleet),
+            EpochBegan: (verification,),
             BusReconnected: (scheduling, fleet),
             NodeMissed: (fleet,),
             CapacityChanged: (scheduling,),
             CapacityLost: (scheduling,),
+            NodeKnown: (scheduling, reputation),
+            TaskAnswered: (reputation,),
+            AnswerCommitted: (verification,),
+            CheckWanted: (scheduling,),
+            CheckEnded: (verification,),
+            CheckDecided: (reputation,),
+            CommitsSettled: (reputation,),
+            FaultFound: (reputation,),
+            TierChanged: (scheduling,),
+            TrustLost: (verification,),
         }
 
     def handle(self, now_ms: int, event: Event) -> list[Effect]:
-        """Let every machine concerned hear the event, and what follows, until nothing is left to pass on."""
+        """Let every machine concerned hear the event, and what follows, until nothing is left to pass on.
+
+        What follows from a notice comes before whatever its sender said after it.
+        """
         assert now_ms >= self.now_ms, "the coordinator's clock went backwards"
         self.now_ms = now_ms
         effects: list[Effect] = []
-        heard: list[tuple[int, Event | Notice]] = [(0, event)]
-        for hops, message in heard:  # which grows meanwhile
-            assert hops < HOPS_MAX, f"{type(message).__name__} travelled {hops} hops"
-            for handler in self._routes[type(message)]:
-                for output in handler(now_ms, message):
-                    if type(output) in self._routes:
-                        heard.append((hops + 1, cast("Notice", output)))
-                    else:
-                        effects.append(cast("Effect", output))
+        self._pass_on(now_ms, event, 0, effects)
         return effects
+
+    def _pass_on(self, now_ms: int, message: Event | Notice, hops: int, effects: list[Effect]) -> None:
+        assert hops < HOPS_MAX, f"{type(message).__name__} travelled {hops} hops"
+        routes = self._routes
+        for handler in routes[type(message)]:
+            for output in handler(now_ms, message):
+                if type(output) in routes:
+                    self._pass_on(now_ms, cast("Notice", output), hops + 1, effects)
+                else:
+                    effects.append(cast("Effect", output))
 
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
-        return self.scheduling.next_deadline_ms()
+        scheduling_ms, verification_ms = self.scheduling.next_deadline_ms(), self.verification.next_deadline_ms()
+        if scheduling_ms is None or verification_ms is None:
+            return verification_ms if scheduling_ms is None else scheduling_ms
+        return min(scheduling_ms, verification_ms)
 
     def check(self) -> None:
         """Assert every machine's invariants."""
         self.fleet.check()
         self.scheduling.check()
+        self.reputation.check()
+        self.verification.check()
 
     def snapshot(self) -> bytes:
         """The whole state as MessagePack."""
-        state = CoreSnapshot(self.now_ms, self.fleet.snapshot(), self.scheduling.snapshot())
+        state = CoreSnapshot(
+            now_ms=self.now_ms,
+            fleet=self.fleet.snapshot(),
+            scheduling=self.scheduling.snapshot(),
+            reputation=self.reputation.snapshot(),
+            verification=self.verification.snapshot(),
+        )
         return msgspec.msgpack.encode(state)
 
     @classmethod
@@ -105,6 +157,8 @@ class Coordinator:
         coordinator.now_ms = state.now_ms
         coordinator.fleet.restore(state.fleet)
         coordinator.scheduling.restore(state.scheduling)
+        coordinator.reputation.restore(state.reputation)
+        coordinator.verification.restore(state.verification)
         return coordinator
 
 

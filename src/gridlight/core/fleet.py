@@ -10,7 +10,7 @@ from typing import assert_never
 import msgspec
 from msgspec import Struct
 
-from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed, Output
+from gridlight.core.notices import NOBODY, CapacityChanged, CapacityLost, NodeKnown, NodeMissed, Output
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
 from gridlight.messages.ids import NodeId
 from gridlight.messages.nodes import AdmitNode, NodeDisconnected, NodeEnrolled, OfferChanged, RequestOffer, SlotOffer
@@ -39,6 +39,8 @@ class FleetSnapshot(Struct):
     """The machine's state as plain values."""
 
     nodes: list[Node]
+    operators: list[str]
+    prefixes: list[str]
     offers_refused: int
 
 
@@ -49,6 +51,8 @@ class Fleet:
         self.offers_refused = 0
         self._nodes: list[Node] = []
         self._index: dict[NodeId, int] = {}
+        self._operators: dict[str, int] = {}
+        self._prefixes: dict[str, int] = {}
 
     def index_of(self, node_id: NodeId) -> int | None:
         """The dense index of an enrolled node."""
@@ -97,7 +101,14 @@ class Fleet:
             index = len(self._nodes) - 1
         else:
             self._nodes[index].enrolled = event
-        return [AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
+        known = NodeKnown(
+            node=index,
+            node_id=event.node_id,
+            operator=_number(self._operators, event.operator),
+            prefix=_number(self._prefixes, event.prefix) if event.prefix else NOBODY,
+            endorsed=event.endorsed,
+        )
+        return [known, AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
 
     def _offer_changed(self, event: OfferChanged) -> list[Output]:
         index = self._index.get(event.node_id)
@@ -143,10 +154,17 @@ class Fleet:
 
     def snapshot(self) -> FleetSnapshot:
         """The state, to be encoded at once: it shares the machine's own objects."""
-        return FleetSnapshot(self._nodes, self.offers_refused)
+        return FleetSnapshot(self._nodes, list(self._operators), list(self._prefixes), self.offers_refused)
 
     def restore(self, snapshot: FleetSnapshot) -> None:
         """Take what `snapshot` gave, after a trip through bytes."""
         self._nodes = [msgspec.structs.replace(node) for node in snapshot.nodes]
         self._index = {node.enrolled.node_id: index for index, node in enumerate(self._nodes)}
+        self._operators = {operator: number for number, operator in enumerate(snapshot.operators)}
+        self._prefixes = {prefix: number for number, prefix in enumerate(snapshot.prefixes)}
         self.offers_refused = snapshot.offers_refused
+
+
+def _number(numbers: dict[str, int], name: str) -> int:
+    """The dense number of a name, which gets the next one where it is new."""
+    return numbers.setdefault(name, len(numbers))

@@ -49,6 +49,7 @@ class TaskAnswered(Struct, frozen=True, gc=False):
     """A trusted node's answer is about to be served. From scheduling."""
 
     job: JobSubmitted
+    probe_seed: int
     node: int
     node_id: NodeId
     assignment_id: AssignmentId
@@ -74,6 +75,8 @@ class CheckWanted(Struct, frozen=True, gc=False):
     check: int
     role: Role
     job: JobSubmitted
+    probe_seed: int
+    """As the first node had it, or their probes could not be compared."""
     others: tuple[int, ...]
     node: int = NOBODY
     draw: int = 0
@@ -99,6 +102,8 @@ class CheckDecided(Struct, frozen=True, gc=False):
     outcome: CheckOutcome
     is_informative: bool
     """Something was found in the picture: agreeing on nothing earns nothing."""
+    is_execution: bool
+    """It ran for the check; a primary's own run is counted when its answer is settled."""
 
 
 class CommitsSettled(Struct, frozen=True, gc=False):

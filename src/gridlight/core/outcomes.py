@@ -5,9 +5,10 @@ from typing import Final
 from gridlight.core.attempts import Attempt, Task
 from gridlight.core.latency import BOUNDS_MS
 from gridlight.core.pools import Pool
-from gridlight.messages.ids import NodeId, WorkloadId
+from gridlight.messages.ids import WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobTiming, Outcome
 from gridlight.messages.results import ResultSubmitted
+from gridlight.messages.trust import Verification
 
 WAITING_MAX: Final = 10_000
 """Tasks of one workload that wait for a slot, at most."""
@@ -18,7 +19,7 @@ PINNED_MAX: Final = 1_000
 RETRY_AFTER_MS: Final = 1_000
 
 
-def done(now_ms: int, task: Task, attempt: Attempt, node_id: NodeId, result: ResultSubmitted) -> Outcome:
+def done(now_ms: int, task: Task, attempt: Attempt, result: ResultSubmitted, verification: Verification) -> Outcome:
     """The first valid result."""
     timing = JobTiming(
         queue=task.attempts[0].sent_ms - task.submitted_ms,
@@ -28,12 +29,13 @@ def done(now_ms: int, task: Task, attempt: Attempt, node_id: NodeId, result: Res
     )
     return Outcome(
         state=JobState.DONE,
-        node_id=node_id,
+        node_id=result.node_id,
         assignment_id=attempt.assignment_id,
         output=result.output,
         timing=timing,
         attempts=len(task.attempts),
         hedged=task.is_hedged,
+        verification=verification,
     )
 
 
@@ -65,6 +67,12 @@ def refused_by_queue(waiting: int, waiting_max: int) -> Outcome | None:
     if waiting < waiting_max:
         return None
     return refused(JobCode.BUSY, f"{waiting} requests wait already; try again", RETRY_AFTER_MS)
+
+
+def refused_for_trust(waiting_newcomers: int) -> Outcome:
+    """Newcomers are there, but nobody whose answer would stand for something: no assurance is the feasible change."""
+    hint = f"no trusted node is online for this model, {waiting_newcomers} newcomers are; verify=none is served by them"
+    return refused(JobCode.NO_TRUSTED_NODE, hint, RETRY_AFTER_MS)
 
 
 def refused_for_model(served: list[WorkloadId]) -> Outcome:

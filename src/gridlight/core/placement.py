@@ -27,10 +27,13 @@ from gridlight.core.lanes import Lane, LaneSnapshot
 from gridlight.core.latency import bucket_of
 from gridlight.core.notices import Output
 from gridlight.core.outcomes import failed
+from gridlight.core.roster import Roster, RosterSnapshot
 from gridlight.core.task_table import TaskTable, TaskTableSnapshot
-from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
+from gridlight.messages.host import CoordinatorStarted
+from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobCode, Outcome, SendAssignment
 from gridlight.messages.tasks import Assignment
+from gridlight.messages.trust import PRODUCTION, Tier, TrustParameters
 
 PRIMARY_PERCENT: Final = 45
 HEDGE_PERCENT: Final = 28
@@ -46,13 +49,12 @@ HEDGE_LATEST_SHARE: Final = 2
 HEDGE_RETRY_MS: Final = 250
 SERVE_MAX: Final = 8
 
-_PROBE_SEED_MASK: Final = 2**53 - 1
-
 
 class Count(StrEnum):
     """What scheduling counts."""
 
     DISPATCHED = "dispatched"
+    CHECKS_DISPATCHED = "checks_dispatched"
     REPLACED_UNACKED = "replaced_unacked"
     REPLACED_LOST = "replaced_lost"
     HEDGED = "hedged"
@@ -73,7 +75,8 @@ class PlacementSnapshot(Struct):
     table: TaskTableSnapshot
     deadlines: list[tuple[int, int]]
     lanes: dict[WorkloadId, LaneSnapshot]
-    node_ids: dict[int, NodeId]
+    roster: RosterSnapshot
+    trust: TrustParameters
     counts: dict[Count, int]
 
 
@@ -87,8 +90,16 @@ class Placement:
         self.budget = HedgeBudget()
         self.deadlines = Deadlines()
         self.table = TaskTable()
-        self.node_ids: dict[int, NodeId] = {}
-        self.node_index: dict[NodeId, int] = {}
+        self.roster = Roster()
+        self.trust = PRODUCTION
+
+    def begin(self, event: CoordinatorStarted) -> None:
+        """What a new process of the coordinator is told."""
+        self.seed, self.trust = event.seed, event.trust
+        self.roster.share_ppm = event.trust.operator_share_ppm
+        self.roster.are_prefixes_distinct = event.trust.are_prefixes_distinct
+        lanes = self.lanes
+        self.lanes = {workload: lanes.get(workload) or Lane(self.roster) for workload in event.workloads}
 
     def end(self, task: Task, outcome: Outcome) -> list[Output]:
         """The one place where a job that was taken on ends: answered once, its other attempts cancelled."""
@@ -96,7 +107,7 @@ class Placement:
         cancels = [
             CancelAssignment(
                 gateway_id=job.gateway_id,
-                node_id=self.node_ids[attempt.node],
+                node_id=self.roster.node_ids[attempt.node],
                 assignment_id=attempt.assignment_id,
             )
             for attempt in self.table.close(task, outcome)
@@ -119,7 +130,7 @@ class Placement:
 
     def _pinned_node(self, task: Task) -> int | None:
         pinned = task.job.pinned_node
-        return None if pinned is None else self.node_index[pinned]
+        return None if pinned is None else self.roster.node_index[pinned]
 
     def _place(self, now_ms: int, task: Task) -> list[Output]:
         """Send the task to a free node: of the primary tier, else of the widest; nothing where there is none.
@@ -132,27 +143,34 @@ class Placement:
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         node = self._pinned_node(task)
         if node is not None:
-            return self._send(now_ms, task, node, draws) if lane.pool.is_free(node) else []
+            return self.send(now_ms, task, node, draws) if lane.pool_of(node).is_free(node) else []
         for percent in (PRIMARY_PERCENT, WIDEST_PERCENT):
             node = self._choose(lane, task, percent, draws[0], only_idle=False)
             if node is not None:
-                return self._send(now_ms, task, node, draws)
+                return self.send(now_ms, task, node, draws)
         return []
 
     def _choose(self, lane: Lane, task: Task, percent: int, random: int, *, only_idle: bool) -> int | None:
-        limit = lane.pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100))
-        return lane.pool.choose(random, limit, tried_nodes(task), only_idle=only_idle)
+        pool = lane.serving(task.job.assurance)
+        limit = pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100))
+        return pool.choose(random, limit, self.roster.screen(random, tried_nodes(task)), only_idle=only_idle)
 
-    def _send(self, now_ms: int, task: Task, node: int, draws: tuple[int, ...]) -> list[Output]:
+    def send(self, now_ms: int, task: Task, node: int, draws: tuple[int, ...]) -> list[Output]:
+        """Lease a slot of the node for the task, and have it sent there."""
         job, lane = task.job, self.lanes[task.job.workload]
-        lane.pool.take(node)
+        lane.pool_of(node).take(node)
+        self.roster.give(now_ms, node)
         assignment_id = AssignmentId(f"{draws[1]:016x}")
         patience_ms = max(lane.latency.p99_ms(node), job.deadline_ms // HEDGE_SHARE)
         patience_ms = min(patience_ms, job.deadline_ms // HEDGE_LATEST_SHARE)
         self.table.lease(task, Attempt(assignment_id, node, now_ms, now_ms + patience_ms))
         task.assignments_made += 1
-        self.budget.dispatched()
-        self.counts[Count.DISPATCHED] += 1
+        if task.check is None:
+            self.budget.dispatched()
+            self.counts[Count.DISPATCHED] += 1
+            lane.gain_shadow_run(self.trust.shadow_ppm, self.trust.shadows_per_check_max)
+        else:
+            self.counts[Count.CHECKS_DISPATCHED] += 1
         self.arm(task)
         assignment = Assignment(
             assignment_id=assignment_id,
@@ -160,9 +178,9 @@ class Placement:
             deadline_ms=task.deadline_ms - now_ms,
             input_digest=job.input_digest,
             input_bytes=job.input_bytes,
-            probe_seed=draws[2] & _PROBE_SEED_MASK,
+            probe_seed=task.probe_seed,
         )
-        node_id = self.node_ids[node]
+        node_id = self.roster.node_ids[node]
         return [SendAssignment(job_id=job.job_id, gateway_id=job.gateway_id, node_id=node_id, assignment=assignment)]
 
     def replace(self, now_ms: int, task: Task) -> list[Output]:
@@ -190,7 +208,7 @@ class Placement:
             self.arm(task)
             return []
         self.counts[Count.REPLACED_LOST] += 1
-        return self._send(now_ms, task, node, draws)
+        return self.send(now_ms, task, node, draws)
 
     def waiting(self, lane: Lane) -> int:
         """How many tasks wait for a slot; those at the head that ended meanwhile are dropped, O(1) amortised."""
@@ -205,12 +223,13 @@ class Placement:
     def serve(self, now_ms: int, lane: Lane, node: int) -> list[Output]:
         """A slot of `node` may be free: give it to who waits. O(SERVE_MAX)."""
         outputs: list[Output] = []
-        while lane.pool.is_free(node) and (number := lane.next_pinned(node)) is not None:
+        pool = lane.pool_of(node)
+        while pool.is_free(node) and (number := lane.next_pinned(node)) is not None:
             pinned = self.table.tasks.get(number)
             if pinned is not None and pinned.is_waiting:
                 outputs += self._place(now_ms, pinned)
         passed_over: list[int] = []
-        while lane.waiting and lane.pool.free_total and len(passed_over) < SERVE_MAX:
+        while lane.waiting and (lane.trusted.free_total or lane.shadows.free_total) and len(passed_over) < SERVE_MAX:
             task = self.table.tasks.get(lane.waiting.popleft())
             if task is None or not task.is_waiting or now_ms >= task.deadline_ms:
                 continue  # it ended meanwhile, or ends with the next TimePassed
@@ -223,13 +242,32 @@ class Placement:
 
     def release(self, task: Task, attempt: Attempt) -> None:
         """A node replied: its slot is free again."""
-        self.lanes[task.job.workload].pool.give_back(attempt.node)
+        self.lanes[task.job.workload].pool_of(attempt.node).give_back(attempt.node)
         self.table.end_lease(task, attempt)
 
     def withdraw(self, node: int) -> None:
         """The node lends nothing any more, of any workload; the owner ends what is leased on it."""
+        self.roster.set_lending(node, is_lending=False)
         for lane in self.lanes.values():
-            lane.pool.withdraw(node)
+            lane.pool_of(node).withdraw(node)
+
+    def change_tier(self, node: int, tier: Tier) -> list[Task]:
+        """The node may do something else from now on; the tasks that it has in hand, which are no longer its own.
+
+        What an administrator pinned to it stays with it.
+        """
+        taken: list[Task] = []
+        for assignment_id in self.table.leases_of(node):
+            found = self.table.find(assignment_id)
+            assert found is not None
+            if found[0].job.pinned_node is None or found[0].check is not None:
+                self.release(*found)
+                taken.append(found[0])
+        before = self.roster.tier_of(node)
+        self.roster.set_tier(node, tier)
+        for lane in self.lanes.values():
+            lane.change_tier(node, before, tier)
+        return taken
 
     def add_attempt(self, now_ms: int, task: Task, late: Attempt) -> list[Output]:
         """A further assignment beside one that looks late. For a missing acknowledgement it is no hedge."""
@@ -251,7 +289,7 @@ class Placement:
         if is_hedge:
             self.budget.spend()
             task.is_hedged = True
-        return self._send(now_ms, task, node, draws)
+        return self.send(now_ms, task, node, draws)
 
     def _try_later(self, now_ms: int, late: Attempt, count: Count) -> list[Output]:
         """No hedge now. An unacknowledged attempt is not asked about again: at the hard limit it is lost anyway."""
@@ -271,8 +309,10 @@ class Placement:
 
     def forget_leases(self) -> None:
         """Whatever was in flight is lost, through no fault of a node. O(open tasks + nodes)."""
+        self.roster.nobody_lends()
         for lane in self.lanes.values():
-            lane.pool.clear()
+            for pool in lane.pools.values():
+                pool.clear()
         for task in list(self.table.tasks.values()):
             live = live_attempts(task)
             for attempt in live:
@@ -291,7 +331,8 @@ class Placement:
         """Assert that nothing is lost, held twice, or waits without being watched."""
         self.table.check()
         for lane in self.lanes.values():
-            lane.pool.check()
+            for pool in lane.pools.values():
+                pool.check()
         for task in self.table.tasks.values():
             due_ms = next_due_ms(task)
             assert due_ms is not None
@@ -309,7 +350,8 @@ class Placement:
             table=self.table.snapshot(),
             deadlines=self.deadlines.entries(self.table.tasks),
             lanes={workload: lane.snapshot() for workload, lane in self.lanes.items()},
-            node_ids=self.node_ids,
+            roster=self.roster.snapshot(),
+            trust=self.trust,
             counts=self.counts,
         )
 
@@ -319,9 +361,11 @@ class Placement:
         self.budget.tokens = snapshot.hedge_tokens
         self.table.restore(snapshot.table)
         self.deadlines.restore(snapshot.deadlines)
+        self.roster.restore(snapshot.roster)
+        self.trust = snapshot.trust
+        self.roster.share_ppm = snapshot.trust.operator_share_ppm
+        self.roster.are_prefixes_distinct = snapshot.trust.are_prefixes_distinct
         for workload, lane in snapshot.lanes.items():
-            self.lanes[workload] = Lane()
+            self.lanes[workload] = Lane(self.roster)
             self.lanes[workload].restore(lane)
-        self.node_ids = dict(snapshot.node_ids)
-        self.node_index = {node_id: node for node, node_id in self.node_ids.items()}
         self.counts |= snapshot.counts

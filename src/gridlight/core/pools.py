@@ -6,14 +6,13 @@ of a round trip. A speed tier is a bucket limit, not a set.
 """
 
 from array import array
-from collections.abc import Collection
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from gridlight.core.latency import BUCKET_LAST, BUCKETS
-from gridlight.core.shelf import Shelf
+from gridlight.core.shelf import Screening, Shelf
 
 ELIGIBLE_MIN: Final = 20
 """Where a tier holds fewer online nodes than this, all nodes are eligible."""
@@ -25,7 +24,16 @@ class SkipReason(StrEnum):
     BUSY = "busy"
     TOO_SLOW = "too_slow"
     TRIED_BEFORE = "tried_before"
+    SAME_OPERATOR = "same_operator"
+    SAME_PREFIX = "same_prefix"
+    OVER_SHARE = "over_share"
     NOT_DRAWN = "not_drawn"
+
+
+class CountingScreen(Screening, Protocol):
+    """A screen that counts why it found nodes unfit."""
+
+    reasons: dict[SkipReason, int]
 
 
 class PoolSnapshot(Struct):
@@ -74,11 +82,7 @@ class Pool:
 
     def lend(self, node: int, slots: int, bucket: int, lookahead: int = 0) -> None:
         """The node lends this many slots from now on, and holds so many tasks more; its leases stay counted."""
-        missing = node + 1 - len(self._slots)
-        if missing > 0:
-            for column in (self._slots, self._depth, self._used):
-                column.extend([0] * missing)
-            self._bucket.extend(bytes(missing))
+        self._make_room(node)
         self._leave(node)
         self._slots[node] = slots
         self._depth[node] = slots + lookahead if slots else 0
@@ -89,6 +93,16 @@ class Pool:
         shelf = self._shelf_of(node)
         if shelf is not None:
             shelf.add(node, bucket)
+
+    def hand_over(self, node: int, other: "Pool") -> None:
+        """The node lends to another pool from now on what it lent here, with its leases."""
+        if not self.has(node):
+            return
+        slots, depth, used, bucket = self._slots[node], self._depth[node], self._used[node], self._bucket[node]
+        self.withdraw(node)
+        other._make_room(node)
+        other._used[node] = used
+        other.lend(node, slots, bucket, depth - slots)
 
     def withdraw(self, node: int) -> None:
         """The node lends nothing any more, and nothing is leased on it."""
@@ -125,23 +139,32 @@ class Pool:
         """The fastest bucket with a node online; the pool must not be empty."""
         return next(bucket for bucket in range(BUCKETS) if self.online[bucket])
 
-    def choose(self, random: int, limit: int, tried: Collection[int], *, only_idle: bool = False) -> int | None:
-        """A node of the tier that can take a task, none of `tried`, an idle one if there is one; O(buckets).
+    def choose(self, random: int, limit: int, screen: CountingScreen, *, only_idle: bool = False) -> int | None:
+        """A node up to this bucket that can take a task and passes the screen, an idle one if there is one; O(buckets).
 
         Every other node adds to a reason.
         """
-        pick = self._idle.pick(random, limit, tried)
-        free, refused = pick.within, pick.refused
+        pick = self._idle.pick(random, limit, screen)
+        free = pick.within
         if pick.node is None and not only_idle:
-            pick = self._spare.pick(random, limit, tried)
-            free, refused = free + pick.within, refused + pick.refused
+            pick = self._spare.pick(random, limit, screen)
+            free += pick.within
         within = sum(self.online[: limit + 1])
         skipped = self.skipped
         skipped[SkipReason.TOO_SLOW] += sum(self.online) - within
         skipped[SkipReason.BUSY] += within - free
-        skipped[SkipReason.TRIED_BEFORE] += refused
-        skipped[SkipReason.NOT_DRAWN] += free - refused - (pick.node is not None)
+        for reason, count in screen.reasons.items():
+            skipped[reason] += count
+            free -= count
+        skipped[SkipReason.NOT_DRAWN] += free - (pick.node is not None)
         return pick.node
+
+    def _make_room(self, node: int) -> None:
+        missing = node + 1 - len(self._slots)
+        if missing > 0:
+            for column in (self._slots, self._depth, self._used):
+                column.extend([0] * missing)
+            self._bucket.extend(bytes(missing))
 
     def _shelf_of(self, node: int) -> Shelf | None:
         """Where the node belongs by its leases."""

@@ -18,8 +18,19 @@ from gridlight.core.attempts import (
     looks_late,
     may_be_added_to,
 )
+from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, place_check
 from gridlight.core.lanes import Lane
-from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed, Output
+from gridlight.core.notices import (
+    CapacityChanged,
+    CapacityLost,
+    CheckEnded,
+    CheckWanted,
+    NodeKnown,
+    NodeMissed,
+    Output,
+    TaskAnswered,
+    TierChanged,
+)
 from gridlight.core.outcomes import (
     PINNED_MAX,
     RETRY_AFTER_MS,
@@ -31,6 +42,7 @@ from gridlight.core.outcomes import (
     refused_by_queue,
     refused_by_speed,
     refused_for_model,
+    refused_for_trust,
     refused_pin,
     refused_without_node,
 )
@@ -46,16 +58,18 @@ from gridlight.messages.tasks import (
     AssignmentUndeliverable,
     UndeliverableReason,
 )
+from gridlight.messages.trust import Assurance, Tier, Verification
 
 Returned = AssignmentDeclined | AssignmentFailed | AssignmentUndeliverable
+NodeChange = CapacityChanged | CapacityLost | NodeKnown | TierChanged
 SchedulingEvent = (
     ResultSubmitted
     | AssignmentAcknowledged
     | JobSubmitted
     | TimePassed
     | Returned
-    | CapacityChanged
-    | CapacityLost
+    | CheckWanted
+    | NodeChange
     | JobWithdrawn
     | CoordinatorStarted
     | BusReconnected
@@ -101,10 +115,10 @@ class Scheduling:
                 return self._time_passed(now_ms)
             case AssignmentDeclined() | AssignmentFailed() | AssignmentUndeliverable():
                 return self._returned(now_ms, event)
-            case CapacityChanged():
-                return self._capacity_changed(now_ms, event)
-            case CapacityLost(node=node):
-                return self._capacity_lost(now_ms, node)
+            case CheckWanted():
+                return begin_check(self.placement, now_ms, event)
+            case CapacityChanged() | CapacityLost() | NodeKnown() | TierChanged():
+                return self._node_changed(now_ms, event)
             case JobWithdrawn(job_id=job_id):
                 return self._withdrawn(job_id)
             case CoordinatorStarted():
@@ -126,7 +140,7 @@ class Scheduling:
         if refusal is not None:
             self.placement.table.remember(job.job_id, refusal)
             return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=refusal)]
-        task = self.placement.table.open(now_ms, job)
+        task = self.placement.table.open(now_ms, job, self.placement.seed)
         outputs = self.placement.place_or_wait(now_ms, task)
         if task.is_waiting and now_ms < self._settling_until_ms:
             self.placement.deadlines.arm(self._settling_until_ms, task.number)
@@ -137,22 +151,25 @@ class Scheduling:
         if lane is None:
             return refused(JobCode.UNKNOWN_MODEL, "GET /v1/models lists what this network offers")
         if job.pinned_node is not None:
-            node = self.placement.node_index.get(job.pinned_node, _NO_NODE)
-            if not lane.pool.has(node):
+            node = self.placement.roster.node_index.get(job.pinned_node, _NO_NODE)
+            if node == _NO_NODE or not lane.pool_of(node).has(node):
                 return refused_pin(job)
             return refused_by_queue(lane.pinned_waiting(node), PINNED_MAX)
         waiting = self.placement.waiting(lane)
-        if not lane.pool.slots_total:
-            may_come_back = now_ms < self._settling_until_ms and self.placement.node_ids
-            return refused_by_queue(waiting, WAITING_MAX) if may_come_back else self._refused_for_want_of_nodes()
+        pool = lane.serving(job.assurance)
+        if not pool.slots_total:
+            may_come_back = now_ms < self._settling_until_ms and self.placement.roster.node_ids
+            return refused_by_queue(waiting, WAITING_MAX) if may_come_back else self._refused_for_want_of_nodes(lane)
         return (
-            refused_by_speed(job, lane.pool)
+            refused_by_speed(job, pool)
             or refused_by_queue(waiting, WAITING_MAX)
-            or refused_by_load(job, lane.pool, waiting=waiting, service_ms=lane.service_ms)
+            or refused_by_load(job, pool, waiting=waiting, service_ms=lane.service_ms)
         )
 
-    def _refused_for_want_of_nodes(self) -> Outcome:
-        served = [workload for workload, lane in self.placement.lanes.items() if lane.pool.slots_total]
+    def _refused_for_want_of_nodes(self, lane: Lane) -> Outcome:
+        if lane.shadows.slots_total:
+            return refused_for_trust(lane.shadows.online_total)
+        served = [workload for workload, lane in self.placement.lanes.items() if lane.slots_total]
         return refused_for_model(served) if served else refused_without_node()
 
     def _withdrawn(self, job_id: JobId) -> list[Output]:
@@ -166,7 +183,7 @@ class Scheduling:
     def _find(self, assignment_id: AssignmentId, node_id: NodeId) -> tuple[Task, Attempt] | None:
         """The live attempt a node speaks of; None (and counted) where it is not this node's or has ended."""
         found = self.placement.table.find(assignment_id)
-        if found is None or self.placement.node_ids[found[1].node] != node_id:
+        if found is None or self.placement.roster.node_ids[found[1].node] != node_id:
             self.placement.counts[Count.REPLY_UNKNOWN] += 1
             return None
         return found
@@ -191,11 +208,34 @@ class Scheduling:
         lane.served(attempt.node, now_ms - attempt.sent_ms)
         self.placement.release(task, attempt)
         outputs: list[Output] = []
-        if task.is_open:
-            outputs = self.placement.end(task, done(now_ms, task, attempt, event.node_id, event))
-        else:
+        if not task.is_open:
             self.placement.counts[Count.RESULT_LATE] += 1
+        elif task.check is not None:
+            outputs = check_answered(self.placement, task, attempt.node, event)
+        else:
+            outputs = self._answered(now_ms, task, attempt, event)
         return outputs + self.placement.serve(now_ms, lane, attempt.node)
+
+    def _answered(self, now_ms: int, task: Task, attempt: Attempt, event: ResultSubmitted) -> list[Output]:
+        """The requester's answer. A trusted node's is committed, unless no assurance was asked for."""
+        is_committed = task.job.assurance is not Assurance.NONE and (
+            self.placement.roster.tier_of(attempt.node) is Tier.TRUSTED
+        )
+        verification = Verification.PROVISIONAL if is_committed else Verification.UNVERIFIED
+        ended = self.placement.end(task, done(now_ms, task, attempt, event, verification))
+        if not is_committed:
+            return ended
+        answered = TaskAnswered(
+            job=task.job,
+            probe_seed=task.probe_seed,
+            node=attempt.node,
+            node_id=event.node_id,
+            assignment_id=event.assignment_id,
+            output=event.output,
+            output_digest=event.output_digest,
+            probes=event.probes,
+        )
+        return [answered, *ended]
 
     def _returned(self, now_ms: int, event: Returned) -> list[Output]:
         found = self._find(event.assignment_id, event.node_id)
@@ -203,20 +243,44 @@ class Scheduling:
             return []
         task, attempt = found
         self.placement.release(task, attempt)
-        outputs = self.placement.replace(now_ms, task)
-        if isinstance(event, AssignmentUndeliverable) and event.reason is UndeliverableReason.NO_RESPONDERS:
+        undeliverable = event.reason if isinstance(event, AssignmentUndeliverable) else None
+        if undeliverable is UndeliverableReason.INPUT_GONE and task.check is not None and task.is_open:
+            outputs = end_check(self.placement, task, CheckEnded(task.check.check, is_input_gone=True))
+        else:
+            outputs = self._replace(now_ms, task)
+        if undeliverable is UndeliverableReason.NO_RESPONDERS:
             return [*outputs, NodeMissed(attempt.node)]
         return outputs + self.placement.serve(now_ms, self.placement.lanes[task.job.workload], attempt.node)
 
+    def _replace(self, now_ms: int, task: Task) -> list[Output]:
+        """An attempt came to nothing."""
+        if task.check is None:
+            return self.placement.replace(now_ms, task)
+        return place_check(self.placement, now_ms, task) if task.is_open and not live_attempts(task) else []
+
     # Nodes
 
+    def _node_changed(self, now_ms: int, event: NodeChange) -> list[Output]:
+        match event:
+            case CapacityChanged():
+                return self._capacity_changed(now_ms, event)
+            case CapacityLost(node=node):
+                return self._capacity_lost(now_ms, node)
+            case NodeKnown():
+                self.placement.roster.know(event)
+                return []
+            case TierChanged():
+                return self._tier_changed(now_ms, event)
+            case _:
+                assert_never(event)
+
     def _capacity_changed(self, now_ms: int, event: CapacityChanged) -> list[Output]:
-        self.placement.node_ids[event.node] = event.node_id
-        self.placement.node_index[event.node_id] = event.node
         lane = self.placement.lanes.get(event.workload)
         if lane is None:
             return []  # a workload that this network does not offer
         lane.lend(event.node, event.slots, event.benchmark_ms, event.lookahead)
+        is_lending = any(one.pool_of(event.node).has(event.node) for one in self.placement.lanes.values())
+        self.placement.roster.set_lending(event.node, is_lending=is_lending)
         return self.placement.serve(now_ms, lane, event.node)
 
     def _capacity_lost(self, now_ms: int, node: int) -> list[Output]:
@@ -228,7 +292,16 @@ class Scheduling:
             assert found is not None
             task, attempt = found
             self.placement.table.end_lease(task, attempt)
-            outputs += self.placement.replace(now_ms, task)
+            outputs += self._replace(now_ms, task)
+        return outputs
+
+    def _tier_changed(self, now_ms: int, event: TierChanged) -> list[Output]:
+        """What the node has in hand was given to it as what it was: that is given to somebody else."""
+        outputs: list[Output] = []
+        for task in self.placement.change_tier(event.node, event.tier):
+            outputs += self._replace(now_ms, task)
+        for lane in self.placement.lanes.values():
+            outputs += self.placement.serve(now_ms, lane, event.node)
         return outputs
 
     # Time
@@ -248,12 +321,15 @@ class Scheduling:
     def _attend(self, now_ms: int, task: Task) -> list[Output]:
         """Look at one task: end it at its deadline, give up on silent nodes, assign again what looks late."""
         outputs: list[Output] = []
-        if task.is_open and now_ms >= task.deadline_ms:
+        if task.check is not None and task.is_open and now_ms >= task.deadline_ms:
+            outputs += end_check(self.placement, task, CheckEnded(task.check.check))
+        elif task.is_open and now_ms >= task.deadline_ms:
             self.placement.counts[Count.DEADLINE_EXCEEDED] += 1
             hint = f"no result within {task.job.deadline_ms} ms; allow a longer deadline_ms, or try again"
             outputs += self.placement.end(task, failed(task, JobCode.DEADLINE_EXCEEDED, hint))
         elif task.is_waiting and self._is_in_vain(now_ms, task):
-            outputs += self.placement.end(task, self._refused_for_want_of_nodes())
+            lane = self.placement.lanes[task.job.workload]
+            outputs += self.placement.end(task, self._refused_for_want_of_nodes(lane))
         missed: list[Output] = []
         for attempt in live_attempts(task):
             if is_ack_missed(attempt, now_ms):
@@ -264,13 +340,13 @@ class Scheduling:
             for attempt in [one for one in task.attempts if looks_late(one, now_ms)]:
                 outputs += self.placement.add_attempt(now_ms, task, attempt)
         if missed:
-            outputs += missed + self.placement.replace(now_ms, task)
+            outputs += missed + self._replace(now_ms, task)
         self.placement.arm(task)
         return outputs
 
     def _is_in_vain(self, now_ms: int, task: Task) -> bool:
         """Whether it waited for nodes to offer again, and none did while the network settled."""
-        pool = self.placement.lanes[task.job.workload].pool
+        pool = self.placement.lanes[task.job.workload].serving(task.job.assurance)
         return now_ms >= self._settling_until_ms and not task.assignments_made and not pool.slots_total
 
     def _missed(self, task: Task, attempt: Attempt, count: Count) -> NodeMissed:
@@ -287,19 +363,20 @@ class Scheduling:
         for task in self.placement.table.open_tasks():
             hint = "the coordinator was restarted while this ran; send it again"
             outputs += self.placement.end(task, failed(task, JobCode.COORDINATOR_RESTARTED, hint, RETRY_AFTER_MS))
+        outputs += end_checks(self.placement)
         self.placement.forget_leases()
-        self.placement.seed = event.seed
-        self.placement.lanes = {workload: self.placement.lanes.get(workload) or Lane() for workload in event.workloads}
+        self.placement.begin(event)
         self._settling_until_ms = now_ms + SETTLING_MS
         return [*outputs, AnnounceCoordinator()]
 
     def _bus_reconnected(self, now_ms: int) -> list[Output]:
         """What was in flight is lost, through no fault of a node: open tasks wait for who offers again."""
+        outputs = end_checks(self.placement)
         self.placement.forget_leases()
         self._settling_until_ms = now_ms + SETTLING_MS
         for task in self.placement.table.open_tasks():
             self.placement.wait_again(task)
-        return [AnnounceCoordinator()]
+        return [*outputs, AnnounceCoordinator()]
 
     def check(self) -> None:
         """Assert that nothing is lost, held twice, or waits without being watched."""

@@ -5,9 +5,9 @@ Each bucket is a dense list with swap-removal, so add and remove are O(1); a pic
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection
+from enum import IntEnum
 from itertools import accumulate
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -18,12 +18,27 @@ _NOWHERE: Final = -1
 _STRIDE: Final = 0x9E3779B1
 
 
+class Fitness(IntEnum):
+    """What a screen says of a node that was drawn."""
+
+    UNFIT = 0
+    THINNED = 1
+    """Fit, but the draw among its operator's nodes fell on another: taken where nobody else is found."""
+    FIT = 2
+
+
+class Screening(Protocol):
+    """Says which nodes may have a task."""
+
+    def fitness(self, node: int) -> Fitness:
+        """Asked once of each node that is drawn."""
+
+
 class Pick(Struct, frozen=True, gc=False):
-    """What came of a pick: the node, how many stood within the limit, and how many of them were refused."""
+    """What came of a pick: the node, and how many stood within the limit."""
 
     node: int | None
     within: int
-    refused: int
 
 
 class Shelf:
@@ -60,21 +75,25 @@ class Shelf:
         self._place[node] = _NOWHERE
         self.total -= 1
 
-    def pick(self, random: int, limit: int, refused: Collection[int]) -> Pick:
-        """A node of the buckets up to `limit`, uniformly, none of `refused`.
+    def pick(self, random: int, limit: int, screen: Screening) -> Pick:
+        """A node of the buckets up to `limit`, uniformly among those that the screen finds fit.
 
         A walk from a random place where few stand there, so that none is missed; rejection sampling where many do.
         """
         ends = list(accumulate(map(len, self._buckets[: limit + 1])))
         within = ends[-1]
         stride = 1 if within <= TRIES_MAX else _STRIDE
+        thinned: int | None = None
         for tries in range(min(within, TRIES_MAX)):
             place = (random + tries * stride) % within
             bucket = bisect_right(ends, place)
             node = self._buckets[bucket][place - (ends[bucket - 1] if bucket else 0)]
-            if node not in refused:
-                return Pick(node, within, tries)
-        return Pick(None, within, min(within, TRIES_MAX))
+            fitness = screen.fitness(node)
+            if fitness is Fitness.FIT:
+                return Pick(node, within)
+            if fitness is Fitness.THINNED:
+                thinned = node
+        return Pick(thinned, within)
 
     def buckets(self) -> list[list[int]]:
         """For a snapshot; the order inside the lists decides picks, so it is kept."""

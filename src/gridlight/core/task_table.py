@@ -5,11 +5,15 @@ from typing import Final
 from msgspec import Struct
 
 from gridlight.core.attempts import Attempt, AttemptState, Task, has_live_attempt, live_attempts
+from gridlight.core.draw import draw
+from gridlight.core.notices import CheckWanted
 from gridlight.messages.ids import AssignmentId, JobId
 from gridlight.messages.jobs import JobSubmitted, Outcome
 
 RECENT_MAX: Final = 8_192
 """Ended jobs that are remembered, so that a job told twice is answered twice and run once."""
+
+PROBE_SEED_MASK: Final = 2**53 - 1
 
 
 class TaskTableSnapshot(Struct):
@@ -40,13 +44,34 @@ class TaskTable:
         """All tasks of jobs that have not ended; for a start or a lost bus."""
         return [self.tasks[number] for number in self._open.values()]
 
-    def open(self, now_ms: int, job: JobSubmitted) -> Task:
-        """A job becomes a task."""
-        task = Task(self._next_number, job, now_ms, now_ms + job.deadline_ms)
+    def open(self, now_ms: int, job: JobSubmitted, seed: int) -> Task:
+        """A job becomes a task; `seed` is the coordinator's."""
+        probe_seed = draw(seed, "probe", self._next_number) & PROBE_SEED_MASK
+        task = Task(self._next_number, job, now_ms, now_ms + job.deadline_ms, probe_seed)
         self._next_number += 1
         self.tasks[task.number] = task
         self._open[job.job_id] = task.number
         return task
+
+    def open_check(self, now_ms: int, wanted: CheckWanted) -> Task:
+        """A check becomes a task, with as much time as the job had."""
+        job = wanted.job
+        task = Task(self._next_number, job, now_ms, now_ms + job.deadline_ms, wanted.probe_seed, check=wanted)
+        self._next_number += 1
+        self.tasks[task.number] = task
+        return task
+
+    def open_checks(self) -> list[Task]:
+        """All checks that have not ended; for a start or a lost bus."""
+        return [task for task in self.tasks.values() if task.is_open and task.check is not None]
+
+    def close_check(self, task: Task) -> None:
+        """The check ended, once; leases that are left end by themselves."""
+        assert task.is_open
+        assert task.check is not None
+        task.is_open = False
+        if not has_live_attempt(task):
+            del self.tasks[task.number]
 
     def close(self, task: Task, outcome: Outcome) -> list[Attempt]:
         """The job ended, once; what is left of it are the leases that nobody wants any more, which are returned."""
@@ -102,9 +127,10 @@ class TaskTable:
         live: list[AssignmentId] = []
         for number, task in self.tasks.items():
             assert task.number == number
-            assert task.is_open == (self._open.get(task.job.job_id) == number)
             assert task.is_open or has_live_attempt(task)
-            assert not (task.is_open and task.job.job_id in self.recent)
+            if task.check is None:
+                assert task.is_open == (self._open.get(task.job.job_id) == number)
+                assert not (task.is_open and task.job.job_id in self.recent)
             live += [one.assignment_id for one in task.attempts if one.state is not AttemptState.ENDED]
         assert sorted(live) == sorted(self._leases)
         assert sorted(live) == sorted(one for leases in self._leases_of.values() for one in leases)
@@ -118,7 +144,8 @@ class TaskTable:
         self._next_number = snapshot.next_number
         self.tasks = {task.number: task for task in snapshot.tasks}
         self.recent = dict(snapshot.recent)
-        self._open = {task.job.job_id: task.number for task in snapshot.tasks if task.is_open}
+        is_open = [task for task in snapshot.tasks if task.is_open and task.check is None]
+        self._open = {task.job.job_id: task.number for task in is_open}
         for task in snapshot.tasks:
             for attempt in task.attempts:
                 if attempt.state is not AttemptState.ENDED:

@@ -22,6 +22,7 @@ from gridlight.messages.tasks import (
     FailureCode,
     UndeliverableReason,
 )
+from gridlight.messages.trust import Assurance, Tier
 
 WORKLOAD = WorkloadId("coco-ssd@sha256:" + "5d" * 32)
 OTHER_WORKLOAD = WorkloadId("mobilenet@sha256:" + "0e" * 32)
@@ -55,10 +56,24 @@ def session_id(number: int) -> str:
     return f"{number:016x}"
 
 
-def enrolled(node: NodeId, *, gateway_id: GatewayId = GATEWAY) -> NodeEnrolled:
-    """A gateway checked the node's proof of key."""
+def enrolled(
+    node: NodeId,
+    *,
+    gateway_id: GatewayId = GATEWAY,
+    operator: NodeId | None = None,
+    endorsed: Tier | None = Tier.TRUSTED,
+    prefix: str = "",
+) -> NodeEnrolled:
+    """A gateway checked the node's proof of key; by default it is one of the founder's, with an operator of its own."""
     return NodeEnrolled(
-        gateway_id=gateway_id, node_id=node, operator=node_id(31), agent_version="1.0", cpus=4, memory_mib=8192
+        gateway_id=gateway_id,
+        node_id=node,
+        operator=operator or node,
+        agent_version="1.0",
+        cpus=4,
+        memory_mib=8192,
+        endorsed=endorsed,
+        prefix=prefix,
     )
 
 
@@ -73,9 +88,14 @@ def slots(count: int, *, workload: WorkloadId = WORKLOAD, benchmark_ms: int | No
 
 
 def submitted(
-    job: JobId, *, deadline_ms: int = 4_000, workload: WorkloadId = WORKLOAD, pinned_node: NodeId | None = None
+    job: JobId,
+    *,
+    deadline_ms: int = 4_000,
+    workload: WorkloadId = WORKLOAD,
+    pinned_node: NodeId | None = None,
+    assurance: Assurance = Assurance.NONE,
 ) -> JobSubmitted:
-    """A gateway asks who shall run a task."""
+    """A gateway asks who shall run a task; by default nobody is asked to check it."""
     return JobSubmitted(
         job_id=job,
         gateway_id=GATEWAY,
@@ -84,6 +104,7 @@ def submitted(
         input_digest=DIGEST,
         input_bytes=270_000,
         pinned_node=pinned_node,
+        assurance=assurance,
     )
 
 

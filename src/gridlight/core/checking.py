@@ -1,0 +1,92 @@
+"""Checks as assignments: who runs a task again, and what becomes of it; whom it concerns is verification's.
+
+A check waits for nobody: where no fit node is free it ends at once, and verification asks again.
+"""
+
+from typing import Final
+
+from gridlight.core.attempts import Task, tried_nodes
+from gridlight.core.draw import draw_many
+from gridlight.core.lanes import Lane
+from gridlight.core.latency import bucket_of
+from gridlight.core.notices import CheckEnded, CheckWanted, Output
+from gridlight.core.placement import PRIMARY_PERCENT, WIDEST_PERCENT, Placement
+from gridlight.core.shelf import Fitness
+from gridlight.messages.results import ResultSubmitted
+from gridlight.messages.trust import Role, Tier
+
+CHECK_ATTEMPTS_MAX: Final = 3
+"""Assignments of one check; a checker that is lost is no reason to let the answer go unchecked."""
+
+_TIER_OF: Final = {Role.AUDIT: Tier.TRUSTED, Role.REFERENCE: Tier.REFERENCE, Role.SHADOW: Tier.SHADOW}
+_WORD: Final = 2**64 - 1
+
+
+def begin_check(placement: Placement, now_ms: int, wanted: CheckWanted) -> list[Output]:
+    """Send a check, or say at once that nobody can do it."""
+    lane = placement.lanes.get(wanted.job.workload)
+    if lane is None or (wanted.role is Role.SHADOW and not lane.spend_shadow_run()):
+        return [CheckEnded(wanted.check)]
+    return place_check(placement, now_ms, placement.table.open_check(now_ms, wanted))
+
+
+def place_check(placement: Placement, now_ms: int, task: Task) -> list[Output]:
+    """Send it to a free node that may have it, or end it."""
+    wanted = task.check
+    assert wanted is not None
+    lane = placement.lanes[task.job.workload]
+    if now_ms < task.deadline_ms and len(task.attempts) < CHECK_ATTEMPTS_MAX:
+        node = _checker(placement, lane, task, wanted)
+        if node is not None:
+            draws = draw_many(placement.seed, "check", task.number, task.assignments_made)
+            return placement.send(now_ms, task, node, draws)
+    return end_check(placement, task, CheckEnded(wanted.check))
+
+
+def check_answered(placement: Placement, task: Task, node: int, result: ResultSubmitted) -> list[Output]:
+    """A checker's result, for verification to judge."""
+    assert task.check is not None
+    ended = CheckEnded(
+        check=task.check.check,
+        node=node,
+        node_id=result.node_id,
+        output=result.output,
+        output_digest=result.output_digest,
+        probes=result.probes,
+    )
+    return end_check(placement, task, ended)
+
+
+def end_checks(placement: Placement) -> list[Output]:
+    """A start or a lost bus: nobody runs anything any more."""
+    ended: list[Output] = []
+    for task in placement.table.open_checks():
+        assert task.check is not None
+        ended += end_check(placement, task, CheckEnded(task.check.check))
+    return ended
+
+
+def end_check(placement: Placement, task: Task, ended: CheckEnded) -> list[Output]:
+    """The one place where a check ends."""
+    placement.table.close_check(task)
+    return [ended]
+
+
+def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) -> int | None:
+    """The node itself for a canary; else one of the tier that has nothing in common with who had the task before.
+
+    Of the speed that primaries have, so that no node learns from its speed what it is asked for; else of any.
+    """
+    if wanted.role is Role.CANARY:
+        screen = placement.roster.screen_for_check(wanted.draw, wanted.others)
+        is_fit = not task.attempts and screen.fitness(wanted.node) is not Fitness.UNFIT
+        return wanted.node if is_fit and lane.pool_of(wanted.node).is_free(wanted.node) else None
+    pool = lane.pools[_TIER_OF[wanted.role]]
+    barred = [*wanted.others, *tried_nodes(task)]
+    random = (wanted.draw + task.assignments_made) & _WORD
+    for percent in (PRIMARY_PERCENT, WIDEST_PERCENT):
+        limit = pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100))
+        node = pool.choose(random, limit, placement.roster.screen_for_check(random, barred))
+        if node is not None:
+            return node
+    return None

@@ -1,0 +1,145 @@
+"""Whether two results of one input agree, within the tolerances that their workload's manifest states."""
+
+from collections.abc import Sequence
+from struct import unpack
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from gridlight.messages.limits import THRESHOLD_FLOOR
+from gridlight.messages.results import SCORE_ONE, Detection, decode_detections
+from gridlight.messages.trust import Comparison
+
+PARAMETERS: Final = {
+    "exact": frozenset[str](),
+    "boxes": frozenset({"iou_min", "score_delta_max", "border_band", "probe_delta_max"}),
+    "tensors": frozenset({"delta_max", "probe_delta_max"}),
+}
+"""What each rule is told, neither more nor less: overlaps and scores in 1e-4, probes in 1e-6."""
+
+_ELEMENT_BYTES: Final = 4
+
+Box = tuple[int, int, int, int]
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """How two results compare. To agree on nothing, or with other probes, tells nothing of the nodes."""
+
+    is_match: bool
+    is_informative: bool
+    """They match, and both found something beyond doubt."""
+    are_probes_equal: bool
+
+
+def compare(
+    rule: Comparison, one: bytes, other: bytes, one_probes: tuple[int, ...], other_probes: tuple[int, ...]
+) -> Compared:
+    """Hold two results of one input and one probe seed against each other; whose comes first makes no difference.
+
+    Bytes that are not in the rule's canonical form match nothing, not even themselves.
+    """
+    assert rule.parameters.keys() == PARAMETERS[rule.name], f"{rule.name} with {sorted(rule.parameters)}"
+    if not _are_within(one_probes, other_probes, rule.parameters.get("probe_delta_max", 0)):
+        return Compared(is_match=False, is_informative=False, are_probes_equal=False)
+    match rule.name:
+        case "exact":
+            is_match, is_telling = one == other, bool(one)
+        case "boxes":
+            is_match, is_telling = _compare_boxes(rule.parameters, one, other)
+        case "tensors":
+            is_match, is_telling = _compare_tensors(rule.parameters["delta_max"], one, other), bool(one)
+        case _:
+            assert_never(rule.name)
+    return Compared(is_match=is_match, is_informative=is_match and is_telling, are_probes_equal=True)
+
+
+def is_overlapping(one: Box, other: Box, iou_min: int) -> bool:
+    """Whether intersection over union is at least `iou_min` (in 1e-4); an empty box overlaps only its equal."""
+    if one == other:
+        return True
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return False
+    overlap = width * height
+    union = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - overlap
+    return overlap * SCORE_ONE >= union * iou_min
+
+
+def _are_within(ones: Sequence[int], others: Sequence[int], delta_max: int) -> bool:
+    return len(ones) == len(others) and all(
+        abs(one - other) <= delta_max for one, other in zip(ones, others, strict=True)
+    )
+
+
+def _compare_tensors(delta_max: int, one: bytes, other: bytes) -> bool:
+    """Little-endian int32 fixed-point elements, each near its counterpart."""
+    if len(one) != len(other) or len(one) % _ELEMENT_BYTES:
+        return False
+    layout = f"<{len(one) // _ELEMENT_BYTES}i"
+    return one == other or _are_within(unpack(layout, one), unpack(layout, other), delta_max)
+
+
+def _compare_boxes(parameters: dict[str, int], one: bytes, other: bytes) -> tuple[bool, bool]:
+    """Whether they match, and whether both found something whose score is above the border band."""
+    try:
+        ones = decode_detections(one)
+        others = ones if one == other else decode_detections(other)
+    except ValueError:
+        return False, False
+    border = THRESHOLD_FLOOR + parameters["border_band"]
+    is_telling = _above(ones, border) > 0 and _above(others, border) > 0
+    return one == other or _are_paired(ones, others, parameters, border), is_telling
+
+
+def _above(detections: list[Detection], score: int) -> int:
+    """How many have at least this score; in canonical order they are the first ones."""
+    return sum(detection.score >= score for detection in detections)
+
+
+def _are_paired(ones: list[Detection], others: list[Detection], parameters: dict[str, int], border: int) -> bool:
+    """Whether pairs can be made so that nothing at or above the border stays alone on either side.
+
+    Where the needed ones of each side can have partners, there are pairs that serve both sides at once (Mendelsohn and
+    Dulmage). So the sides are asked one by one, which is symmetric, and what fits stays fitting in wider tolerances:
+    pairs taken greedily, best score first, would be neither. O(ones x others) for honest results.
+    """
+    partners_of_ones: list[list[int]] = [[] for _ in ones]
+    partners_of_others: list[list[int]] = [[] for _ in others]
+    for number, one in enumerate(ones):
+        for place, other in enumerate(others):
+            if _is_partner(one, other, parameters):
+                partners_of_ones[number].append(place)
+                partners_of_others[place].append(number)
+    return _have_partners(_above(ones, border), partners_of_ones) and _have_partners(
+        _above(others, border), partners_of_others
+    )
+
+
+def _is_partner(one: Detection, other: Detection, parameters: dict[str, int]) -> bool:
+    return (
+        one.class_id == other.class_id
+        and abs(one.score - other.score) <= parameters["score_delta_max"]
+        and is_overlapping(one.box, other.box, parameters["iou_min"])
+    )
+
+
+def _have_partners(needed: int, partners: list[list[int]]) -> bool:
+    """Whether the first `needed` of a side can each have a partner of its own."""
+    held_by: dict[int, int] = {}
+    return all(_finds_partner(one, partners, held_by, set()) for one in range(needed))
+
+
+def _finds_partner(one: int, partners: list[list[int]], held_by: dict[int, int], asked: set[int]) -> bool:
+    """Take a free partner, or one whose holder finds another: an augmenting path, never deeper than a side is long."""
+    for partner in partners[one]:
+        if partner not in held_by:
+            held_by[partner] = one
+            return True
+    for partner in partners[one]:
+        if partner not in asked:
+            asked.add(partner)
+            if _finds_partner(held_by[partner], partners, held_by, asked):
+                held_by[partner] = one
+                return True
+    return False

@@ -1,0 +1,253 @@
+"""How far each node is trusted: its clean run, the rate at which its answers are audited, and its tier.
+
+The rate falls as A over the clean run, so what a node has passed, not what it passes now, buys its answers' safety.
+A fault is graded here: FAULTY quarters the clean run, FALSE bans the node and has its operator's others audited anew.
+"""
+
+from array import array
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from gridlight.core.notices import (
+    AnswerCommitted,
+    CheckDecided,
+    CommitsSettled,
+    FaultFound,
+    NodeKnown,
+    Output,
+    TaskAnswered,
+    TierChanged,
+    TrustLost,
+)
+from gridlight.messages.host import CoordinatorStarted
+from gridlight.messages.ids import NodeId
+from gridlight.messages.trust import (
+    PRODUCTION,
+    CheckOutcome,
+    FaultGrade,
+    RecordFault,
+    RecordStanding,
+    Tier,
+    TrustParameters,
+)
+
+ReputationEvent = TaskAnswered | CommitsSettled | CheckDecided | FaultFound | NodeKnown | CoordinatorStarted
+
+MILLION: Final = 1_000_000
+FAULTS_MAX: Final = 255
+
+_TIERS: Final = tuple(Tier)
+_NUMBERS: Final = {tier: number for number, tier in enumerate(_TIERS)}
+
+
+class ReputationSnapshot(Struct):
+    """The machine's state as plain values."""
+
+    trust: TrustParameters
+    node_ids: list[NodeId]
+    tiers: bytes
+    operators: bytes
+    clean_runs: bytes
+    passed: bytes
+    faults: bytes
+    suspicions: bytes
+    forced: bytes
+    known_ms: bytes
+
+
+class Reputation:
+    """The machine that knows what nodes have earned."""
+
+    def __init__(self) -> None:
+        self._trust = PRODUCTION
+        self._node_ids: list[NodeId] = []
+        self._tiers = bytearray()
+        self._operators = array("i")
+        self._clean_runs = array("q")
+        self._passed = array("I")
+        self._faults = bytearray()
+        self._suspicions = bytearray()
+        """Faults of late: forgotten once the node has a clean run again that is audited at the lowest rate."""
+        self._forced = array("H")
+        self._known_ms = array("q")
+        self._nodes_of: dict[int, list[int]] = {}
+
+    def tier_of(self, node: int) -> Tier:
+        """What the node may do."""
+        return _TIERS[self._tiers[node]]
+
+    def clean_run(self, node: int) -> int:
+        """Executions since its last fault, each counted once it is final."""
+        return self._clean_runs[node]
+
+    def audit_ppm(self, node: int) -> int:
+        """The share of the node's answers that is audited now: A over its clean run, within bounds (trust.md 2.4)."""
+        trust, clean_run = self._trust, self._clean_runs[node]
+        if self._forced[node] or clean_run <= trust.trusted_after:
+            return MILLION
+        return max(-(-trust.trusted_after * MILLION // clean_run), trust.audit_ppm_min)
+
+    def tiers(self) -> dict[Tier, int]:
+        """How many nodes are of each tier; for figures, since it is O(nodes)."""
+        return {tier: self._tiers.count(number) for tier, number in _NUMBERS.items()}
+
+    def handle(self, now_ms: int, event: ReputationEvent) -> list[Output]:
+        """O(1), but for a fault: O(nodes of one operator)."""
+        match event:
+            case TaskAnswered(node=node):
+                committed = AnswerCommitted(event, self.audit_ppm(node))
+                self._forced[node] = max(self._forced[node] - 1, 0)
+                return [committed]
+            case CommitsSettled(node=node, count=count):
+                self._clean_runs[node] += count
+                return self._changed(now_ms, node)
+            case CheckDecided():
+                return self._decided(now_ms, event)
+            case NodeKnown():
+                return self._known(now_ms, event)
+            case FaultFound():
+                return self._fault(now_ms, event)
+            case CoordinatorStarted(trust=trust):
+                self._trust = trust
+                return []
+            case _:
+                assert_never(event)
+
+    def _known(self, now_ms: int, event: NodeKnown) -> list[Output]:
+        node = event.node
+        if node == len(self._tiers):
+            self._node_ids.append(event.node_id)
+            self._tiers.append(_NUMBERS[Tier.SHADOW])
+            for column in (self._clean_runs, self._passed, self._forced):
+                column.append(0)
+            self._faults.append(0)
+            self._suspicions.append(0)
+            self._known_ms.append(now_ms)
+            self._operators.append(event.operator)
+            self._nodes_of.setdefault(event.operator, []).append(node)
+        elif self._operators[node] != event.operator:
+            self._nodes_of[self._operators[node]].remove(node)
+            self._nodes_of.setdefault(event.operator, []).append(node)
+            self._operators[node] = event.operator
+        return self._endorsed(event.node, event.endorsed)
+
+    def _endorsed(self, node: int, endorsed: Tier | None) -> list[Output]:
+        """The network's own word stands for what a node would have to earn; a ban it does not lift."""
+        tier = self.tier_of(node)
+        if endorsed is None or tier in (endorsed, Tier.BANNED):
+            return []
+        if endorsed is Tier.TRUSTED:
+            self._clean_runs[node] = max(self._clean_runs[node], self._trust.trusted_after)
+        return self._set_tier(node, endorsed)
+
+    def _decided(self, now_ms: int, event: CheckDecided) -> list[Output]:
+        """Agreeing on nothing that was found earns nothing."""
+        if event.outcome is not CheckOutcome.MATCH or not event.is_informative:
+            return []
+        self._passed[event.node] += 1
+        if event.is_execution:
+            self._clean_runs[event.node] += 1
+        return self._changed(now_ms, event.node)
+
+    def _changed(self, now_ms: int, node: int) -> list[Output]:
+        """More clean executions: a newcomer may have become trusted, and an old suspicion may be over."""
+        trust, clean_run = self._trust, self._clean_runs[node]
+        if self._suspicions[node] and clean_run * trust.audit_ppm_min >= trust.trusted_after * MILLION:
+            self._suspicions[node] = 0
+        is_old = now_ms - self._known_ms[node] >= trust.age_ms_min
+        if self.tier_of(node) is Tier.SHADOW and clean_run >= trust.trusted_after and is_old:
+            return self._set_tier(node, Tier.TRUSTED)
+        return [self._record(node)]
+
+    def _fault(self, now_ms: int, event: FaultFound) -> list[Output]:
+        node, trust = event.node, self._trust
+        before = self.tier_of(node)
+        if before is Tier.BANNED:
+            return []
+        operator = self._operators[node]
+        seen = sum(self._suspicions[one] for one in self._nodes_of[operator])
+        is_false = event.are_probes_wrong or seen >= trust.faults_forgiven
+        self._faults[node] = min(self._faults[node] + 1, FAULTS_MAX)
+        self._suspicions[node] = min(self._suspicions[node] + 1, FAULTS_MAX)
+        self._clean_runs[node] = 0 if is_false else self._clean_runs[node] // 4
+        fault = RecordFault(
+            node_id=event.node_id,
+            grade=FaultGrade.FALSE if is_false else FaultGrade.FAULTY,
+            commit=event.commit,
+            role=event.role,
+            said=event.said,
+            reference=event.reference,
+            settled_by=event.settled_by,
+            are_probes_wrong=event.are_probes_wrong,
+        )
+        if is_false:
+            return [fault, *self._ban(operator, node)]
+        if before is Tier.TRUSTED and self._clean_runs[node] < trust.trusted_after:
+            return [fault, *self._set_tier(node, Tier.SHADOW)]
+        return [fault, self._record(node)]
+
+    def _ban(self, operator: int, node: int) -> list[Output]:
+        """The node is out; whatever its operator's nodes have open stands for nothing, and each is audited anew."""
+        outputs = self._set_tier(node, Tier.BANNED)
+        for one in self._nodes_of[operator]:
+            self._forced[one] = self._trust.forced_audits
+            outputs.append(TrustLost(one))
+        return outputs
+
+    def _set_tier(self, node: int, tier: Tier) -> list[Output]:
+        self._tiers[node] = _NUMBERS[tier]
+        return [TierChanged(node, tier), self._record(node)]
+
+    def _record(self, node: int) -> RecordStanding:
+        return RecordStanding(
+            node_id=self._node_ids[node],
+            tier=self.tier_of(node),
+            clean_run=self._clean_runs[node],
+            checks_passed=self._passed[node],
+            faults=self._faults[node],
+        )
+
+    def seed_standing(self, node: int, *, tier: Tier, clean_run: int, checks_passed: int = 0) -> TierChanged:
+        """A settled fleet to begin with, for simulations and tests; the notice is for scheduling."""
+        self._clean_runs[node], self._passed[node] = clean_run, checks_passed
+        self._tiers[node] = _NUMBERS[tier]
+        return TierChanged(node, tier)
+
+    def check(self) -> None:
+        """Assert what holds of every node."""
+        nodes = sorted(node for listed in self._nodes_of.values() for node in listed)
+        assert nodes == list(range(len(self._tiers)))
+        for node in nodes:
+            assert self._clean_runs[node] >= 0
+            assert self._trust.audit_ppm_min <= self.audit_ppm(node) <= MILLION
+
+    def snapshot(self) -> ReputationSnapshot:
+        """The state, to be encoded at once: it shares the machine's own objects."""
+        return ReputationSnapshot(
+            trust=self._trust,
+            node_ids=self._node_ids,
+            tiers=bytes(self._tiers),
+            operators=self._operators.tobytes(),
+            clean_runs=self._clean_runs.tobytes(),
+            passed=self._passed.tobytes(),
+            faults=bytes(self._faults),
+            suspicions=bytes(self._suspicions),
+            forced=self._forced.tobytes(),
+            known_ms=self._known_ms.tobytes(),
+        )
+
+    def restore(self, snapshot: ReputationSnapshot) -> None:
+        """Take what `snapshot` gave, after a trip through bytes."""
+        self._trust = snapshot.trust
+        self._node_ids = list(snapshot.node_ids)
+        self._tiers = bytearray(snapshot.tiers)
+        self._operators = array("i", snapshot.operators)
+        self._clean_runs = array("q", snapshot.clean_runs)
+        self._passed = array("I", snapshot.passed)
+        self._faults = bytearray(snapshot.faults)
+        self._suspicions = bytearray(snapshot.suspicions)
+        self._forced = array("H", snapshot.forced)
+        self._known_ms = array("q", snapshot.known_ms)
+        for node, operator in enumerate(self._operators):
+            self._nodes_of.setdefault(operator, []).append(node)

@@ -1,0 +1,365 @@
+"""Which answers are checked, and what becomes of them: committed, audited later by somebody else, settled or disputed.
+
+The primary commits before an audit exists, so it answers blind; an audit checks both who are asked; an answer becomes
+final by its node's next passed audit, or by its own. docs/verification.md derives what this is worth.
+"""
+
+from array import array
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from gridlight.core.cases import Answer, Case, Finding, Step, find
+from gridlight.core.docket import INPUT_KEPT_MS, Docket, DocketSnapshot
+from gridlight.core.draw import draw_keyed, is_within
+from gridlight.core.epochs import Epochs
+from gridlight.core.notices import NOBODY, AnswerCommitted, CheckEnded, CommitsSettled, Output, TrustLost
+from gridlight.messages.host import CoordinatorStarted, TimePassed
+from gridlight.messages.ids import NodeId, WorkloadId
+from gridlight.messages.trust import (
+    Assurance,
+    CheckOutcome,
+    Comparison,
+    EpochBegan,
+    KeepInput,
+    RecordCheck,
+    RecordCommit,
+    Role,
+    SettleCommits,
+    TrustParameters,
+    Verification,
+)
+
+VerificationEvent = AnswerCommitted | CheckEnded | TimePassed | TrustLost | EpochBegan | CoordinatorStarted
+
+MILLION: Final = 1_000_000
+DUE_MAX: Final = 1_000
+"""Cases and nodes attended to in one `TimePassed`."""
+
+_NEVER: Final = -1
+_OWED: Final = 0
+_CHECKS: Final = {
+    Assurance.SAMPLED: (Role.AUDIT,),
+    Assurance.AUDITED: (Role.AUDIT,),
+    Assurance.ARBITRATED: (Role.AUDIT, Role.AUDIT, Role.REFERENCE),
+}
+
+
+class VerifierSnapshot(Struct):
+    """The machine's state as plain values."""
+
+    trust: TrustParameters
+    comparisons: dict[WorkloadId, Comparison]
+    epochs: Epochs
+    commit: int
+    docket: DocketSnapshot
+    node_ids: list[NodeId | None]
+    checked_ms: bytes
+    since_check: bytes
+
+
+class Verifier:
+    """The machine that has answers checked."""
+
+    def __init__(self) -> None:
+        self.docket = Docket()
+        self.commit = 0
+        """Answers committed so far; what an answer's draw is keyed with."""
+        self._epochs = Epochs()
+        self._node_ids: list[NodeId | None] = []
+        self._checked_ms = array("q")
+        """When each node was last drawn for an audit; _OWED where it is due for one."""
+        self._since_check = array("I")
+
+    @property
+    def epoch(self) -> int | None:
+        """The present epoch."""
+        return self._epochs.epoch
+
+    @property
+    def next_secret(self) -> str | None:
+        """The secret that was committed to for the next epoch."""
+        return self._epochs.next_secret
+
+    def next_deadline_ms(self) -> int | None:
+        """When the host must call again with TimePassed."""
+        return self.docket.deadlines.next_ms(self.docket)
+
+    def handle(self, now_ms: int, event: VerificationEvent) -> list[Output]:
+        """O(open answers of one node + canaries)."""
+        match event:
+            case AnswerCommitted():
+                return self._committed(now_ms, event)
+            case CheckEnded():
+                return self._check_ended(now_ms, event)
+            case TimePassed():
+                return self._time_passed(now_ms)
+            case TrustLost(node=node):
+                return self._trust_lost(now_ms, node)
+            case EpochBegan():
+                return list(self._epochs.begin(event))
+            case CoordinatorStarted():
+                self.docket.trust, self.docket.comparisons = event.trust, event.comparisons
+                return []
+            case _:
+                assert_never(event)
+
+    # Commits
+
+    def _committed(self, now_ms: int, event: AnswerCommitted) -> list[Output]:
+        answered, trust = event.answered, self.docket.trust
+        job, node = answered.job, answered.node
+        self.commit += 1
+        self._know(node, answered.node_id)
+        is_due = self._is_due(now_ms, node) or job.assurance in (Assurance.AUDITED, Assurance.ARBITRATED)
+        audit_ppm = MILLION if is_due else event.audit_ppm
+        is_drawn = is_within(draw_keyed(self._epochs.key, "audit", self.commit), audit_ppm)
+        check = self._draw_check(now_ms, event) if is_drawn else []
+        is_bound = any(isinstance(output, KeepInput) for output in check)
+        is_final = not is_drawn and not trust.finality_lag
+        record = RecordCommit(
+            commit=self.commit,
+            job_id=job.job_id,
+            node_id=answered.node_id,
+            assignment_id=answered.assignment_id,
+            output_digest=answered.output_digest,
+            epoch=self._epochs.epoch or 0,
+            audit_ppm=audit_ppm,
+            is_audited=is_drawn,
+            is_bound=is_bound,
+            verification=Verification.FINAL if is_final else Verification.PROVISIONAL,
+        )
+        if is_final:
+            return [record, CommitsSettled(node, 1)]
+        if not is_bound and self.docket.open.add(node, self.commit, now_ms):
+            self.docket.watch_node(node, now_ms + self._open_ms_max())
+        return [*check, record]
+
+    def _know(self, node: int, node_id: NodeId) -> None:
+        missing = node + 1 - len(self._node_ids)
+        if missing > 0:
+            self._node_ids.extend([None] * missing)
+            self._checked_ms.extend([_NEVER] * missing)
+            self._since_check.extend([0] * missing)
+        self._node_ids[node] = node_id
+
+    def _is_due(self, now_ms: int, node: int) -> bool:
+        """Whether the node went unaudited for so long that this answer is audited whatever is drawn."""
+        trust = self.docket.trust
+        if self._checked_ms[node] == _NEVER:
+            self._checked_ms[node] = now_ms
+        self._since_check[node] += 1
+        since_ms = now_ms - self._checked_ms[node]
+        if since_ms >= trust.settle_ms_max:
+            return True
+        return since_ms >= trust.settle_ms_min and self._since_check[node] > trust.settle_tasks
+
+    def _draw_check(self, now_ms: int, event: AnswerCommitted) -> list[Output]:
+        """The node is checked: by an audit of this answer, or now and then by a canary."""
+        node, trust, assurance = event.answered.node, self.docket.trust, event.answered.job.assurance
+        self._checked_ms[node], self._since_check[node] = now_ms, 0
+        draw = draw_keyed(self._epochs.key, "check", self.commit)
+        if assurance is Assurance.SAMPLED and is_within(
+            draw_keyed(self._epochs.key, "canary", self.commit), trust.canary_ppm
+        ):
+            canary = self.docket.canaries.take(now_ms, node)
+            if canary is not None:
+                self.docket.issue(canary, node, draw, now_ms=now_ms)
+                return []
+        return [self._open_case(now_ms, event, draw)]
+
+    def _open_case(self, now_ms: int, event: AnswerCommitted, draw: int) -> KeepInput:
+        answered, trust = event.answered, self.docket.trust
+        job = answered.job
+        wanted = list(_CHECKS[job.assurance])
+        is_for_reference = is_within(draw_keyed(self._epochs.key, "reference", self.commit), trust.reference_ppm)
+        if is_for_reference and wanted == [Role.AUDIT]:
+            wanted = [Role.REFERENCE]
+        served = Answer(
+            role=Role.PRIMARY,
+            node=answered.node,
+            node_id=answered.node_id,
+            output=answered.output,
+            output_digest=answered.output_digest,
+            probes=answered.probes,
+        )
+        self.docket.open_case(
+            Case(
+                number=self.docket.number_next(),
+                commit=self.commit,
+                job=job,
+                probe_seed=answered.probe_seed,
+                draw=draw,
+                answers=[served],
+                due_ms=now_ms + 1 + draw % (trust.audit_delay_ms_max + 1),
+                until_ms=now_ms + INPUT_KEPT_MS,
+                wanted=wanted,
+                insists=job.assurance is Assurance.ARBITRATED,
+            )
+        )
+        return KeepInput(job_id=job.job_id, gateway_id=job.gateway_id, keep_ms=INPUT_KEPT_MS)
+
+    # Checks
+
+    def _check_ended(self, now_ms: int, event: CheckEnded) -> list[Output]:
+        case = self.docket.find_by_check(event.check)
+        if case is None:
+            return []
+        role = case.outstanding.pop(event.check)
+        outputs: list[Output] = []
+        if event.node_id is not None:
+            assert event.output_digest is not None
+            answer = Answer(role, event.node, event.node_id, event.output, event.output_digest, event.probes)
+            outputs.append(self.docket.answered(case, event.check, answer))
+        elif event.is_input_gone or now_ms >= case.until_ms:
+            case.wanted.clear()
+            case.until_ms = now_ms
+        else:
+            self.docket.ask_again(case, role, now_ms=now_ms)
+        if case.outstanding or case.wanted:
+            return outputs
+        return outputs + self._conclude(now_ms, case)
+
+    def _conclude(self, now_ms: int, case: Case) -> list[Output]:
+        """Nobody is asked any more: judge by what was said."""
+        docket = self.docket
+        if len(case.answers) == 1 and now_ms >= case.until_ms:
+            return self._give_up(case)
+        finding = find(case, lambda one, other: docket.compared(case, one, other).is_match)
+        match finding.step:
+            case Step.AGREED:
+                return self._agreed(now_ms, case)
+            case Step.SETTLED:
+                return self._convicted(case, finding)
+            case Step.UNDECIDED:
+                return self._give_up(case)
+            case Step.ASK_REFERENCE | Step.ASK_PANEL if now_ms >= case.until_ms:
+                return self._give_up(case)
+            case Step.ASK_REFERENCE:
+                case.wanted = [Role.REFERENCE]
+                docket.arm(case, now_ms + 1)
+            case Step.ASK_PANEL:
+                docket.ask_panel(case, now_ms=now_ms)
+            case _:
+                assert_never(finding.step)
+        return docket.dispute(case)
+
+    def _agreed(self, now_ms: int, case: Case) -> list[Output]:
+        """It is final; newcomers may be tried on it, and it may be a canary one day."""
+        docket = self.docket
+        was_settled = case.is_settled
+        outputs = docket.agree(case)
+        runs = docket.trust.shadows_per_check_max if docket.trust.shadow_ppm else 0
+        if runs and not was_settled and not case.is_canary:
+            case.wanted = [Role.SHADOW] * runs
+            docket.arm(case, now_ms + 1)
+            return outputs
+        is_kept = case.job.is_public and not case.is_canary and now_ms < case.until_ms
+        if is_kept:
+            outputs += docket.keep_canary(case, now_ms=now_ms)
+        return outputs + docket.close(case, keeps_input=is_kept)
+
+    def _convicted(self, case: Case, finding: Finding) -> list[Output]:
+        """The requester is told first, and the case is closed, before anybody is held to account."""
+        told = self.docket.convict(case, finding)
+        return [*told, *self.docket.close(case), *self.docket.faults(case, finding)]
+
+    def _give_up(self, case: Case) -> list[Output]:
+        """Nobody could tell. Its node is audited the next time, whatever is drawn."""
+        node = case.served.node
+        if node != NOBODY and not case.is_settled:
+            self._checked_ms[node] = _OWED
+        lost = RecordCheck(
+            check=self.docket.number_next(),
+            commit=case.commit,
+            role=Role.CANARY if case.is_canary else Role.AUDIT,
+            node_id=None,
+            outcome=CheckOutcome.LOST,
+        )
+        told = [*self.docket.void(case), *self.docket.reward_agreeing(case)]
+        return [lost, *told, *self.docket.close(case)]
+
+    # Nodes and time
+
+    def _trust_lost(self, now_ms: int, node: int) -> list[Output]:
+        """What is examined of it must be cleared by a reference or a panel; the rest of what is open is void."""
+        outputs: list[Output] = []
+        for case in self.docket.cases_of(node):
+            if not case.is_settled:
+                case.is_suspect = True
+                outputs += self.docket.dispute(case)
+        node_id = self._node_ids[node] if node < len(self._node_ids) else None
+        if node_id is not None and self.docket.open.take_until(node, self.commit):
+            outputs.append(SettleCommits(node_id=node_id, commit=self.commit, verification=Verification.VOID))
+        return outputs
+
+    def _time_passed(self, now_ms: int) -> list[Output]:
+        outputs: list[Output] = []
+        for _ in range(DUE_MAX):
+            number = self.docket.deadlines.pop_due(now_ms)
+            if number is None:
+                break
+            if number not in self.docket:
+                continue
+            if number & 1:
+                outputs += self._expire(now_ms, number >> 1)
+            else:
+                outputs += self._ask(now_ms, self.docket.cases[number >> 1])
+        return outputs
+
+    def _ask(self, now_ms: int, case: Case) -> list[Output]:
+        if not case.wanted or now_ms < case.due_ms:
+            return []
+        if now_ms < case.until_ms:
+            return self.docket.ask(case)
+        case.wanted.clear()
+        return [] if case.outstanding else self._conclude(now_ms, case)
+
+    def _expire(self, now_ms: int, node: int) -> list[Output]:
+        """What nobody could settle in time is void."""
+        docket, limit_ms = self.docket, self._open_ms_max()
+        commit = docket.open.last_before(node, now_ms - limit_ms + 1)
+        outputs: list[Output] = []
+        if commit is not None:
+            docket.open.take_until(node, commit)
+            node_id = self._node_ids[node]
+            assert node_id is not None
+            outputs.append(SettleCommits(node_id=node_id, commit=commit, verification=Verification.VOID))
+        oldest_ms = docket.open.oldest_ms(node)
+        if oldest_ms is None:
+            docket.open.forget(node)
+        else:
+            docket.watch_node(node, oldest_ms + limit_ms)
+        return outputs
+
+    def _open_ms_max(self) -> int:
+        """How long an answer may be provisional."""
+        return self.docket.trust.settle_ms_max + self.docket.trust.settle_grace_ms
+
+    def check(self) -> None:
+        """Assert that nothing is lost, and that nothing waits without being watched."""
+        self.docket.check()
+        assert len(self._node_ids) == len(self._checked_ms) == len(self._since_check)
+
+    def snapshot(self) -> VerifierSnapshot:
+        """The state, to be encoded at once: it shares the machine's own objects."""
+        return VerifierSnapshot(
+            trust=self.docket.trust,
+            comparisons=self.docket.comparisons,
+            epochs=self._epochs,
+            commit=self.commit,
+            docket=self.docket.snapshot(),
+            node_ids=self._node_ids,
+            checked_ms=self._checked_ms.tobytes(),
+            since_check=self._since_check.tobytes(),
+        )
+
+    def restore(self, snapshot: VerifierSnapshot) -> None:
+        """Take what `snapshot` gave, after a trip through bytes."""
+        self.docket.trust, self.docket.comparisons = snapshot.trust, snapshot.comparisons
+        self._epochs = snapshot.epochs
+        self.commit = snapshot.commit
+        self.docket.restore(snapshot.docket)
+        self._node_ids = list(snapshot.node_ids)
+        self._checked_ms = array("q", snapshot.checked_ms)
+        self._since_check = array("I", snapshot.since_check)
