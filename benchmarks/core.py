@@ -1,7 +1,7 @@
 """The core alone: complete task lives a second on one core, and how long choosing a node takes.
 
 `python -m benchmarks.core [--nodes 50000] [--in-flight 2000] [--lives 60000] [--rounds 3]`. One life is a job
-submitted, a node chosen, the assignment, its acknowledgement and its result; events are encoded for the journal in
+submitted, a node chosen, the assignment, its acknowledgement, its result, and the audits of a settled fleet; events are encoded for the journal in
 records of 200. The clock is simulated: 10,000 lives pass in one of its seconds. No bus, disk, JSON or signature.
 """
 
@@ -17,17 +17,19 @@ from random import Random
 from time import perf_counter, perf_counter_ns, process_time
 
 from gridlight.core.coordinator import Coordinator
-from gridlight.messages.codec import Event, encode_record
+from gridlight.messages.codec import Effect, Event, encode_record
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import Blake3Digest, GatewayId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted, SendAssignment
 from gridlight.messages.nodes import NodeEnrolled, OfferChanged, SlotOffer
 from gridlight.messages.results import ResultSubmitted, RunTiming
 from gridlight.messages.tasks import AssignmentAcknowledged
+from gridlight.messages.trust import Tier
 
 LIVES_TARGET = 10_000
 LIVES_PER_MS = 10
 ACK_AFTER_LIVES = 200
+CLEAN_RUN_MAX = 60_000
 RECORD_EVENTS = 200
 WORKLOAD = WorkloadId("coco-ssd@sha256:" + "5d" * 32)
 GATEWAY = GatewayId("gateway-1")
@@ -51,6 +53,7 @@ class Network:
         self.submit_ns: list[int] = []
         self._coordinator = Coordinator()
         self._now_ms = 1_000_000
+        self._in_flight = in_flight
         self._lives = 0
         self._batch: list[Event] = []
         self._to_acknowledge: deque[SendAssignment] = deque()
@@ -64,7 +67,8 @@ class Network:
         """So many jobs begin and as many end."""
         for _ in range(lives):
             self._submit()
-            self._finish(self._to_finish.popleft())
+            while len(self._to_finish) > self._in_flight:
+                self._finish(self._to_finish.popleft())
 
     def _register(self, nodes: int) -> None:
         draws = Random(7)
@@ -75,6 +79,9 @@ class Network:
                     gateway_id=GATEWAY, node_id=node, operator=node, agent_version="1", cpus=4, memory_mib=8192
                 )
             )
+            clean_run = draws.randrange(1_000, CLEAN_RUN_MAX)
+            settled = self._coordinator.reputation.seed_standing(number, tier=Tier.TRUSTED, clean_run=clean_run)
+            self._coordinator.scheduling.handle(self._now_ms, settled)
             benchmark_ms = int(draws.lognormvariate(5.3, 0.5))
             lent = SlotOffer(workload=WORKLOAD, slots=1, lookahead=1, benchmark_ms=benchmark_ms)
             self._tell(OfferChanged(node_id=node, session="0" * 16, offers=(lent,)))
@@ -95,12 +102,10 @@ class Network:
             input_bytes=270_000,
         )
         began_ns = perf_counter_ns()
-        (send,) = self._coordinator.handle(self._now_ms, job)
+        effects = self._coordinator.handle(self._now_ms, job)
         self.submit_ns.append(perf_counter_ns() - began_ns)
         self._journal(job)
-        assert isinstance(send, SendAssignment)
-        self._to_acknowledge.append(send)
-        self._to_finish.append(send)
+        self._sent(effects)
         if len(self._to_acknowledge) > ACK_AFTER_LIVES:
             self._acknowledge(self._to_acknowledge.popleft())
 
@@ -121,8 +126,14 @@ class Network:
         )
 
     def _tell(self, event: Event) -> None:
-        self._coordinator.handle(self._now_ms, event)
+        self._sent(self._coordinator.handle(self._now_ms, event))
         self._journal(event)
+
+    def _sent(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if type(effect) is SendAssignment:
+                self._to_acknowledge.append(effect)
+                self._to_finish.append(effect)
 
     def _journal(self, event: Event) -> None:
         self.events += 1
