@@ -28,6 +28,7 @@ from gridlight.messages.jobs import EndJob, JobSubmitted, SendAssignment
 from gridlight.messages.nodes import AdmitNode, NodeEnrolled, OfferChanged, RequestOffer, SlotOffer
 from gridlight.messages.results import ResultSubmitted, RunTiming
 from gridlight.messages.tasks import AssignmentAcknowledged
+from gridlight.messages.trust import Tier
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.workloads.contract import catalogue
 
@@ -113,6 +114,8 @@ class Gateway:
     def __init__(self, bus: Bus, gateway_id: str) -> None:
         self.gateway_id = GatewayId(gateway_id)
         self.script: Callable[[SendAssignment], list[GatewayEvent]] = answered
+        self.endorsed: Tier | None = Tier.TRUSTED
+        """What the next nodes are by the network's own word."""
         self.jobs: dict[JobId, JobSubmitted] = {}
         self.sends: list[SendAssignment] = []
         self.ends: dict[JobId, list[EndJob]] = {}
@@ -172,6 +175,7 @@ class Gateway:
             agent_version="test",
             cpus=2,
             memory_mib=1_024,
+            endorsed=self.endorsed,
         )
         await self.tell([enrolled])
         await self.until("the node is admitted", lambda: node_id in self.admitted)

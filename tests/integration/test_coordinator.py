@@ -328,4 +328,4 @@ async def test_its_figures_can_be_scraped_on_this_machine(stand: Stand, gateway:
     assert figures['gridlight_nodes{state="online"}'] == "1.0"
     assert figures['gridlight_assignments_total{event="dispatched"}'] == "3.0"
     assert figures["gridlight_events_dropped_total"] == "0.0"
-    assert figures[f'gridlight_slots_lent{{workload="{WORKLOAD}"}}'] == f"{SLOTS}.0"
+    assert figures[f'gridlight_slots_lent{{tier="trusted",workload="{WORKLOAD}"}}'] == f"{SLOTS}.0"

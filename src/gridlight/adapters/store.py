@@ -148,6 +148,12 @@ class Store:
             rows = connection.execute(_NODES).all()
         return [_node_view(row) for row in rows]
 
+    def node(self, node_id: NodeId) -> NodeView | None:
+        """One node, or None where it never enrolled."""
+        with self._engine.connect() as connection:
+            row = connection.execute(_NODES.where(nodes.c.node_id == node_id)).one_or_none()
+        return None if row is None else _node_view(row)
+
     def node_ids(self) -> list[NodeId]:
         """Every enrolled node's id."""
         with self._engine.connect() as connection:
@@ -180,6 +186,11 @@ class Store:
         """The newest epochs first; the newest one of all is committed to and has not begun."""
         return self._records(select(epochs).order_by(epochs.c.epoch.desc()).limit(limit), EpochRecord)
 
+    def epoch(self, epoch: int) -> EpochRecord | None:
+        """One epoch, or None where it was never committed to."""
+        found = self._records(select(epochs).where(epochs.c.epoch == epoch), EpochRecord)
+        return found[0] if found else None
+
     def commits_of_epoch(self, epoch: int, after_commit: int, limit: int) -> list[CommitRecord]:
         """An epoch's committed answers in order, those after one of them: a page of all, to draw them again."""
         query = select(commits).where(commits.c.epoch == epoch, commits.c.commit > after_commit)
@@ -206,7 +217,7 @@ def _newest_checks(query: Select[Any], limit: int) -> Select[Any]:
 
 def _record(row: Row[Any], kind: type[R]) -> R:
     """A row as a record whose fields are named as its columns are."""
-    return msgspec.convert(dict(row._mapping), kind)
+    return msgspec.convert({str(name): value for name, value in row._mapping.items()}, kind)
 
 
 def _node_view(row: Row[Any]) -> NodeView:

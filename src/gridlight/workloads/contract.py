@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gridlight.messages.ids import WorkloadId
+from gridlight.messages.trust import Comparison
 
 Sha256Field = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 NameField = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -60,6 +61,14 @@ def catalogue() -> dict[WorkloadId, Manifest]:
     folder = Path(__file__).parent
     manifests = [msgspec.toml.decode((folder / path).read_bytes(), type=Manifest) for path in _MANIFESTS]
     return {workload_id(manifest): manifest for manifest in manifests}
+
+
+def comparisons() -> dict[WorkloadId, Comparison]:
+    """How the core compares two results of each first-party workload."""
+    return {
+        workload: msgspec.convert(manifest.compare, Comparison, from_attributes=True)
+        for workload, manifest in catalogue().items()
+    }
 
 
 def manifest_named(name: str) -> Manifest:

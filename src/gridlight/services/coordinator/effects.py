@@ -1,6 +1,7 @@
 """Performs effects: sends gateways and nodes what the core decided, in order, a list a gateway."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -14,12 +15,14 @@ from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.limits import BATCH_BYTES_MAX
 from gridlight.messages.nodes import RequestOffer
 from gridlight.messages.trust import (
+    CheckOutcome,
     RecordCheck,
     RecordCommit,
     RecordEpoch,
     RecordFault,
     RecordStanding,
     RecordVerification,
+    Role,
     SettleCommits,
 )
 
@@ -38,6 +41,8 @@ class Performer:
     def __init__(self, bus: Bus, shard: str, known_nodes: Callable[[], Iterable[NodeId]]) -> None:
         self._bus = bus
         self._shard = shard
+        self.checks: Counter[tuple[Role, CheckOutcome]] = Counter()
+        """Checks that were over since this process began, for figures."""
         self._known_nodes = known_nodes
         self._nodes_to_ask: list[NodeId] = []
         self._has_nodes_to_ask = asyncio.Event()
@@ -54,12 +59,13 @@ class Performer:
                 case RequestAllOffers():
                     self._nodes_to_ask = list(self._known_nodes())
                     self._has_nodes_to_ask.set()
+                case RecordCheck(role=role, outcome=outcome):
+                    self.checks[role, outcome] += 1
                 case (
                     RecordNode()
                     | RecordCommit()
                     | RecordVerification()
                     | SettleCommits()
-                    | RecordCheck()
                     | RecordStanding()
                     | RecordFault()
                     | RecordEpoch()

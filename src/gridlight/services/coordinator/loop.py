@@ -53,13 +53,14 @@ class Loop:
         self._since_snapshot = 0
         self._refused_told = 0
 
-    def put(self, event: Event) -> None:
-        """Queue an event for the next batch."""
+    def put(self, event: Event) -> bool:
+        """Queue an event for the next batch; whether there was room."""
         if len(self._inbox) >= INBOX_EVENTS_MAX:
             self.refused += 1
-            return
+            return False
         self._inbox.append(event)
         self._wake.set()
+        return True
 
     def stop(self) -> None:
         """End after the batch under way; a snapshot is kept."""

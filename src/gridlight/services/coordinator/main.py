@@ -23,13 +23,15 @@ from gridlight.messages.ids import NodeId
 from gridlight.messages.nodes import NodeDisconnected
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.coordinator.effects import Performer
+from gridlight.services.coordinator.epochs import EpochSequence
 from gridlight.services.coordinator.loop import Loop, fold
 from gridlight.services.coordinator.metrics import serve_metrics
 from gridlight.services.coordinator.presence import Presence
-from gridlight.workloads.contract import catalogue
+from gridlight.workloads.contract import catalogue, comparisons
 
 _SWEEP_S: Final = 30.0
 _COLLECT_S: Final = 60.0
+_PUT_AGAIN_S: Final = 0.1
 
 _log = structlog.get_logger()
 
@@ -60,15 +62,18 @@ class CoordinatorService:
         performer = Performer(bus, config.shard, store.node_ids)
         self._loop = Loop(core=core, journal=journal, sequence=sequence, clock=self._clock, perform=performer.perform)
         if config.metrics_port is not None:
-            serve_metrics(self._loop, config.metrics_port)
+            serve_metrics(self._loop, performer.checks, config.metrics_port)
         # Before anything can be heard: until then the core knows no workload, and takes what was for what is.
-        self._loop.put(CoordinatorStarted(seed=secrets.randbits(53), workloads=tuple(catalogue())))
+        self._loop.put(_started(config))
+        epochs = EpochSequence(core.verification.epoch, core.verification.next_secret)
+        self._loop.put(epochs.begin())
         await bus.subscribe(subjects.control_events(config.shard), self._heard_gateway)
         await bus.subscribe(subjects.OFFERS, self._heard_offer)
         await follow_presence(system, config.account, on_disconnected=self._heard_disconnect)
         _still_collector()
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(performer.ask_nodes()), tasks.create_task(self._sweep())]
+            for_ever = (performer.ask_nodes(), self._sweep(), self._begin_epochs(epochs))
+            helpers = [tasks.create_task(one) for one in for_ever]
             tasks.create_task(self._stop_when_told())
             await self._loop.run()
             for helper in helpers:
@@ -137,6 +142,14 @@ class CoordinatorService:
             self._error = error
             self._stopping.set()
 
+    async def _begin_epochs(self, epochs: EpochSequence) -> None:
+        while True:
+            await asyncio.sleep(self._config.epoch_s)
+            # Not to be lost in a full inbox: the epoch after it keeps a promise that this one makes.
+            began = epochs.begin()
+            while not self._loop.put(began):  # noqa: ASYNC110  (no event tells of room in the inbox)
+                await asyncio.sleep(_PUT_AGAIN_S)
+
     async def _sweep(self) -> None:
         collected_s = 0.0
         while True:
@@ -147,6 +160,16 @@ class CoordinatorService:
             if collected_s >= _COLLECT_S:
                 collected_s = 0.0
                 gc.collect(1)
+
+
+def _started(config: CoordinatorConfig) -> CoordinatorStarted:
+    """What this process says of the network."""
+    return CoordinatorStarted(
+        seed=secrets.randbits(53),
+        workloads=tuple(catalogue()),
+        comparisons=comparisons(),
+        trust=config.trust_parameters(),
+    )
 
 
 def _still_collector() -> None:
