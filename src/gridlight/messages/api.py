@@ -1,12 +1,21 @@
 """HTTP bodies of the gateway's API, shared by server and SDK. Fields of later issues are absent, never zero."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gridlight.messages.ids import JobId, NodeId
+from gridlight.messages.ids import Blake3Digest, JobId, NodeId
 from gridlight.messages.limits import DEADLINE_MS_MAX, DEADLINE_MS_MIN
-from gridlight.messages.trust import Verification
+from gridlight.messages.trust import Assurance, CheckOutcome, FaultGrade, Role, Tier, Verification
+
+
+class Privacy(StrEnum):
+    """What may be done with a request's input besides answering it."""
+
+    PRIVATE = "private"
+    PUBLIC = "public"
+    """It may be used again, to see whether another node answers it rightly."""
 
 
 class ImageSource(Struct, forbid_unknown_fields=True):
@@ -22,6 +31,8 @@ class DetectBody(Struct, forbid_unknown_fields=True):
     model: str | None = None
     deadline_ms: Annotated[int, Meta(ge=DEADLINE_MS_MIN, le=DEADLINE_MS_MAX)] | None = None
     threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    verify: Assurance | None = None
+    privacy: Privacy | None = None
 
 
 class Box(Struct):
@@ -64,11 +75,12 @@ class TimingView(Struct):
 
 
 class DetectResponse(Struct):
-    """A finished request."""
+    """A finished request. `verify` was asked for, `verification` is what stands behind the answer so far."""
 
     id: JobId
     state: str
     verification: Verification
+    verify: Assurance
     model: str
     image: ImageView
     detections: list[DetectionView]
@@ -76,6 +88,8 @@ class DetectResponse(Struct):
     attempts: int
     hedged: bool
     node_id: NodeId | None = None
+    trust: str | None = None
+    """The trust profile that applies; `GET /v1/trust` says what it means."""
 
 
 class ErrorView(Struct, omit_defaults=True):
@@ -95,16 +109,22 @@ class ErrorResponse(Struct):
 
 
 class RequestView(Struct, omit_defaults=True):
-    """`GET /v1/requests/{id}`."""
+    """`GET /v1/requests/{id}`. `result` is what stands now; `served` is what was served first, where that was wrong."""
 
     id: JobId
     state: str
+    verification: Verification | None = None
+    note: str | None = None
+    """What is to be known before the result is used."""
+    settles_by_ms: int | None = None
+    """So much later than this answer, at the latest, the verification is one that stays."""
     result: DetectResponse | None = None
+    served: DetectResponse | None = None
     error: ErrorView | None = None
 
 
 class NodeView(Struct, omit_defaults=True):
-    """One line of `GET /v1/nodes`."""
+    """One line of `GET /v1/nodes`. Its reputation is absent until something is known of it."""
 
     node_id: NodeId
     online: bool
@@ -115,6 +135,11 @@ class NodeView(Struct, omit_defaults=True):
     slots: int
     workloads: list[str]
     tasks_answered: int
+    tier: Tier | None = None
+    clean_run: int | None = None
+    """Answers in a row that held."""
+    checks_passed: int | None = None
+    faults: int | None = None
 
 
 class NodesResponse(Struct):
@@ -123,6 +148,101 @@ class NodesResponse(Struct):
     online: int
     enrolled: int
     nodes: list[NodeView]
+
+
+class CheckView(Struct, omit_defaults=True):
+    """One check of an answer, for administrators. `node_id` checked what `primary_id` had answered."""
+
+    check: int
+    commit: int
+    role: Role
+    outcome: CheckOutcome
+    at_ms: int
+    """Since 1970, on the coordinator's clock."""
+    node_id: NodeId | None = None
+    """Absent where nobody was found."""
+    primary_id: NodeId | None = None
+    verification: Verification | None = None
+    """What the answer is worth now."""
+    output_digest: Blake3Digest | None = None
+
+
+class FaultView(Struct, omit_defaults=True):
+    """A contradicted answer, for administrators: digests of what the node said, and of what settled it."""
+
+    commit: int
+    role: Role
+    grade: FaultGrade
+    said: Blake3Digest
+    reference: Blake3Digest
+    at_ms: int
+    settled_by: NodeId | None = None
+    """The reference node; absent where a panel of operators settled it."""
+    are_probes_wrong: bool = False
+
+
+class NodeResponse(Struct, omit_defaults=True):
+    """`GET /v1/nodes/{node_id}`; its newest faults and checks are for administrators."""
+
+    node: NodeView
+    faults: list[FaultView] | None = None
+    checks: list[CheckView] | None = None
+
+
+class AuditsResponse(Struct):
+    """`GET /v1/network/audits`, the newest first."""
+
+    audits: list[CheckView]
+
+
+class EpochView(Struct, omit_defaults=True):
+    """One line of `GET /v1/epochs`: the digest of a secret, and the secret once nothing depends on it any more."""
+
+    epoch: int
+    commitment: str
+    secret: str | None = None
+
+
+class EpochsResponse(Struct):
+    """`GET /v1/epochs`, the newest first."""
+
+    epochs: list[EpochView]
+
+
+class CommitView(Struct):
+    """One line of `GET /v1/epochs/{epoch}/commits`. It does not say which request: its id is the requester's secret."""
+
+    commit: int
+    node_id: NodeId
+    audit_ppm: int
+    is_audited: bool
+
+
+class CommitsResponse(Struct, omit_defaults=True):
+    """`GET /v1/epochs/{epoch}/commits`, in their order; `next_after` asks for those that follow."""
+
+    epoch: int
+    commits: list[CommitView]
+    next_after: int | None = None
+
+
+class LevelView(Struct):
+    """What one value of `verify` costs, relative to none, and how often a final answer is wrong all the same."""
+
+    verify: Assurance
+    price: float
+    expected_error: float
+    meaning: str
+
+
+class TrustResponse(Struct):
+    """`GET /v1/trust`. Errors are those expected if `malicious_share` of all work is done by colluding liars."""
+
+    profile: str
+    malicious_share: float
+    levels: list[LevelView]
+    parameters: dict[str, bool | int | str]
+    """The `[trust]` table as it applies, by name."""
 
 
 class ModelView(Struct):
@@ -143,6 +263,8 @@ class ModelsResponse(Struct):
 
     data: list[ModelView]
     object: str = "list"
+    trust: str = "/v1/trust"
+    """Where it says how far an answer can be trusted."""
 
 
 class ChallengeResponse(Struct):

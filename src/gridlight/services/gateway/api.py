@@ -4,16 +4,15 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
@@ -31,6 +30,8 @@ from gridlight.messages.api import (
 )
 from gridlight.messages.ids import JobId, WorkloadId
 from gridlight.messages.limits import MESSAGE_BYTES_MAX
+from gridlight.services.gateway.administrators import AdminToken
+from gridlight.services.gateway.answers import JSON, READ_S_MAX, Answer, AnyRequest, answer, json_answer, read, says
 from gridlight.services.gateway.control import Control
 from gridlight.services.gateway.detect import DetectRequests
 from gridlight.services.gateway.enrolment import Enrolments
@@ -39,25 +40,19 @@ from gridlight.services.gateway.jobs import OpenJobs, new_job_id
 from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
 from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, errors, openapi_config
 from gridlight.services.gateway.pictures import PicturePool
+from gridlight.services.gateway.terms import TrustTerms
 from gridlight.services.gateway.uploads import BodyReader, check_announced
+from gridlight.services.gateway.verification_api import verification_routes
 from gridlight.services.gateway.views import models_response, nodes_response, open_request, request_view
 from gridlight.workloads.contract import Manifest
 
 NODES_LISTED: Final = 1_000
 NODES_LISTED_MAX: Final = 50_000
-READ_S_MAX: Final = 5.0
-"""Of one look into the read models, and of a node's enrolment to arrive."""
 BLOB_CHUNK_BYTES: Final = 256 * 1024
 
 _JOB_ID: Final = re.compile(r"req_[0-9a-z]{26}")
-_JSON: Final = "application/json"
 _OF_HTTP: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 """Litestar's own refusals, by status; any other 4xx is BAD_REQUEST."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-AnyRequest = Request[Any, Any, Any]
-Answer = Response[bytes]
 
 _log = structlog.get_logger()
 
@@ -73,6 +68,8 @@ class Parts(Struct, frozen=True, eq=False, kw_only=True):
     control: Control
     pictures: PicturePool
     store: Store
+    terms: TrustTerms
+    admin: AdminToken
     blobs: Blobs
     metrics: Metrics
     clock: SteadyClock
@@ -80,8 +77,15 @@ class Parts(Struct, frozen=True, eq=False, kw_only=True):
 
 def create_app(parts: Parts) -> Litestar:
     """The ASGI application."""
+    routes = [
+        *detect_routes(parts),
+        *node_routes(parts),
+        *model_routes(parts),
+        *verification_routes(parts.store, parts.terms, parts.admin),
+        *health_routes(parts),
+    ]
     return Litestar(
-        [*detect_routes(parts), *node_routes(parts), *model_routes(parts), *health_routes(parts)],
+        routes,
         openapi_config=openapi_config(parts.version),
         exception_handlers={
             Refusal: _on_refusal,
@@ -102,14 +106,16 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         "/v1/detect",
         status_code=200,
         operation_class=DetectOperation,
-        responses={200: _says(DetectResponse), **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 502, 503, 504)},
+        responses={200: says(DetectResponse), **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 502, 503, 504)},
     )
     async def detect(request: AnyRequest) -> Answer:
         """Find what is in a picture, and where. Answers by the deadline, with a result or with the reason why not.
 
         `deadline_ms` (or the header `X-Deadline-Ms`) from 200 to 60000, 4000 if left out. `threshold` from 0.25, which
-        is also the default, to 1. `model` by name or id. `X-Gridlight-Node` pins the request to a node and needs
-        `Authorization: Bearer` with the network's admin token.
+        is also the default, to 1. `model` by name or id. `verify` is `none`, `sampled` (if left out), `audited` or
+        `arbitrated`; `GET /v1/trust` says what each means. `privacy` is `private` (if left out) or `public`, which
+        allows that the input is used again to check other nodes. `X-Gridlight-Node` pins the request to a node and
+        needs `Authorization: Bearer` with the network's admin token.
         """
         started_ms = monotonic_ms()
         job_id = new_job_id()
@@ -123,19 +129,20 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         except RequesterGone:
             _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
             return _on_gone(request, None)
-        return _json(content)
+        return json_answer(content)
 
-    @get("/v1/requests/{job_id:str}", responses={200: _says(RequestView), **errors(404)})
+    @get("/v1/requests/{job_id:str}", responses={200: says(RequestView), **errors(404)})
     async def request_by_id(job_id: FromPath[str]) -> Answer:
-        """How a request stands or ended. Whoever knows the id may ask."""
+        """How a request stands or ended, and what is known of its answer now. Whoever knows the id may ask."""
         if not _JOB_ID.fullmatch(job_id):
             raise Refusal("UNKNOWN_REQUEST")
         if parts.jobs.find(JobId(job_id)) is not None:
-            return _json(msgspec.json.encode(open_request(JobId(job_id))))
-        record = await _read(parts.store.job, JobId(job_id))
+            return answer(open_request(JobId(job_id)))
+        record = await read(parts.store.job, JobId(job_id))
         if record is None:
             raise Refusal("UNKNOWN_REQUEST")
-        return _json(msgspec.json.encode(request_view(record, parts.catalogue)))
+        trust = await parts.terms.current()
+        return answer(request_view(record, parts.catalogue, trust, now_ms=parts.clock.now_ms()))
 
     return [detect, request_by_id]
 
@@ -143,16 +150,16 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
 def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
     """How nodes join, and which there are."""
 
-    @post("/v1/nodes/challenge", status_code=200, responses={200: _says(ChallengeResponse)})
+    @post("/v1/nodes/challenge", status_code=200, responses={200: says(ChallengeResponse)})
     async def challenge() -> Answer:
         """A nonce for an enrolment, good for a minute."""
-        return _json(msgspec.json.encode(parts.enrolments.challenge(parts.clock.now_ms())))
+        return answer(parts.enrolments.challenge(parts.clock.now_ms()))
 
     @post(
         "/v1/nodes",
         status_code=200,
         operation_class=EnrolOperation,
-        responses={200: _says(EnrolmentResponse), **errors(400, 401, 413, 503)},
+        responses={200: says(EnrolmentResponse), **errors(400, 401, 413, 503)},
     )
     async def enrol(request: AnyRequest) -> Answer:
         """Join the network with a node's key; the answer holds what the node connects with."""
@@ -165,13 +172,12 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
             raise Refusal("UPLOAD_TOO_SLOW", "The enrolment did not arrive in time.", "Send it at once.") from None
         signature = _base64(headers.get(b"gridlight-signature"))
         peer = request.client.host if request.client else ""
-        enrolled = await parts.enrolments.enrol(parts.clock.now_ms(), body, signature, peer=peer)
-        return _json(msgspec.json.encode(enrolled))
+        return answer(await parts.enrolments.enrol(parts.clock.now_ms(), body, signature, peer=peer))
 
-    @get("/v1/nodes", responses={200: _says(NodesResponse), **errors(400)})
+    @get("/v1/nodes", responses={200: says(NodesResponse), **errors(400)})
     async def nodes(limit: Annotated[int, QueryParameter(ge=1, le=NODES_LISTED_MAX)] = NODES_LISTED) -> Answer:
         """The nodes that joined, those online first. `online` and `enrolled` count all, `limit` bounds the list."""
-        return _json(await _read(_encoded_nodes, parts.store, limit))
+        return json_answer(await read(_encoded_nodes, parts.store, limit))
 
     return [challenge, enrol, nodes]
 
@@ -181,10 +187,10 @@ def model_routes(parts: Parts) -> list[HTTPRouteHandler]:
     models = msgspec.json.encode(models_response(parts.catalogue))
     served = {digest for manifest in parts.catalogue.values() for digest in manifest.artifacts.values()}
 
-    @get("/v1/models", responses={200: _says(ModelsResponse)})
+    @get("/v1/models", responses={200: says(ModelsResponse)})
     async def list_models() -> Answer:
         """The models that a request may name."""
-        return _json(models)
+        return json_answer(models)
 
     @get("/v1/blobs/{digest:str}", responses=errors(404))
     async def blob(request: AnyRequest, digest: FromPath[str]) -> Response[Any]:
@@ -219,7 +225,7 @@ def health_routes(parts: Parts) -> list[HTTPRouteHandler]:
             "pictures": parts.pictures.is_ready,
         }
         if all(checks.values()):
-            return _json(msgspec.json.encode({"ready": True, "checks": checks}))
+            return json_answer(msgspec.json.encode({"ready": True, "checks": checks}))
         missing = ", ".join(name for name, holds in checks.items() if not holds)
         raise Refusal("NOT_READY", f"The gateway is not ready: no {missing}.")
 
@@ -230,23 +236,6 @@ def health_routes(parts: Parts) -> list[HTTPRouteHandler]:
     return [healthz, readyz, metrics]
 
 
-async def _read(look: Callable[P, R], *what: P.args, **named: P.kwargs) -> R:
-    """One look into the read models, in a thread: the database blocks."""
-    try:
-        async with asyncio.timeout(READ_S_MAX):
-            return await asyncio.to_thread(look, *what, **named)
-    except TimeoutError:
-        raise Refusal("BUSY", "The database did not answer in time.") from None
-
-
-def _says(body: type[Struct]) -> ResponseSpec:
-    return ResponseSpec(data_container=body, generate_examples=False)
-
-
-def _json(content: bytes) -> Answer:
-    return Response(content, media_type=_JSON, status_code=200)
-
-
 def _refused(refusal: Refusal, request_id: str, *, is_last: bool = False) -> Answer:
     headers = {"X-Request-Id": request_id}
     if refusal.retry_after_s is not None:
@@ -255,7 +244,7 @@ def _refused(refusal: Refusal, request_id: str, *, is_last: bool = False) -> Ans
         headers["WWW-Authenticate"] = "Bearer"
     if is_last:
         headers["Connection"] = "close"  # so that the rest of the body is not read; see edge.py
-    return Response(encode_refusal(refusal, request_id), media_type=_JSON, status_code=refusal.status, headers=headers)
+    return Response(encode_refusal(refusal, request_id), media_type=JSON, status_code=refusal.status, headers=headers)
 
 
 def _on_refusal(request: AnyRequest, refusal: Refusal) -> Answer:
@@ -273,9 +262,9 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Answer:
         return _on_mistake(request, error)
     code = _OF_HTTP.get(error.status_code, "BAD_REQUEST")
     message = f"The request cannot be read: {str(error.detail)[:200]}." if code == "BAD_REQUEST" else None
-    answer = _on_refusal(request, Refusal(code, message))
-    answer.headers.update(error.headers or {})
-    return answer
+    refused = _on_refusal(request, Refusal(code, message))
+    refused.headers.update(error.headers or {})
+    return refused
 
 
 def _on_mistake(request: AnyRequest, error: Exception) -> Answer:

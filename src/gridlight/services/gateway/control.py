@@ -20,6 +20,7 @@ from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.replies import SignedReply
+from gridlight.services.gateway.terms import TrustTerms
 
 _PROBE: Final = "probe"
 _NO_EVENTS: Final = encode([])
@@ -41,6 +42,7 @@ class Control:
         outbox: Outbox,
         dispatch: Dispatch,
         enrolments: Enrolments,
+        terms: TrustTerms,
     ) -> None:
         self._shard = shard
         self._gateway_id = gateway_id
@@ -49,6 +51,7 @@ class Control:
         self._outbox = outbox
         self._dispatch = dispatch
         self._enrolments = enrolments
+        self._terms = terms
         self._bus: Bus | None = None
         self._is_coordinator_there = False
 
@@ -85,6 +88,7 @@ class Control:
 
     def announce(self) -> None:
         """Tell the coordinator again of everything open: it, or the bus between us, was away."""
+        self._terms.forget()
         for submitted in self._jobs.announcements(monotonic_ms()):
             self._outbox.add(submitted)
         for enrolled in self._enrolments.announcements():

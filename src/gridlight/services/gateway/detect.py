@@ -1,7 +1,6 @@
 """One `POST /v1/detect`, from the first byte to the answer: upload, picture, job, result, each within the deadline."""
 
 import asyncio
-import hmac
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,15 +9,19 @@ from msgspec import Struct
 
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.signatures import blake3_digest, is_public_key
+from gridlight.messages.api import Privacy
 from gridlight.messages.ids import GatewayId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobWithdrawn, Outcome
 from gridlight.messages.limits import DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, THRESHOLD_FLOOR
+from gridlight.messages.trust import Assurance
+from gridlight.services.gateway.administrators import AdminToken
 from gridlight.services.gateway.errors import Refusal, RequesterGone, refusal_of
 from gridlight.services.gateway.forms import media_type
 from gridlight.services.gateway.jobs import GAVE_UP, LEFT, OpenJob, OpenJobs
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool, Prepared
+from gridlight.services.gateway.terms import TrustTerms
 from gridlight.services.gateway.uploads import (
     BodyBudget,
     BodyReader,
@@ -50,6 +53,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     deadline_ms: int
     threshold: int
     pinned_node: NodeId | None
+    assurance: Assurance
+    is_public: bool
 
 
 def reserve_ms(deadline_ms: int) -> int:
@@ -69,18 +74,19 @@ class DetectRequests:
         self,
         gateway_id: GatewayId,
         catalogue: Mapping[WorkloadId, Manifest],
-        admin_token: str,
         *,
+        admin: AdminToken,
+        terms: TrustTerms,
         jobs: OpenJobs,
         outbox: Outbox,
         pictures: PicturePool,
         metrics: Metrics,
     ) -> None:
         assert catalogue
-        assert len(admin_token) >= 16, "an admin token of fewer characters could be guessed"
         self._gateway_id = gateway_id
         self._catalogue = catalogue
-        self._admin_token = admin_token.encode()
+        self._admin = admin
+        self._terms = terms
         self._jobs = jobs
         self._outbox = outbox
         self._pictures = pictures
@@ -110,7 +116,9 @@ class DetectRequests:
         outcome = await self._outcome(submitted, wanted.manifest, prepared.tensor, body, wait_ms=wait_ms)
         if outcome.state is not JobState.DONE:
             raise refusal_of(outcome)
-        response = detect_response(submitted, wanted.manifest, outcome, total_ms=monotonic_ms() - arrived_ms)
+        trust = await self._terms.current()
+        total_ms = monotonic_ms() - arrived_ms
+        response = detect_response(submitted, wanted.manifest, outcome, total_ms=total_ms, trust=trust)
         return msgspec.json.encode(response)
 
     def _pinned_node(self, headers: Mapping[bytes, bytes]) -> NodeId | None:
@@ -118,11 +126,7 @@ class DetectRequests:
         node = headers.get(b"x-gridlight-node")
         if node is None:
             return None
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not token:
-            raise Refusal("UNAUTHORIZED")
-        if not hmac.compare_digest(token.strip(), self._admin_token):
-            raise Refusal("FORBIDDEN")
+        self._admin.demand(headers)
         node_id = node.decode("latin-1")
         if not is_public_key(node_id):
             raise Refusal("BAD_NODE_ID")
@@ -151,6 +155,8 @@ class DetectRequests:
             deadline_ms=DEADLINE_MS_DEFAULT if parameters.deadline_ms is None else parameters.deadline_ms,
             threshold=THRESHOLD_FLOOR if parameters.threshold is None else parameters.threshold,
             pinned_node=pinned_node,
+            assurance=parameters.verify or Assurance.SAMPLED,
+            is_public=parameters.privacy is Privacy.PUBLIC,
         )
 
     def _workload(self, model: str | None) -> WorkloadId:
@@ -190,6 +196,8 @@ class DetectRequests:
             pinned_node=wanted.pinned_node,
             prepared_ms=prepared_ms,
             asked_deadline_ms=wanted.deadline_ms,
+            assurance=wanted.assurance,
+            is_public=wanted.is_public,
         )
 
     async def _outcome(

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gridlight.messages.api import ErrorResponse, ErrorView
+from gridlight.messages.api import ErrorResponse, ErrorView, Privacy
 from gridlight.messages.jobs import JobCode, Outcome
 from gridlight.messages.limits import (
     DEADLINE_MS_MAX,
@@ -14,6 +14,7 @@ from gridlight.messages.limits import (
     THRESHOLD_FLOOR,
     UPLOAD_BYTES_MAX,
 )
+from gridlight.messages.trust import Assurance
 
 MIB: Final = 1024 * 1024
 PICTURE_CODES: Final = frozenset(
@@ -42,6 +43,8 @@ _SEE_API: Final = "See /schema for what the API takes."
 _SEND_ORDINARY: Final = "Save it again as an ordinary JPEG, PNG or WebP and send that."
 _DEADLINE_RANGE: Final = f"Give deadline_ms as whole milliseconds from {DEADLINE_MS_MIN} to {DEADLINE_MS_MAX}."
 _THRESHOLD_RANGE: Final = f"Give threshold from {THRESHOLD_FLOOR / 10_000} to 1."
+_VERIFY_CHOICE: Final = f"Give verify as one of {', '.join(Assurance)}; GET /v1/trust says what each means."
+_PRIVACY_CHOICE: Final = f"Give privacy as one of {', '.join(Privacy)}; public allows that the input is used again."
 
 KINDS: Final[dict[str, Kind]] = {
     # What was sent
@@ -67,6 +70,8 @@ KINDS: Final[dict[str, Kind]] = {
     "BAD_PARAMETER": Kind(400, "A parameter is not one this route knows.", _SEE_API),
     "BAD_DEADLINE": Kind(400, "The deadline is out of range.", _DEADLINE_RANGE),
     "BAD_THRESHOLD": Kind(400, "The threshold is out of range.", _THRESHOLD_RANGE),
+    "BAD_VERIFY": Kind(400, "The level of verification is unknown.", _VERIFY_CHOICE),
+    "BAD_PRIVACY": Kind(400, "The privacy is unknown.", _PRIVACY_CHOICE),
     "BAD_NODE_ID": Kind(400, "The node's id is malformed.", "Copy a node_id from GET /v1/nodes."),
     "BAD_REQUEST": Kind(400, "The request cannot be read.", _SEE_API),
     "UPLOAD_TOO_SLOW": Kind(
@@ -82,15 +87,20 @@ KINDS: Final[dict[str, Kind]] = {
     "PICTURE_UNSUPPORTED": Kind(415, "The picture is of a kind that is not taken.", _SEND_ORDINARY),
     "PICTURE_BROKEN": Kind(422, "The picture cannot be decoded.", _SEND_ORDINARY),
     # Who sent it, and where to
-    "UNAUTHORIZED": Kind(
-        401, "Pinning a request to a node is for administrators.", "Send `Authorization: Bearer <admin token>`."
-    ),
+    "UNAUTHORIZED": Kind(401, "This is for administrators.", "Send `Authorization: Bearer <admin token>`."),
     "FORBIDDEN": Kind(403, "The token is not this network's admin token.", "Read it from keys/admin.token."),
     "NOT_FOUND": Kind(404, "There is nothing at this address.", _SEE_API),
     "METHOD_NOT_ALLOWED": Kind(405, "This address does not take this method.", _SEE_API),
     "UNKNOWN_REQUEST": Kind(404, "No request has this id.", "Use the id that POST /v1/detect answered."),
     "UNKNOWN_BLOB": Kind(
         404, "No artefact of this network's models has this digest.", "Take sha256:<hex> from GET /v1/models."
+    ),
+    "UNKNOWN_NODE": Kind(404, "No node of this network has this id.", "Copy a node_id from GET /v1/nodes."),
+    "UNKNOWN_EPOCH": Kind(404, "The network knows no epoch of this number.", "GET /v1/epochs lists them."),
+    "EPOCH_NOT_REVEALED": Kind(
+        409,
+        "The epoch's secret still decides what is audited.",
+        "Try again when GET /v1/epochs shows its secret.",
     ),
     # Enrolment
     "BAD_ENROLMENT": Kind(400, "The enrolment cannot be read.", _SEE_API),

@@ -22,6 +22,7 @@ from gridlight.adapters.configuration import load_config
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.store import Store
 from gridlight.messages.ids import GatewayId
+from gridlight.services.gateway.administrators import AdminToken
 from gridlight.services.gateway.api import Parts, create_app
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.connection import BoundedConnection
@@ -35,6 +36,7 @@ from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool
+from gridlight.services.gateway.terms import TrustTerms
 from gridlight.workloads.contract import catalogue
 
 CONNECT_S_MAX: Final = 30.0
@@ -65,28 +67,22 @@ class Gateway:
         jobs = OpenJobs()
         self._inputs = KeptInputs(self._metrics)
         workloads = catalogue()
+        self._store = Store.open(config.database_url)
+        terms = TrustTerms(self._store)
+        admin = AdminToken(config.admin_token_file.read_text(encoding="ascii").strip())
         self._pictures = PicturePool(config.picture_processes, self._metrics)
-        dispatch = Dispatch(self._id, jobs=jobs, inputs=self._inputs, outbox=self._outbox, metrics=self._metrics)
         enrolments = Enrolments(config, self._id, outbox=self._outbox, workloads=list(workloads), metrics=self._metrics)
-        self._control = Control(
-            config.shard,
-            self._id,
-            jobs=jobs,
-            inputs=self._inputs,
-            outbox=self._outbox,
-            dispatch=dispatch,
-            enrolments=enrolments,
-        )
+        self._control = self._join_control(jobs, enrolments, terms)
         detect = DetectRequests(
             self._id,
             workloads,
-            config.admin_token_file.read_text(encoding="ascii").strip(),
+            admin=admin,
+            terms=terms,
             jobs=jobs,
             outbox=self._outbox,
             pictures=self._pictures,
             metrics=self._metrics,
         )
-        self._store = Store.open(config.database_url)
         parts = Parts(
             version=release,
             catalogue=workloads,
@@ -96,6 +92,8 @@ class Gateway:
             control=self._control,
             pictures=self._pictures,
             store=self._store,
+            terms=terms,
+            admin=admin,
             blobs=Blobs(config.blobs_folder),
             metrics=self._metrics,
             clock=SteadyClock(0),
@@ -103,6 +101,19 @@ class Gateway:
         self._app = Edge(create_app(parts), self._metrics)
         self._server: _Server | None = None
         self._failure: BaseException | None = None
+
+    def _join_control(self, jobs: OpenJobs, enrolments: Enrolments, terms: TrustTerms) -> Control:
+        dispatch = Dispatch(self._id, jobs=jobs, inputs=self._inputs, outbox=self._outbox, metrics=self._metrics)
+        return Control(
+            self._config.shard,
+            self._id,
+            jobs=jobs,
+            inputs=self._inputs,
+            outbox=self._outbox,
+            dispatch=dispatch,
+            enrolments=enrolments,
+            terms=terms,
+        )
 
     async def serve(self) -> None:
         """Until stopped; raises what ended it early."""

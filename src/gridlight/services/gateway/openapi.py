@@ -18,13 +18,20 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from gridlight.messages.api import ErrorResponse
+from gridlight.messages.api import ErrorResponse, Privacy
+from gridlight.messages.trust import Assurance
 
 _BINARY: Final = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 _TEXT: Final = Schema(type=OpenAPIType.STRING)
 _WHOLE: Final = Schema(type=OpenAPIType.INTEGER)
 _NUMBER: Final = Schema(type=OpenAPIType.NUMBER)
-_BESIDE: Final = {"model": _TEXT, "deadline_ms": _WHOLE, "threshold": _NUMBER}
+_BESIDE: Final = {
+    "model": _TEXT,
+    "deadline_ms": _WHOLE,
+    "threshold": _NUMBER,
+    "verify": Schema(type=OpenAPIType.STRING, enum=[str(one) for one in Assurance]),
+    "privacy": Schema(type=OpenAPIType.STRING, enum=[str(one) for one in Privacy]),
+}
 
 _STYLE: Final = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}
 code,pre{font-family:ui-monospace,monospace;background:#f3f3f3;padding:.1em .3em}
@@ -42,7 +49,7 @@ class DetectOperation(Operation):
         self.request_body = RequestBody(
             required=True,
             description="The picture: JPEG, PNG or WebP, at most 8 MiB and 40 megapixels. As the body itself, `model`, "
-            "`deadline_ms` and `threshold` go into the query.",
+            "`deadline_ms`, `threshold`, `verify` and `privacy` go into the query.",
             content={
                 "image/jpeg": picture,
                 "image/png": picture,

@@ -2,12 +2,13 @@
 
 import binascii
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, Self
+from enum import StrEnum
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from gridlight.messages.api import DetectBody
+from gridlight.messages.api import DetectBody, Privacy
 from gridlight.messages.codec import Decoder, ProtocolViolation
 from gridlight.messages.limits import (
     DEADLINE_MS_MAX,
@@ -16,6 +17,7 @@ from gridlight.messages.limits import (
     THRESHOLD_FLOOR,
     UPLOAD_BYTES_MAX,
 )
+from gridlight.messages.trust import Assurance
 from gridlight.services.gateway.errors import Refusal, RequesterGone
 from gridlight.services.gateway.forms import FORM_BYTES_EXTRA_MAX, FORM_PARTS_MAX, read_form
 
@@ -25,6 +27,8 @@ Receive = Callable[[], Awaitable[Any]]
 QUERY_BYTES_MAX: Final = 4_096
 BODIES_BYTES_MAX: Final = 256 * 1024 * 1024
 """Of all bodies that are being read or prepared, together."""
+
+E = TypeVar("E", bound=StrEnum)
 
 DETECT_BODIES: Final[Decoder[DetectBody]] = Decoder(DetectBody, JSON_BODY_BYTES_MAX)
 
@@ -36,6 +40,8 @@ class Parameters(Struct, frozen=True, kw_only=True):
     deadline_ms: int | None = None
     threshold: int | None = None
     """In 1e-4."""
+    verify: Assurance | None = None
+    privacy: Privacy | None = None
 
     def over(self, other: Self) -> "Parameters":
         """These, and the other's where these are silent."""
@@ -43,6 +49,8 @@ class Parameters(Struct, frozen=True, kw_only=True):
             model=other.model if self.model is None else self.model,
             deadline_ms=other.deadline_ms if self.deadline_ms is None else self.deadline_ms,
             threshold=other.threshold if self.threshold is None else self.threshold,
+            verify=other.verify if self.verify is None else self.verify,
+            privacy=other.privacy if self.privacy is None else self.privacy,
         )
 
 
@@ -72,7 +80,7 @@ class BodyBudget:
 
 def read_parameters(pairs: Iterable[tuple[str, str]]) -> Parameters:
     """From a query or a form's fields. A name we do not know is refused: a misspelt one would be passed over."""
-    model, deadline_ms, threshold = None, None, None
+    model, deadline_ms, threshold, verify, privacy = None, None, None, None, None
     for name, value in pairs:
         if name == "model":
             model = value
@@ -80,13 +88,17 @@ def read_parameters(pairs: Iterable[tuple[str, str]]) -> Parameters:
             deadline_ms = read_deadline(value)
         elif name == "threshold":
             threshold = read_threshold(value)
+        elif name == "verify":
+            verify = read_choice(Assurance, value, "BAD_VERIFY")
+        elif name == "privacy":
+            privacy = read_choice(Privacy, value, "BAD_PRIVACY")
         else:
             raise Refusal(
                 "BAD_PARAMETER",
                 f"There is no parameter {name[:64]!r}.",
-                "Parameters are model, deadline_ms and threshold.",
+                "Parameters are model, deadline_ms, threshold, verify and privacy.",
             )
-    return Parameters(model=model, deadline_ms=deadline_ms, threshold=threshold)
+    return Parameters(model=model, deadline_ms=deadline_ms, threshold=threshold, verify=verify, privacy=privacy)
 
 
 def read_query(query: bytes, headers: Mapping[bytes, bytes]) -> Parameters:
@@ -120,6 +132,14 @@ def read_threshold(text: str) -> int:
         return threshold_units(float(text[:32]))
     except ValueError:
         raise Refusal("BAD_THRESHOLD", f"threshold is {text[:24]!r}, which is no number.") from None
+
+
+def read_choice(choices: type[E], text: str, code: str) -> E:
+    """One of a closed list; the refusal's usual hint names them all."""
+    try:
+        return choices(text)
+    except ValueError:
+        raise Refusal(code, f"{code.removeprefix('BAD_').lower()} is {text[:24]!r}.") from None
 
 
 def threshold_units(threshold: float) -> int:
@@ -210,13 +230,27 @@ def _from_json(body: bytes) -> Upload:
     except ProtocolViolation as violation:
         raise _json_refusal(str(violation.__cause__ or violation)) from None
     threshold = None if detect.threshold is None else threshold_units(detect.threshold)
-    parameters = Parameters(model=detect.model, deadline_ms=detect.deadline_ms, threshold=threshold)
+    parameters = Parameters(
+        model=detect.model,
+        deadline_ms=detect.deadline_ms,
+        threshold=threshold,
+        verify=detect.verify,
+        privacy=detect.privacy,
+    )
     return Upload(_from_base64(detect.image.b64), parameters)
+
+
+_FIELD_CODES: Final = (
+    ("$.deadline_ms", "BAD_DEADLINE"),
+    ("$.threshold", "BAD_THRESHOLD"),
+    ("$.verify", "BAD_VERIFY"),
+    ("$.privacy", "BAD_PRIVACY"),
+)
 
 
 def _json_refusal(detail: str) -> Refusal:
     """msgspec names the field at fault by its path; a code for each lets programs react without reading it."""
-    for path, code in (("$.deadline_ms", "BAD_DEADLINE"), ("$.threshold", "BAD_THRESHOLD")):
+    for path, code in _FIELD_CODES:
         if path in detail:
             return Refusal(code, f"{detail[:200]}.")
     return Refusal("BAD_JSON", f"The JSON body cannot be read: {detail[:200]}.")

@@ -11,6 +11,7 @@ nats_url = "nats://127.0.0.1:4222"
 public_nats_url = "nats://127.0.0.1:4222"
 credentials = "keys/gateway.creds"
 node_signer_key = "keys/node_issuer.key"
+network_key = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
 database_url = "sqlite:///gridlight.db"
 http_host = "127.0.0.1"
 http_port = 8080

@@ -1,0 +1,45 @@
+"""What the routes share: a look into the read models, and how an answer is written."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec, TypeVar
+
+import msgspec
+from litestar import Request, Response
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
+
+from gridlight.services.gateway.errors import Refusal
+
+READ_S_MAX: Final = 5.0
+"""Of one look into the read models, and of a node's enrolment to arrive."""
+JSON: Final = "application/json"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+AnyRequest = Request[Any, Any, Any]
+Answer = Response[bytes]
+
+
+async def read(look: Callable[P, R], *what: P.args, **named: P.kwargs) -> R:
+    """One look into the read models, in a thread: the database blocks."""
+    try:
+        async with asyncio.timeout(READ_S_MAX):
+            return await asyncio.to_thread(look, *what, **named)
+    except TimeoutError:
+        raise Refusal("BUSY", "The database did not answer in time.") from None
+
+
+def says(body: type[Struct]) -> ResponseSpec:
+    """What an operation answers, for the API's own description."""
+    return ResponseSpec(data_container=body, generate_examples=False)
+
+
+def json_answer(content: bytes) -> Answer:
+    """200, with a body that is encoded already."""
+    return Response(content, media_type=JSON, status_code=200)
+
+
+def answer(body: Struct) -> Answer:
+    """200, with this body."""
+    return json_answer(msgspec.json.encode(body))
