@@ -38,6 +38,7 @@ class Process(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pid: int
     node_id: str | None = None
     data: str | None = None
+    is_reference: bool = False
 
 
 class NetworkJson(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,11 +130,11 @@ def gridlight(*arguments: object, timeout_s: float = 60) -> "subprocess.Complete
     )
 
 
-def start_up(folder: Path, nodes: int) -> Network:
+def start_up(folder: Path, nodes: int, *options: str) -> Network:
     """`gridlight up` on free ports; returns once it has said that it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "up.out").open("wb") as out, (folder / "up.err").open("wb") as err:
-        words = [GRIDLIGHT, "up", "--nodes", str(nodes), "--data", str(folder), "--http", "127.0.0.1:0"]
+        words = [GRIDLIGHT, "up", "--nodes", str(nodes), "--data", str(folder), "--http", "127.0.0.1:0", *options]
         up = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
 
     def is_ready() -> bool:
@@ -149,9 +150,9 @@ def start_up(folder: Path, nodes: int) -> Network:
 
 
 @contextmanager
-def running(folder: Path, nodes: int) -> Iterator[Network]:
+def running(folder: Path, nodes: int, *options: str) -> Iterator[Network]:
     """A network for as long as the `with` lasts."""
-    network = start_up(folder, nodes)
+    network = start_up(folder, nodes, *options)
     try:
         yield network
     finally:

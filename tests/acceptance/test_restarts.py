@@ -10,6 +10,7 @@ from tests.acceptance.stand import Network, are_gone, frozen, is_answered_by, ki
 
 from gridlight.adapters.bus import Bus
 from gridlight.adapters.credentials import NodeCredentials
+from gridlight.adapters.endorsements import read_endorsement
 from gridlight.adapters.signatures import SigningKey
 from gridlight.client.requester import Gridlight
 from gridlight.messages.ids import NodeId
@@ -158,7 +159,8 @@ def test_an_old_connection_that_closes_late_takes_no_node_out(disturbed: Network
 async def connect_and_close(url: str, data: Path) -> None:
     """As the node itself: a further connection that closes while the agent's own stands."""
     key = SigningKey.load_or_create(data / "node.nk")
-    enrolment = GatewayApi(url).enrol(key, SigningKey.load_or_create(data / "operator.nk"))
+    endorsement = read_endorsement(data / "endorsement", NodeId(key.public))
+    enrolment = GatewayApi(url).enrol(key, SigningKey.load_or_create(data / "operator.nk"), endorsement)
     credentials = NodeCredentials(jwt=enrolment.user_jwt, key=key)
     connection = await Bus.connect(
         url=enrolment.nats_url, name="an old connection", credentials=credentials, reconnect=False

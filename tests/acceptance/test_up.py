@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import tomllib
 from pathlib import Path
 
 import psutil
@@ -145,6 +146,38 @@ def test_a_killed_network_leaves_no_orphan_and_is_taken_up_again(bus: Path, tmp_
             assert requester.detect(bus).detections == before.detections
 
 
+def test_reference_nodes_come_up_beside_the_others(bus: Path, tmp_path: Path) -> None:
+    with running(tmp_path, 1, "--references", "1", "--trust", "production") as network:
+        said = (tmp_path / "up.out").read_text(encoding="utf-8")
+        [node, reference] = [one for one in network.read().processes if one.role == "agent"]
+        with Gridlight(network.url) as requester:
+            listed = {one.node_id: one for one in requester.nodes().nodes}
+            served_by = {requester.detect(bus).node_id for _ in range(4)}
+        written = tomllib.loads((tmp_path / "coordinator" / "config.toml").read_text(encoding="utf-8"))
+
+    assert "1 nodes and 1 for reference" in said
+    assert (node.is_reference, reference.is_reference) == (False, True)
+    assert (node.data, reference.data) == (str(tmp_path / "agents" / "1"), str(tmp_path / "agents" / "reference-1"))
+    assert set(listed) == {node.node_id, reference.node_id}
+    assert all(one.online and one.slots for one in listed.values())
+    assert served_by == {node.node_id}, "a reference node only settles"
+    assert written["trust"] == {"profile": "production"}
+
+
+def test_a_newcomer_joins_and_is_not_trusted_with_an_answer(bus: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "network", nodes=0) as network, Gridlight(network.url) as requester:
+        words = [GRIDLIGHT, "node", "start", "--network", network.url, "--data", str(tmp_path / "node")]
+        with (tmp_path / "node.log").open("wb") as log:
+            node = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            until(lambda: any(one.slots for one in requester.nodes().nodes), 20, "the node to lend a slot")
+
+            assert refusal(ask(requester, bus)) == "NO_TRUSTED_NODE"
+        finally:
+            node.terminate()
+            node.wait(STOP_S)
+
+
 def test_a_node_started_by_hand_joins_and_serves(bus: Path, tmp_path: Path) -> None:
     with running(tmp_path / "network", nodes=0) as network, Gridlight(network.url) as requester:
         # Right after its start a network waits a little for nodes that it may know.
@@ -153,9 +186,16 @@ def test_a_node_started_by_hand_joins_and_serves(bus: Path, tmp_path: Path) -> N
         assert refusal(again) == "NO_NODE_ONLINE"
         assert again.lasted_ms <= REFUSED_MS
 
+        endorsement = tmp_path / "endorsement"
+        node_id = gridlight("node", "id", "--data", tmp_path / "node").stdout.strip()
+        founders = ("--as", "trusted", "--data", network.folder, "--out", endorsement)
+        assert gridlight("network", "endorse", node_id, *founders).returncode == 0
+
         words = [GRIDLIGHT, "node", "start", "--network", network.url, "--data", str(tmp_path / "node")]
         with (tmp_path / "node.log").open("wb") as log:
-            node = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            node = subprocess.Popen(
+                [*words, "--endorsement", str(endorsement)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         try:
             until(
                 lambda: any(one.online and one.slots for one in requester.nodes().nodes), 20, "the node to lend a slot"
@@ -166,7 +206,7 @@ def test_a_node_started_by_hand_joins_and_serves(bus: Path, tmp_path: Path) -> N
             assert ran.returncode == 0, ran.stderr
             assert "bus" in ran.stdout
             [joined] = requester.nodes().nodes
-            assert requester.detect(bus).node_id == joined.node_id
+            assert requester.detect(bus).node_id == joined.node_id == node_id
             assert [one.role for one in network.read().processes] == ["nats", "coordinator", "gateway"]
 
             node.terminate()
