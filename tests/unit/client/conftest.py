@@ -38,6 +38,7 @@ from gridlight.messages.api import (
 )
 from gridlight.messages.codec import encode
 from gridlight.messages.ids import JobId, NodeId
+from gridlight.messages.trust import Assurance, Verification
 
 NODES = tuple(NodeId("U" + letter * 55) for letter in "ABCDEFG")
 
@@ -248,11 +249,13 @@ def make_response() -> MakeResponse:
         attempts: int = 1,
         hedged: bool = False,
         detections: tuple[DetectionView, ...] = (BUS, PERSON),
+        verification: Verification = Verification.UNVERIFIED,
     ) -> DetectResponse:
         return DetectResponse(
             id=JobId("req_" + "0" * 26),
             state="done",
-            verification="unverified",
+            verification=verification,
+            verify=Assurance.SAMPLED,
             model="detector-coco-s@sha256:" + "0" * 64,
             image=ImageView(width=320, height=200),
             detections=[msgspec.structs.replace(one) for one in detections],

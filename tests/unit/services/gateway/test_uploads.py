@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gridlight.messages.api import Privacy
 from gridlight.messages.limits import JSON_BODY_BYTES_MAX, UPLOAD_BYTES_MAX
+from gridlight.messages.trust import Assurance
 from gridlight.services.gateway.errors import Refusal, RequesterGone
 from gridlight.services.gateway.uploads import (
     BodyBudget,
@@ -186,6 +188,50 @@ def test_a_bad_threshold_in_the_query_is_refused_with_the_range(text: str) -> No
         read_query(f"threshold={text}".encode(), {})
     assert caught.value.code == "BAD_THRESHOLD"
     assert "0.25 to 1" in caught.value.hint
+
+
+FORM = b"".join(
+    b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % field
+    for field in [(b"image", b"picture"), (b"verify", b"audited"), (b"privacy", b"public")]
+)
+
+
+def test_verification_and_privacy_are_chosen_in_query_form_and_json_alike() -> None:
+    chosen = Parameters(verify=Assurance.AUDITED, privacy=Privacy.PUBLIC)
+
+    assert read_query(b"verify=audited&privacy=public", {}) == chosen
+    assert parse_upload("multipart/form-data", {"boundary": "x"}, FORM + b"--x--\r\n").parameters == chosen
+    assert parse_upload("application/json", {}, as_json(verify="audited", privacy="public")).parameters == chosen
+
+
+def test_what_the_body_chooses_goes_before_the_query() -> None:
+    inside = Parameters(verify=Assurance.NONE)
+    asked = Parameters(verify=Assurance.AUDITED, privacy=Privacy.PUBLIC)
+
+    assert inside.over(asked) == Parameters(verify=Assurance.NONE, privacy=Privacy.PUBLIC)
+
+
+@pytest.mark.parametrize("text", ["", "Audited", "full", "none ", "sampled,audited"])
+def test_an_unknown_choice_is_refused_with_those_there_are(text: str) -> None:
+    for name, code, allowed in (
+        ("verify", "BAD_VERIFY", "none, sampled, audited, arbitrated"),
+        ("privacy", "BAD_PRIVACY", "private, public"),
+    ):
+        acts: list[Callable[[], object]] = [
+            lambda name=name: read_query(f"{name}={text}".encode(), {}),  # type: ignore[misc]  # bound now
+            lambda name=name: parse_upload("application/json", {}, as_json(**{name: text})),  # type: ignore[misc]
+        ]
+        for act in acts:
+            with pytest.raises(Refusal) as caught:
+                act()
+            assert (caught.value.code, caught.value.status) == (code, 400)
+            assert allowed in caught.value.hint
+
+
+@pytest.mark.parametrize("value", [1, True, ["audited"]])
+def test_a_choice_in_json_that_is_no_text_has_its_own_code(value: Any) -> None:
+    assert json_code(as_json(verify=value)) == "BAD_VERIFY"
+    assert json_code(as_json(privacy=value)) == "BAD_PRIVACY"
 
 
 def test_a_parameter_that_nobody_knows_is_refused() -> None:
