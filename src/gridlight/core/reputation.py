@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
+from gridlight.core.kin import Kin
 from gridlight.core.notices import (
     AnswerCommitted,
     CheckDecided,
@@ -63,7 +64,6 @@ class Reputation:
         self._trust = PRODUCTION
         self._node_ids: list[NodeId] = []
         self._tiers = bytearray()
-        self._operators = array("i")
         self._clean_runs = array("q")
         self._passed = array("I")
         self._faults = bytearray()
@@ -71,7 +71,7 @@ class Reputation:
         """Faults of late: forgotten once the node has a clean run again that is audited at the lowest rate."""
         self._forced = array("H")
         self._known_ms = array("q")
-        self._nodes_of: dict[int, list[int]] = {}
+        self._kin = Kin()
 
     def tier_of(self, node: int) -> Tier:
         """What the node may do."""
@@ -124,12 +124,9 @@ class Reputation:
             self._faults.append(0)
             self._suspicions.append(0)
             self._known_ms.append(now_ms)
-            self._operators.append(event.operator)
-            self._nodes_of.setdefault(event.operator, []).append(node)
-        elif self._operators[node] != event.operator:
-            self._nodes_of[self._operators[node]].remove(node)
-            self._nodes_of.setdefault(event.operator, []).append(node)
-            self._operators[node] = event.operator
+            self._kin.add(node, event.operator)
+        else:
+            self._kin.move(node, event.operator)
         return self._endorsed(event.node, event.endorsed)
 
     def _endorsed(self, node: int, endorsed: Tier | None) -> list[Output]:
@@ -165,8 +162,7 @@ class Reputation:
         before = self.tier_of(node)
         if before is Tier.BANNED:
             return []
-        operator = self._operators[node]
-        seen = sum(self._suspicions[one] for one in self._nodes_of[operator])
+        seen = sum(self._suspicions[one] for one in self._kin.of(node))
         is_false = event.are_probes_wrong or seen >= trust.faults_forgiven
         self._faults[node] = min(self._faults[node] + 1, FAULTS_MAX)
         self._suspicions[node] = min(self._suspicions[node] + 1, FAULTS_MAX)
@@ -182,15 +178,15 @@ class Reputation:
             are_probes_wrong=event.are_probes_wrong,
         )
         if is_false:
-            return [fault, *self._ban(operator, node)]
+            return [fault, *self._ban(node)]
         if before is Tier.TRUSTED and self._clean_runs[node] < trust.trusted_after:
             return [fault, *self._set_tier(node, Tier.SHADOW)]
         return [fault, self._record(node)]
 
-    def _ban(self, operator: int, node: int) -> list[Output]:
+    def _ban(self, node: int) -> list[Output]:
         """The node is out; whatever its operator's nodes have open stands for nothing, and each is audited anew."""
         outputs = self._set_tier(node, Tier.BANNED)
-        for one in self._nodes_of[operator]:
+        for one in self._kin.of(node):
             self._forced[one] = self._trust.forced_audits
             outputs.append(TrustLost(one))
         return outputs
@@ -216,9 +212,8 @@ class Reputation:
 
     def check(self) -> None:
         """Assert what holds of every node."""
-        nodes = sorted(node for listed in self._nodes_of.values() for node in listed)
-        assert nodes == list(range(len(self._tiers)))
-        for node in nodes:
+        self._kin.check()
+        for node in range(len(self._tiers)):
             assert self._clean_runs[node] >= 0
             assert self._trust.audit_ppm_min <= self.audit_ppm(node) <= MILLION
 
@@ -228,7 +223,7 @@ class Reputation:
             trust=self._trust,
             node_ids=self._node_ids,
             tiers=bytes(self._tiers),
-            operators=self._operators.tobytes(),
+            operators=self._kin.snapshot(),
             clean_runs=self._clean_runs.tobytes(),
             passed=self._passed.tobytes(),
             faults=bytes(self._faults),
@@ -242,12 +237,10 @@ class Reputation:
         self._trust = snapshot.trust
         self._node_ids = list(snapshot.node_ids)
         self._tiers = bytearray(snapshot.tiers)
-        self._operators = array("i", snapshot.operators)
+        self._kin.restore(snapshot.operators)
         self._clean_runs = array("q", snapshot.clean_runs)
         self._passed = array("I", snapshot.passed)
         self._faults = bytearray(snapshot.faults)
         self._suspicions = bytearray(snapshot.suspicions)
         self._forced = array("H", snapshot.forced)
         self._known_ms = array("q", snapshot.known_ms)
-        for node, operator in enumerate(self._operators):
-            self._nodes_of.setdefault(operator, []).append(node)

@@ -50,7 +50,9 @@ class Roster:
         self._operators = array("i")
         self._prefixes = array("i")
         self._is_lending = bytearray()
-        self._lending_of: dict[int, int] = {}
+        self._lending_of = array("i")
+        """How many nodes of each operator lend."""
+        self._operators_lending = 0
         self._hour = 0
         self._given: dict[int, int] = {}
         self._given_total = 0
@@ -58,6 +60,9 @@ class Roster:
     def know(self, event: NodeKnown) -> None:
         """A node enrolled, or did so again, perhaps for another operator or from another place."""
         node = event.node
+        missing = event.operator + 1 - len(self._lending_of)
+        if missing > 0:
+            self._lending_of.extend([0] * missing)
         if node == len(self._tiers):
             self._tiers.append(_NUMBERS[Tier.SHADOW])
             self._operators.append(event.operator)
@@ -85,16 +90,15 @@ class Roster:
             return
         self._is_lending[node] = is_lending
         operator = self._operators[node]
-        count = self._lending_of.get(operator, 0) + change
-        if count:
-            self._lending_of[operator] = count
-        else:
-            del self._lending_of[operator]
+        before = self._lending_of[operator]
+        self._lending_of[operator] = before + change
+        self._operators_lending += (before + change > 0) - (before > 0)
 
     def nobody_lends(self) -> None:
         """Who is connected is unknown."""
         self._is_lending = bytearray(len(self._is_lending))
-        self._lending_of.clear()
+        self._lending_of = array("i", [0]) * len(self._lending_of)
+        self._operators_lending = 0
 
     def give(self, now_ms: int, node: int) -> None:
         """The node got a task, which counts for its operator's share of this hour."""
@@ -112,7 +116,7 @@ class Roster:
 
         Where fewer operators lend than twice as many as would fill an hour, there is nobody else to give it to.
         """
-        if not self.share_ppm or len(self._lending_of) * self.share_ppm < 2 * MILLION:
+        if not self.share_ppm or self._operators_lending * self.share_ppm < 2 * MILLION:
             return False
         return self._given.get(operator, 0) * MILLION > self._given_total * self.share_ppm
 
@@ -144,6 +148,8 @@ class Roster:
         self._tiers = bytearray(snapshot.tiers)
         self._operators = array("i", snapshot.operators)
         self._prefixes = array("i", snapshot.prefixes)
+        self._lending_of = array("i", [0]) * (max(self._operators, default=-1) + 1)
+        self._operators_lending = 0
         self._is_lending = bytearray(len(snapshot.lending))
         for node, is_lending in enumerate(snapshot.lending):
             self.set_lending(node, is_lending=bool(is_lending))
@@ -178,7 +184,7 @@ class Screen:
             return self._refuse(SkipReason.SAME_PREFIX)
         if roster.share_ppm and roster.is_over_share(operator):
             return self._refuse(SkipReason.OVER_SHARE)
-        lending = roster._lending_of.get(operator, 1)
+        lending = roster._lending_of[operator]
         if lending > 1 and ((self._random ^ node * _ODD) * _ODD & _WORD) >> 32 & 0xFFFF_FFFF >= 2**32 // lending:
             return Fitness.THINNED
         return Fitness.FIT
