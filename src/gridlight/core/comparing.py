@@ -6,7 +6,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from gridlight.messages.limits import THRESHOLD_FLOOR
+from gridlight.messages.limits import THRESHOLD_FLOOR, THRESHOLD_REPORT
 from gridlight.messages.results import SCORE_ONE, Detection, decode_detections
 from gridlight.messages.trust import Comparison
 
@@ -81,15 +81,15 @@ def _compare_tensors(delta_max: int, one: bytes, other: bytes) -> bool:
 
 
 def _compare_boxes(parameters: dict[str, int], one: bytes, other: bytes) -> tuple[bool, bool]:
-    """Whether they match, and whether both found something whose score is above the border band."""
+    """Whether they match, and whether both found something that is served beyond doubt."""
     try:
         ones = decode_detections(one)
         others = ones if one == other else decode_detections(other)
     except ValueError:
         return False, False
-    border = THRESHOLD_FLOOR + parameters["border_band"]
-    is_telling = _above(ones, border) > 0 and _above(others, border) > 0
-    return one == other or _are_paired(ones, others, parameters, border), is_telling
+    telling = THRESHOLD_FLOOR + parameters["border_band"]
+    is_telling = _above(ones, telling) > 0 and _above(others, telling) > 0
+    return one == other or _are_paired(ones, others, parameters), is_telling
 
 
 def _above(detections: list[Detection], score: int) -> int:
@@ -97,13 +97,16 @@ def _above(detections: list[Detection], score: int) -> int:
     return sum(detection.score >= score for detection in detections)
 
 
-def _are_paired(ones: list[Detection], others: list[Detection], parameters: dict[str, int], border: int) -> bool:
-    """Whether pairs can be made so that nothing at or above the border stays alone on either side.
+def _are_paired(ones: list[Detection], others: list[Detection], parameters: dict[str, int]) -> bool:
+    """Whether pairs can be made so that nothing stays alone on either side but what one may just not have reported.
+
+    What is alone and served would be nobody's word but one's: forged things just above the service's floor.
 
     Where the needed ones of each side can have partners, there are pairs that serve both sides at once (Mendelsohn and
     Dulmage). So the sides are asked one by one, which is symmetric, and what fits stays fitting in wider tolerances:
     pairs taken greedily, best score first, would be neither. O(ones x others) for honest results.
     """
+    border = THRESHOLD_REPORT + parameters["border_band"]
     partners_of_ones: list[list[int]] = [[] for _ in ones]
     partners_of_others: list[list[int]] = [[] for _ in others]
     for number, one in enumerate(ones):

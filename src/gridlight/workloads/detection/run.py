@@ -6,6 +6,7 @@ floats differ in the last bits still take the same decisions, but for values tha
 
 import math
 import os
+from enum import Enum
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,15 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
+class Optimisation(Enum):
+    """How far the runtime may rewrite a model's graph, by its own names."""
+
+    NONE = "ORT_DISABLE_ALL"
+    BASIC = "ORT_ENABLE_BASIC"
+    EXTENDED = "ORT_ENABLE_EXTENDED"
+    ALL = "ORT_ENABLE_ALL"
+
+
 class Candidates(NamedTuple):
     """Detections before suppression, best first in the canonical order; one row each."""
 
@@ -47,7 +57,14 @@ class Output(NamedTuple):
 class Detector:
     """A loaded model. `run` is not reentrant; a worker has one detector and one task at a time."""
 
-    def __init__(self, model: Path, parameters: dict[str, int]) -> None:
+    def __init__(
+        self,
+        model: Path,
+        parameters: dict[str, int],
+        *,
+        threads: int = 1,
+        optimisation: Optimisation = Optimisation.ALL,
+    ) -> None:
         # Read on import, from release 1.29 on: without it, the runtime writes an id of the machine and calls home.
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
@@ -55,10 +72,10 @@ class Detector:
         runtime: Any = onnxruntime  # its package has types, but exports none of these names
 
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, optimisation.value)
         options.log_severity_level = 3
         # A slot is one core that its operator lends: nothing may spin on another.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
