@@ -78,7 +78,11 @@ def test_the_version_is_one_line() -> None:
         (["network", "endorse", NODE_ID, "--as", "trusted", "--data", "/nothing"], 1, "holds no network's keys"),
         (["network", "endorse", NODE_ID, "--as", "banned", "--data", "x"], 2, "banned"),
         (["network", "endorse", NODE_ID, "--data", "x"], 2, "--as"),
-        (["node", "start", "--network", "http://x", "--data", "x", "--endorsement", "/nothing/x"], 2, "/nothing/x"),
+        (
+            ["node", "start", "--network", "http://127.0.0.1:9", "--data", "x", "--endorsement", "/nothing/x"],
+            2,
+            "/nothing/x",
+        ),
         (["coordinator", "--config", "/nothing/config.toml"], 2, "/nothing/config.toml"),
     ],
 )
