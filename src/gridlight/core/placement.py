@@ -197,7 +197,7 @@ class Placement:
 
     def _make_up_for(self, now_ms: int, task: Task, late: Attempt) -> list[Output]:
         """What was to make up for a late assignment is lost: that is no further hedge, and costs none."""
-        if len(task.attempts) >= ATTEMPTS_MAX:
+        if len(task.attempts) >= ATTEMPTS_MAX or now_ms >= task.deadline_ms:
             return []
         lane = self.lanes[task.job.workload]
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)

@@ -15,7 +15,8 @@ from gridlight.core.latency import BUCKETS
 
 TRIES_MAX: Final = 32
 _NOWHERE: Final = -1
-_STRIDE: Final = 0x9E3779B1
+_MULTIPLIER: Final = 0xD1342543DE82EF95
+_WORD: Final = 2**64 - 1
 
 
 class Fitness(IntEnum):
@@ -78,14 +79,17 @@ class Shelf:
     def pick(self, random: int, limit: int, screen: Screening) -> Pick:
         """A node of the buckets up to `limit`, uniformly among those that the screen finds fit.
 
-        A walk from a random place where few stand there, so that none is missed; rejection sampling where many do.
+        Each try draws among those that are left, so that whoever stands behind many unfit ones is no likelier than
+        others; where no more than TRIES_MAX stand there, none is missed.
         """
         ends = list(accumulate(map(len, self._buckets[: limit + 1])))
         within = ends[-1]
-        stride = 1 if within <= TRIES_MAX else _STRIDE
+        moved: dict[int, int] = {}
         thinned: int | None = None
         for tries in range(min(within, TRIES_MAX)):
-            place = (random + tries * stride) % within
+            drawn = tries + random % (within - tries)
+            place = moved.get(drawn, drawn)
+            moved[drawn] = moved.get(tries, tries)
             bucket = bisect_right(ends, place)
             node = self._buckets[bucket][place - (ends[bucket - 1] if bucket else 0)]
             fitness = screen.fitness(node)
@@ -93,6 +97,8 @@ class Shelf:
                 return Pick(node, within)
             if fitness is Fitness.THINNED:
                 thinned = node
+            random = random * _MULTIPLIER + 1 & _WORD
+            random ^= random >> 32
         return Pick(thinned, within)
 
     def buckets(self) -> list[list[int]]:

@@ -41,7 +41,7 @@ def test_at_the_soft_limit_another_node_is_asked_silently() -> None:
     assert second.job_id == first.job_id
     assert second.node_id != first.node_id
     assert second.assignment.assignment_id != first.assignment.assignment_id
-    assert second.assignment.probe_seed != first.assignment.probe_seed
+    assert second.assignment.probe_seed == first.assignment.probe_seed
     assert second.assignment.deadline_ms == 4_000 - ACK_SOFT_MS
 
 

@@ -5,10 +5,11 @@ import pytest
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, node_id, offer, slots
 
 from gridlight.core.fleet import Fleet, FleetSnapshot, Presence
-from gridlight.core.notices import CapacityChanged, CapacityLost, NodeMissed
+from gridlight.core.notices import NOBODY, CapacityChanged, CapacityLost, NodeKnown, NodeMissed
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId
 from gridlight.messages.nodes import AdmitNode, NodeDisconnected, RequestOffer
+from gridlight.messages.trust import Tier
 
 NODE = node_id(1)
 NOW_MS = 1_000
@@ -25,8 +26,9 @@ def online_fleet() -> Fleet:
 def test_a_node_that_enrols_is_admitted_by_its_gateway_and_recorded_offline() -> None:
     fleet = Fleet()
 
-    admit, record = fleet.handle(NOW_MS, enrolled(NODE))
+    known, admit, record = fleet.handle(NOW_MS, enrolled(NODE))
 
+    assert known == NodeKnown(0, NODE, operator=0, prefix=NOBODY, endorsed=Tier.TRUSTED)
     assert admit == AdmitNode(gateway_id=enrolled(NODE).gateway_id, node_id=NODE)
     assert record == RecordNode(enrolled=enrolled(NODE), is_online=False, slots=0, workloads=())
     assert (fleet.index_of(NODE), fleet.id_of(0)) == (0, NODE)
@@ -34,14 +36,30 @@ def test_a_node_that_enrols_is_admitted_by_its_gateway_and_recorded_offline() ->
 
 def test_a_node_that_enrols_again_stays_the_same_node() -> None:
     fleet = online_fleet()
-    again = enrolled(NODE, gateway_id=GatewayId("gateway-2"))
+    again = enrolled(NODE, gateway_id=GatewayId("gateway-2"), endorsed=None)
 
-    admit, record = fleet.handle(NOW_MS, again)
+    known, admit, record = fleet.handle(NOW_MS, again)
 
+    assert known == NodeKnown(0, NODE, operator=0, prefix=NOBODY, endorsed=None)
     assert admit == AdmitNode(gateway_id=GatewayId("gateway-2"), node_id=NODE)
     assert record == RecordNode(enrolled=again, is_online=True, slots=1, workloads=(WORKLOAD,))
     assert fleet.index_of(NODE) == 0
     fleet.check()
+
+
+def test_operators_and_prefixes_are_numbered_as_they_come_and_an_unknown_prefix_is_nobodys() -> None:
+    fleet = Fleet()
+    operator = node_id(100)
+
+    known = [
+        fleet.handle(NOW_MS, enrolled(node_id(1), operator=operator, prefix="10.0.0.0/24"))[0],
+        fleet.handle(NOW_MS, enrolled(node_id(2), prefix="10.0.1.0/24"))[0],
+        fleet.handle(NOW_MS, enrolled(node_id(3), operator=operator, prefix="10.0.1.0/24"))[0],
+        fleet.handle(NOW_MS, enrolled(node_id(2), operator=operator))[0],
+    ]
+
+    said = [(one.node, one.operator, one.prefix) for one in known if isinstance(one, NodeKnown)]
+    assert said == [(0, 0, 0), (1, 1, 1), (2, 0, 1), (1, 0, NOBODY)]
 
 
 def test_an_offer_of_a_stranger_is_counted_and_changes_nothing() -> None:

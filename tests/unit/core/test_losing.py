@@ -61,6 +61,20 @@ def test_a_hedged_task_goes_on_where_one_of_its_two_nodes_leaves() -> None:
     assert outcome(world.result(second)).state is JobState.DONE
 
 
+def test_a_lost_hedge_is_not_made_up_for_once_the_deadline_is_past() -> None:
+    world = World()
+    for _ in range(3):
+        world.join()
+    first = world.assign(deadline_ms=1_000)
+    (hedge,) = sends(world.ack(first, eta_ms=100_000))
+    world.now_ms += 1_000  # the host is held up
+
+    effects = world.disconnect(hedge.node_id)
+
+    assert sends(effects) == []
+    assert outcome(world.time_passed()).code is JobCode.DEADLINE_EXCEEDED
+
+
 def test_leaving_after_the_job_ended_says_nothing_more_of_it() -> None:
     world = World()
     world.join()

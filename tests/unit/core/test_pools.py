@@ -2,15 +2,31 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pytest
 
 from gridlight.core.latency import BUCKET_LAST
 from gridlight.core.pools import ELIGIBLE_MIN, Pool, SkipReason
-from gridlight.core.shelf import TRIES_MAX
+from gridlight.core.shelf import TRIES_MAX, Fitness
 
 FAST, SLOW = 20, 40
+
+
+class Screen:
+    """Lets nobody have a task twice, and some only where nobody else is found."""
+
+    def __init__(self, tried: tuple[int, ...] = (), *, thinned: Collection[int] = ()) -> None:
+        self.reasons: dict[SkipReason, int] = {}
+        self._tried = tried
+        self._thinned = thinned
+
+    def fitness(self, node: int) -> Fitness:
+        """Asked of each node that is drawn."""
+        if node in self._tried:
+            self.reasons[SkipReason.TRIED_BEFORE] = self.reasons.get(SkipReason.TRIED_BEFORE, 0) + 1
+            return Fitness.UNFIT
+        return Fitness.THINNED if node in self._thinned else Fitness.FIT
 
 
 def pool_of(count: int, *, slots: int = 1, bucket: int = FAST) -> Pool:
@@ -24,7 +40,7 @@ def pool_of(count: int, *, slots: int = 1, bucket: int = FAST) -> Pool:
 
 def choices(pool: Pool, draws: Iterable[int], *, limit: int = BUCKET_LAST, tried: tuple[int, ...] = ()) -> Counter[int]:
     """How often each node is chosen."""
-    chosen = [pool.choose(draw, limit, tried) for draw in draws]
+    chosen = [pool.choose(draw, limit, Screen(tried)) for draw in draws]
     return Counter(node for node in chosen if node is not None)
 
 
@@ -77,12 +93,34 @@ def test_among_few_free_nodes_the_one_that_was_not_tried_is_always_found() -> No
 def test_where_all_free_nodes_were_tried_nobody_is_chosen() -> None:
     pool = pool_of(3)
 
-    assert pool.choose(7, BUCKET_LAST, (2, 1, 0)) is None
+    assert pool.choose(7, BUCKET_LAST, Screen((2, 1, 0))) is None
     assert pool.skipped[SkipReason.TRIED_BEFORE] == 3
 
 
+@pytest.mark.parametrize("count", [6, 30, 200])
+def test_who_stands_behind_unfit_nodes_is_no_likelier_than_others(count: int) -> None:
+    """Chi-square over the fit half, at a level that one in a million honest runs would pass."""
+    pool, draws = pool_of(count), random.Random(3)
+    fit = range(count // 2, count)
+
+    chosen = choices(pool, (draws.getrandbits(64) for _ in range(100 * count)), tried=tuple(range(count // 2)))
+
+    assert set(chosen) == set(fit)
+    expected = 200
+    chi_square = sum((chosen[node] - expected) ** 2 / expected for node in fit)
+    degrees = len(fit) - 1
+    assert chi_square < degrees + 4.8 * (2 * degrees) ** 0.5 + 15
+
+
+def test_a_thinned_node_is_chosen_only_where_nobody_else_is_found() -> None:
+    pool = pool_of(5)
+
+    assert {pool.choose(draw, BUCKET_LAST, Screen(thinned=(0, 1, 2, 4))) for draw in range(50)} == {3}
+    assert pool.choose(0, BUCKET_LAST, Screen((3,), thinned=(0, 1, 2, 4))) in (0, 1, 2, 4)
+
+
 def test_an_empty_pool_has_nobody_to_choose() -> None:
-    assert Pool().choose(7, BUCKET_LAST, ()) is None
+    assert Pool().choose(7, BUCKET_LAST, Screen()) is None
 
 
 def test_each_node_that_was_not_chosen_adds_to_a_reason() -> None:
@@ -93,7 +131,7 @@ def test_each_node_that_was_not_chosen_adds_to_a_reason() -> None:
     pool.take(0)
     pool.take(4)
 
-    assert pool.choose(0, FAST, (1, 2)) == 3
+    assert pool.choose(0, FAST, Screen((1, 2))) == 3
 
     assert pool.skipped[SkipReason.BUSY] == 1
     assert pool.skipped[SkipReason.TOO_SLOW] == 1
@@ -226,7 +264,7 @@ def test_a_restored_pool_chooses_as_the_first_one_would() -> None:
             pool.take(node)
         else:
             pool.withdraw(node)
-    pool.choose(1, SLOW, ())
+    pool.choose(1, SLOW, Screen())
 
     restored = Pool()
     restored.restore(pool.snapshot())
@@ -234,8 +272,8 @@ def test_a_restored_pool_chooses_as_the_first_one_would() -> None:
     restored.check()
     assert restored.snapshot() == pool.snapshot()
     assert (restored.online, restored.slots_total) == (pool.online, pool.slots_total)
-    assert [restored.choose(draw, SLOW, (4,)) for draw in range(99)] == [
-        pool.choose(draw, SLOW, (4,)) for draw in range(99)
+    assert [restored.choose(draw, SLOW, Screen((4,))) for draw in range(99)] == [
+        pool.choose(draw, SLOW, Screen((4,))) for draw in range(99)
     ]
 
 
@@ -245,7 +283,7 @@ def test_a_node_holds_a_task_in_readiness_only_where_nobody_is_idle() -> None:
         pool.lend(node, 1, FAST, 1)
     taken = []
     for draw in range(4):
-        chosen = pool.choose(draw, BUCKET_LAST, ())
+        chosen = pool.choose(draw, BUCKET_LAST, Screen())
         assert chosen is not None
         pool.take(chosen)
         pool.check()
@@ -253,7 +291,7 @@ def test_a_node_holds_a_task_in_readiness_only_where_nobody_is_idle() -> None:
 
     assert sorted(taken[:2]) == [0, 1]
     assert sorted(taken[2:]) == [0, 1]
-    assert pool.choose(0, BUCKET_LAST, ()) is None
+    assert pool.choose(0, BUCKET_LAST, Screen()) is None
     assert pool.slots_total == 2
 
 
@@ -262,8 +300,8 @@ def test_only_an_idle_node_is_chosen_where_waiting_would_gain_nothing() -> None:
     pool.lend(0, 1, FAST, 1)
     pool.take(0)
 
-    assert pool.choose(0, BUCKET_LAST, (), only_idle=True) is None
-    assert pool.choose(0, BUCKET_LAST, ()) == 0
+    assert pool.choose(0, BUCKET_LAST, Screen(), only_idle=True) is None
+    assert pool.choose(0, BUCKET_LAST, Screen()) == 0
 
 
 def test_a_restored_pool_holds_in_readiness_what_it_held() -> None:

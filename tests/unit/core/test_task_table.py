@@ -19,7 +19,7 @@ def attempt(number: int, *, node: int) -> Attempt:
 
 def opened(table: TaskTable, number: int) -> Task:
     """A job that was taken on."""
-    return table.open(1_000, submitted(job_id(number)))
+    return table.open(1_000, submitted(job_id(number)), seed=7)
 
 
 def test_a_task_is_found_by_its_job_and_by_its_leases() -> None:

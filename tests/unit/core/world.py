@@ -1,9 +1,11 @@
 """A coordinator with a clock that the test moves: builders of events, and readers of what it answered."""
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import TypeVar
 
 from gridlight.core.coordinator import Coordinator
+from gridlight.core.lanes import Lane
 from gridlight.core.placement import Count
 from gridlight.core.pools import Pool
 from gridlight.core.scheduling import DUE_MAX
@@ -22,7 +24,7 @@ from gridlight.messages.tasks import (
     FailureCode,
     UndeliverableReason,
 )
-from gridlight.messages.trust import Assurance, Tier
+from gridlight.messages.trust import PRODUCTION, Assurance, EpochBegan, Tier, TrustParameters
 
 WORKLOAD = WorkloadId("coco-ssd@sha256:" + "5d" * 32)
 OTHER_WORKLOAD = WorkloadId("mobilenet@sha256:" + "0e" * 32)
@@ -94,6 +96,7 @@ def submitted(
     workload: WorkloadId = WORKLOAD,
     pinned_node: NodeId | None = None,
     assurance: Assurance = Assurance.NONE,
+    is_public: bool = False,
 ) -> JobSubmitted:
     """A gateway asks who shall run a task; by default nobody is asked to check it."""
     return JobSubmitted(
@@ -105,7 +108,18 @@ def submitted(
         input_bytes=270_000,
         pinned_node=pinned_node,
         assurance=assurance,
+        is_public=is_public,
     )
+
+
+def digest_of(output: bytes) -> Blake3Digest:
+    """Names an output; the core never looks into a digest."""
+    return DIGEST if output == OUTPUT else Blake3Digest(blake2b(output, digest_size=32).hexdigest())
+
+
+def secret(epoch: int) -> str:
+    """An epoch's secret."""
+    return f"{epoch:064x}"
 
 
 def only(kind: type[E], messages: Iterable[object]) -> list[E]:
@@ -137,9 +151,12 @@ def outcome(effects: Iterable[Effect]) -> Outcome:
 class World:
     """A settled network with no nodes, offering `WORKLOAD`. Every step checks the core's invariants."""
 
-    def __init__(self, *, workloads: tuple[WorkloadId, ...] = (WORKLOAD,), seed: int = 7) -> None:
+    def __init__(
+        self, *, workloads: tuple[WorkloadId, ...] = (WORKLOAD,), seed: int = 7, trust: TrustParameters = PRODUCTION
+    ) -> None:
         self.coordinator = Coordinator()
         self.now_ms = START_MS
+        self.trust = trust
         self.jobs_made = 0
         self.nodes_made = 0
         self.restart(workloads=workloads, seed=seed)
@@ -173,23 +190,44 @@ class World:
 
     def restart(self, *, workloads: tuple[WorkloadId, ...] = (WORKLOAD,), seed: int = 7) -> list[Effect]:
         """A new process goes on."""
-        return self.tell(CoordinatorStarted(seed=seed, workloads=workloads))
+        return self.tell(CoordinatorStarted(seed=seed, workloads=workloads, trust=self.trust))
+
+    def begin_epoch(self, epoch: int) -> list[Effect]:
+        """The host drew a further secret."""
+        return self.tell(EpochBegan(epoch=epoch, secret=secret(epoch), next_secret=secret(epoch + 1)))
+
+    def go_on_from_a_snapshot(self) -> None:
+        """A coordinator that was restored takes over, and its snapshot is the same."""
+        snapshot = self.coordinator.snapshot()
+        self.coordinator = Coordinator.restored(snapshot)
+        self.coordinator.check()
+        assert self.coordinator.snapshot() == snapshot
 
     def bus_reconnected(self) -> list[Effect]:
         """The bus was away."""
         return self.tell(BusReconnected())
 
-    def join(self, *, slot_count: int = 1, benchmark_ms: int | None = BENCHMARK_MS) -> NodeId:
+    def join(
+        self,
+        *,
+        slot_count: int = 1,
+        benchmark_ms: int | None = BENCHMARK_MS,
+        operator: NodeId | None = None,
+        endorsed: Tier | None = Tier.TRUSTED,
+        prefix: str = "",
+    ) -> NodeId:
         """A new node enrols and offers, while nobody waits for it."""
-        node = self.enrol()
+        node = self.enrol(operator=operator, endorsed=endorsed, prefix=prefix)
         assert not sends(self.offer(node, slots(slot_count, benchmark_ms=benchmark_ms)))
         return node
 
-    def enrol(self) -> NodeId:
+    def enrol(
+        self, *, operator: NodeId | None = None, endorsed: Tier | None = Tier.TRUSTED, prefix: str = ""
+    ) -> NodeId:
         """A new node proves its key; it offers nothing yet."""
         self.nodes_made += 1
         node = node_id(self.nodes_made)
-        self.tell(enrolled(node))
+        self.tell(enrolled(node, operator=operator, endorsed=endorsed, prefix=prefix))
         return node
 
     def offer(self, node: NodeId, *offers: SlotOffer, session: int = 1) -> list[Effect]:
@@ -201,16 +239,39 @@ class World:
         return self.tell(NodeDisconnected(node_id=node))
 
     def submit(
-        self, *, deadline_ms: int = 4_000, workload: WorkloadId = WORKLOAD, pinned_node: NodeId | None = None
+        self,
+        *,
+        deadline_ms: int = 4_000,
+        workload: WorkloadId = WORKLOAD,
+        pinned_node: NodeId | None = None,
+        assurance: Assurance = Assurance.NONE,
+        is_public: bool = False,
     ) -> list[Effect]:
         """A new job."""
         self.jobs_made += 1
-        job = job_id(self.jobs_made)
-        return self.tell(submitted(job, deadline_ms=deadline_ms, workload=workload, pinned_node=pinned_node))
+        job = submitted(
+            job_id(self.jobs_made),
+            deadline_ms=deadline_ms,
+            workload=workload,
+            pinned_node=pinned_node,
+            assurance=assurance,
+            is_public=is_public,
+        )
+        return self.tell(job)
 
-    def assign(self, *, deadline_ms: int = 4_000, pinned_node: NodeId | None = None) -> SendAssignment:
+    def assign(
+        self,
+        *,
+        deadline_ms: int = 4_000,
+        pinned_node: NodeId | None = None,
+        assurance: Assurance = Assurance.NONE,
+        is_public: bool = False,
+    ) -> SendAssignment:
         """A new job that is sent to a node at once."""
-        (send,) = sends(self.submit(deadline_ms=deadline_ms, pinned_node=pinned_node))
+        effects = self.submit(
+            deadline_ms=deadline_ms, pinned_node=pinned_node, assurance=assurance, is_public=is_public
+        )
+        (send,) = sends(effects)
         return send
 
     def withdraw(self, job: JobId) -> list[Effect]:
@@ -228,15 +289,23 @@ class World:
         )
         return self.tell(acknowledged)
 
-    def result(self, send: SendAssignment, *, output: bytes = OUTPUT, node: NodeId | None = None) -> list[Effect]:
+    def result(
+        self,
+        send: SendAssignment,
+        *,
+        output: bytes = OUTPUT,
+        probes: tuple[int, ...] = (),
+        node: NodeId | None = None,
+    ) -> list[Effect]:
         """The node ran it."""
         return self.tell(
             ResultSubmitted(
                 assignment_id=_assigned(send),
                 node_id=node or send.node_id,
-                output_digest=DIGEST,
+                output_digest=digest_of(output),
                 output_bytes=len(output),
                 timing=RunTiming(queue=0, infer=80),
+                probes=probes,
                 output=output,
             )
         )
@@ -262,9 +331,27 @@ class World:
         return self.coordinator.scheduling.placement.counts[count]
 
     @property
+    def lane(self) -> Lane:
+        """The lane of `WORKLOAD`."""
+        return self.coordinator.scheduling.placement.lanes[WORKLOAD]
+
+    @property
     def pool(self) -> Pool:
-        """The pool of `WORKLOAD`."""
-        return self.coordinator.scheduling.placement.lanes[WORKLOAD].pool
+        """The trusted nodes of `WORKLOAD`."""
+        return self.lane.trusted
+
+    def number_of(self, node: NodeId) -> int:
+        """The node's dense number."""
+        number = self.coordinator.fleet.index_of(node)
+        assert number is not None
+        return number
+
+    def tier_of(self, node: NodeId) -> Tier:
+        """What the node may do, by all who know it."""
+        number = self.number_of(node)
+        tier = self.coordinator.reputation.tier_of(number)
+        assert self.coordinator.scheduling.placement.roster.tier_of(number) is tier
+        return tier
 
 
 def _assigned(send: SendAssignment) -> AssignmentId:
