@@ -17,12 +17,14 @@ from tests.integration.conftest import WAIT_S, Connections, Server
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.changes import Changes
+from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.journal import Journal, Record
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.messages import subjects
 from gridlight.messages.codec import (
     Effect,
+    Event,
     GatewayEvent,
     NodeControl,
     NodeReply,
@@ -32,7 +34,7 @@ from gridlight.messages.codec import (
     node_controls,
 )
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN
-from gridlight.messages.host import AnnounceCoordinator, RecordNode
+from gridlight.messages.host import AnnounceCoordinator, CoordinatorStarted, RecordNode
 from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.jobs import (
     CancelAssignment,
@@ -48,6 +50,7 @@ from gridlight.messages.jobs import (
 from gridlight.messages.nodes import AdmitNode, EnrolNode, NodeEnrolled
 from gridlight.messages.results import Detection, ResultSubmitted, RunTiming, encode_detections
 from gridlight.messages.tasks import Assignment, AssignmentAcknowledged, AssignmentFailed, AssignmentUndeliverable
+from gridlight.messages.trust import LAPTOP, KeepInput, ReleaseInput, TrustParameters
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.main import Gateway
 
@@ -60,6 +63,7 @@ OUTPUT = encode_detections(
     ]
 )
 Said = tuple[NodeReply, bytes]
+TO_GATEWAY = (SendAssignment, CancelAssignment, EndJob, AdmitNode, KeepInput, ReleaseInput)
 
 
 class Coordinator:
@@ -71,20 +75,31 @@ class Coordinator:
         self.journal = journal
         self.node_id: NodeId | None = None
         self.is_silent = False
+        self.keep_ms: int | None = None
+        """How long the input of every answer shall be kept; None where nobody is asked again."""
         self.events: list[GatewayEvent] = []
         self.arrived = asyncio.Condition()
         self._jobs: dict[AssignmentId, JobSubmitted] = {}
+        self._checks: set[AssignmentId] = set()
         self._batches = 0
+        self._clock = SteadyClock(0)
+
+    def start(self, trust: TrustParameters = LAPTOP) -> None:
+        """What a coordinator's first record says."""
+        self.record(events=[CoordinatorStarted(seed=1, workloads=(), trust=trust)])
+
+    def record(self, *effects: Effect, events: list[Event] | None = None) -> None:
+        """Journal and read models, as the host writes them before it performs anything."""
+        self._batches += 1
+        now_ms = self._clock.now_ms()
+        self.journal.commit(Record(self._batches, now_ms, 1, events or []), Changes(now_ms, events or [], effects))
 
     async def hear(self, delivery: Delivery) -> None:
         events = gateway_events.decode(delivery.body)
         for event in events:
             effects = [] if self.is_silent else self.decide(event)
-            self._batches += 1
-            record = Record(self._batches, self._batches, 1, [event])
-            self.journal.commit(record, Changes(self._batches, [event], effects))
-            for effect in effects:
-                await self.say(effect)
+            self.record(*effects, events=[event])
+            await self.say(*effects)
         async with self.arrived:
             self.events += events
             self.arrived.notify_all()
@@ -93,14 +108,20 @@ class Coordinator:
         # A gateway that was back before us announced to nobody.
         await self.say(AnnounceCoordinator())
 
-    async def say(self, effect: Effect) -> None:
-        match effect:
-            case AnnounceCoordinator():
-                await self.bus.publish(subjects.control_announcements("s0"), encode([effect]))
-            case SendAssignment() | CancelAssignment() | EndJob() | AdmitNode():
-                await self.bus.publish(subjects.control_effects("s0", effect.gateway_id), encode([effect]))
-            case _:
-                pass
+    async def say(self, *effects: Effect) -> None:
+        """One list to the one gateway that there is, and whatever concerns all to all."""
+        said = [effect for effect in effects if isinstance(effect, TO_GATEWAY)]
+        if said:
+            await self.bus.publish(subjects.control_effects("s0", said[0].gateway_id), encode(said))
+        if AnnounceCoordinator() in effects:
+            await self.bus.publish(subjects.control_announcements("s0"), encode([AnnounceCoordinator()]))
+
+    async def ask_again(self, job: JobSubmitted, node_id: NodeId) -> AssignmentId:
+        """An assignment for a job that has ended, to check its answer."""
+        order = self._order(job, node_id)
+        self._checks.add(order.assignment.assignment_id)
+        await self.say(order)
+        return order.assignment.assignment_id
 
     async def heard(self, kind: type[Any], count: int = 1) -> list[Any]:
         """Wait until so many events of a kind have arrived."""
@@ -115,8 +136,10 @@ class Coordinator:
                 return [AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), record]
             case JobSubmitted():
                 return [self._assign(event)]
+            case ResultSubmitted() | AssignmentUndeliverable() if event.assignment_id in self._checks:
+                return []
             case ResultSubmitted():
-                return [self._done(event)]
+                return [*self._kept(self._jobs[event.assignment_id]), self._done(event)]
             case AssignmentUndeliverable() | AssignmentFailed():
                 job = self._jobs[event.assignment_id]
                 outcome = Outcome(state=JobState.FAILED, code=JobCode.ATTEMPTS_EXHAUSTED, attempts=1)
@@ -128,6 +151,14 @@ class Coordinator:
         if self.node_id is None:
             outcome = Outcome(state=JobState.REFUSED, code=JobCode.NO_NODE_ONLINE, retry_after_ms=2_000)
             return EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=outcome)
+        return self._order(job, self.node_id)
+
+    def _kept(self, job: JobSubmitted) -> list[Effect]:
+        if self.keep_ms is None:
+            return []
+        return [KeepInput(job_id=job.job_id, gateway_id=job.gateway_id, keep_ms=self.keep_ms)]
+
+    def _order(self, job: JobSubmitted, node_id: NodeId) -> SendAssignment:
         assignment_id = AssignmentId(f"{len(self._jobs):016x}")
         self._jobs[assignment_id] = job
         assignment = Assignment(
@@ -138,7 +169,7 @@ class Coordinator:
             input_bytes=job.input_bytes,
             probe_seed=1,
         )
-        return SendAssignment(job_id=job.job_id, gateway_id=job.gateway_id, node_id=self.node_id, assignment=assignment)
+        return SendAssignment(job_id=job.job_id, gateway_id=job.gateway_id, node_id=node_id, assignment=assignment)
 
     def _done(self, result: ResultSubmitted) -> Effect:
         job = self._jobs[result.assignment_id]
@@ -281,12 +312,16 @@ async def running(gateway: Gateway) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def standing(server: Server, connections: Connections, folder: Path) -> AsyncIterator[Stand]:
+async def standing(
+    server: Server, connections: Connections, folder: Path, *, has_started: bool = True
+) -> AsyncIterator[Stand]:
     """A gateway that is ready, and a coordinator that knows of no node yet."""
     port = free_port("127.0.0.1")
     config = gateway_config(server, folder, port)
     journal = Journal(config.database_url)
     coordinator = Coordinator(journal)
+    if has_started:
+        coordinator.start()
     coordinator.bus = await connections.open(
         server, server.keys.creds_file("coordinator"), on_reconnected=coordinator.on_reconnected
     )

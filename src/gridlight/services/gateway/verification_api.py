@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from gridlight.adapters.signatures import is_public_key
 from gridlight.adapters.store import Store
@@ -91,7 +91,7 @@ def node_routes(store: Store, admin: AdminToken) -> list[HTTPRouteHandler]:
         return answer(await read(_node, store, _node_id(node_id), is_admin=is_admin))
 
     @get("/v1/network/audits", responses={200: says(AuditsResponse), **errors(400, 401, 403)})
-    async def audits(request: AnyRequest, limit: Limit = LISTED, node: str | None = None) -> Answer:
+    async def audits(request: AnyRequest, limit: Limit = LISTED, node: FromQuery[str | None] = None) -> Answer:
         """The newest checks: of all nodes, or those that one made or went through. Needs the admin token."""
         admin.demand(dict(request.scope["headers"]))
         found = await read(store.checks, limit, None if node is None else _node_id(node))
