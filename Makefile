@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo test check bench simulate simulate-full docs lock clean
+.PHONY: help setup demo test check bench honest simulate simulate-full docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -40,6 +40,9 @@ check: $(STAMP) ## Format, lint, types, import directions and the style guide's 
 bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 	@for file in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries beside them; about ten minutes
+	@nice -n 10 $(BIN)/python -m benchmarks.honest_comparisons --comparisons 10000
 
 simulate: $(STAMP) ## Run the scenario that is short enough for every check, and write build/simulate
 	@$(BIN)/gridlight simulate scenarios/smoke.toml --out build/simulate/smoke

@@ -1,1 +1,1 @@
-"""Speed as ratios: to the bare loop, or to a peer in the same run."""
+"""Measurements: speed as ratios, to the bare loop or to a peer in the same run; and how honest results compare."""
