@@ -1,16 +1,45 @@
-"""A real PostgreSQL for a test, where the machine has its programs; it refuses to run as root, so another user does."""
+"""Databases for tests: SQLite, and a real PostgreSQL where the machine has its programs.
+
+PostgreSQL refuses to run as root, so another user does.
+"""
 
 import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from gridlight.adapters.bus_server import free_port
+
+KINDS = ("sqlite", "postgresql")
+NewDatabase = Callable[[], str]
+"""Makes one more empty database and says its URL."""
+
+
+@contextmanager
+def new_databases(kind: str, folder: Path) -> Iterator[NewDatabase]:
+    """As many databases of a kind as are asked for, on one server."""
+    numbers = count()
+    if kind == "sqlite":
+        yield lambda: f"sqlite:///{folder / str(next(numbers))}.db"
+        return
+    with postgresql(folder) as url:
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+
+        def create() -> str:
+            name = f"network{next(numbers)}"
+            with engine.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name}"))
+            return url.removesuffix("postgres") + name
+
+        yield create
+        engine.dispose()
 
 
 def _postgres_programs() -> Path:

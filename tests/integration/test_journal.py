@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
 from tests.integration.databases import postgresql
 
 from gridlight.adapters.changes import Changes
 from gridlight.adapters.journal import SNAPSHOTS_KEPT, Journal, JournalFenced, Record
-from gridlight.adapters.schema import REVISION, metadata, migrate, open_engine
 from gridlight.adapters.store import Store
 from gridlight.messages.codec import Event
 from gridlight.messages.host import RecordNode, RequestAllOffers, TimePassed
@@ -148,19 +146,6 @@ def test_the_newest_snapshot_of_this_core_or_an_older_one_is_used_and_old_ones_g
     assert journal.newest_snapshot(1) == (SNAPSHOTS_KEPT + 2, b"again")
     assert journal.newest_snapshot(2) == journal.newest_snapshot(1)
     assert journal.newest_snapshot(0) is None
-
-
-def test_migrations_make_the_tables_that_the_code_uses(database_url: str) -> None:
-    engine = open_engine(database_url)
-    migrate(engine)
-    migrate(engine)
-    inspector = inspect(engine)
-    for table in metadata.tables.values():
-        columns = {column["name"] for column in inspector.get_columns(table.name)}
-        assert columns == set(table.columns.keys())
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISION
-    engine.dispose()
 
 
 def test_a_second_outcome_changes_nothing(journal: Journal, store: Store) -> None:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final, assert_never, cast, get_args
 
 import msgspec
-from sqlalchemy import Connection, Table, Update, bindparam, delete, literal, select, update
+from sqlalchemy import Connection, Table, Update, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gridlight.adapters.schema import checks, commits, epochs, faults, network, standings
@@ -57,11 +57,13 @@ def _insert_or_replace(table: Table) -> ByDialect:
     return made
 
 
+_PROVISIONAL: Final = Verification.PROVISIONAL.value
+_DISPUTED: Final = Verification.DISPUTED.value
 _INSERT_COMMIT: Final = _insert_once(commits)
 _VERIFY: Final = (
     update(commits)
     .where(commits.c.commit == bindparam("of_commit"))
-    .where(commits.c.verification.in_([Verification.PROVISIONAL.value, Verification.DISPUTED.value]))
+    .where((commits.c.verification == _PROVISIONAL) | (commits.c.verification == _DISPUTED))  # the others stay
     .values(verification=bindparam("known"), output=bindparam("corrected"), changed_ms=bindparam("now_ms"))
 )
 
@@ -70,7 +72,7 @@ def _settling(*, are_bound_kept: bool) -> Update:
     wanted = (
         update(commits)
         .where(commits.c.node_id == bindparam("of_node"), commits.c.commit <= bindparam("up_to"))
-        .where(commits.c.verification == literal(Verification.PROVISIONAL.value))
+        .where(commits.c.verification == _PROVISIONAL)
     )
     wanted = wanted.where(commits.c.is_bound.is_(False)) if are_bound_kept else wanted
     return wanted.values(verification=bindparam("known"), changed_ms=bindparam("now_ms"))
@@ -104,8 +106,9 @@ class VerificationChanges:
     """One batch's share in verification's tables.
 
     Answers are written in the order of the effects, one statement for each run of alike ones: a settlement means those
-    committed before it, and none that was disputed before it. The other tables do not depend on that order, and are
-    written once each.
+    committed before it, and none that was disputed before it. FINAL leaves out answers that are bound to an audit of
+    their own; VOID takes them along, since their node's word stands for nothing any more. The other tables do not
+    depend on that order, and are written once each.
     """
 
     def __init__(self, now_ms: int, events: Iterable[Event], effects: Iterable[Effect]) -> None:

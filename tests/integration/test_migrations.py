@@ -1,0 +1,101 @@
+"""Migrations, in SQLite and in a real PostgreSQL: they make what the code uses, and lose nothing on the way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, insert, inspect
+from tests.integration.databases import KINDS, NewDatabase, new_databases
+from tests.unit.core.world import WORKLOAD, job_id, node_id, submitted
+
+from gridlight.adapters import schema
+from gridlight.adapters.changes import Changes
+from gridlight.adapters.journal import Journal, Record
+from gridlight.adapters.schema import REVISION, metadata, migrate, open_engine
+from gridlight.adapters.store import Store
+from gridlight.messages.codec import encode_record
+from gridlight.messages.host import TimePassed
+from gridlight.messages.jobs import JobState, Outcome
+from gridlight.messages.trust import RecordStanding, Tier
+
+DONE = Outcome(state=JobState.DONE, node_id=node_id(1), output=b"result")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
+    with new_databases(request.param, tmp_path_factory.mktemp("databases")) as new_database:
+        yield new_database
+
+
+@pytest.fixture
+def engine(new_database: NewDatabase) -> Iterator[Engine]:
+    engine = open_engine(new_database())
+    yield engine
+    engine.dispose()
+
+
+def migrate_to(engine: Engine, revision: str) -> None:
+    """As an older release would leave the database."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def fill_first_tables(engine: Engine) -> None:
+    """What the first release wrote."""
+    job = {"job_id": job_id(1), "submitted_ms": 1, "submitted": msgspec.msgpack.encode(submitted(job_id(1)))}
+    outcome = {"ended_ms": 2, "outcome": msgspec.msgpack.encode(DONE)}
+    node = {"node_id": node_id(1), "operator": node_id(1), "agent_version": "1.0", "cpus": 4, "memory_mib": 8_192}
+    lent = {"is_online": True, "slots": 1, "workloads": WORKLOAD, "tasks_answered": 7}
+    record = {"sequence": 1, "now_ms": 1, "core_version": 1, "record": encode_record([TimePassed()])}
+    with engine.begin() as connection:
+        connection.execute(insert(schema.jobs), job | outcome)
+        connection.execute(insert(schema.nodes), node | lent)
+        connection.execute(insert(schema.journal), record)
+
+
+def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
+    migrate(engine)
+    migrate(engine)
+
+    inspector = inspect(engine)
+    for table in metadata.tables.values():
+        columns = {
+            column["name"]: (str(column["type"]), column["nullable"]) for column in inspector.get_columns(table.name)
+        }
+        dialect = engine.dialect
+        assert columns == {column.name: (column.type.compile(dialect), column.nullable) for column in table.columns}
+        assert set(inspector.get_pk_constraint(table.name)["constrained_columns"]) == set(
+            table.primary_key.columns.keys()
+        )
+        indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes(table.name)}
+        assert indexes == {index.name: index.columns.keys() for index in table.indexes}
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISION
+
+
+def test_what_the_first_release_wrote_is_still_there_and_goes_on(engine: Engine) -> None:
+    migrate_to(engine, "0001")
+    assert not inspect(engine).has_table("commits")
+    fill_first_tables(engine)
+    url = engine.url.render_as_string(hide_password=False)
+
+    journal, store = Journal(url), Store.open(url)
+    [record] = journal.records_after(0)
+    job, [node] = store.job(job_id(1)), store.nodes()
+    standing = RecordStanding(node_id=node_id(1), tier=Tier.TRUSTED, clean_run=8, checks_passed=1, faults=0)
+    journal.commit(Record(2, 2, 1, []), Changes(2, [], [standing]))
+    [since] = store.nodes()
+    journal.close()
+    store.close()
+
+    assert record.events == [TimePassed()]
+    assert job is not None
+    assert (job.submitted.job_id, job.outcome, job.commit) == (job_id(1), DONE, None)
+    assert (node.tasks_answered, node.tier) == (7, None)
+    assert (since.tasks_answered, since.tier) == (7, Tier.TRUSTED)
