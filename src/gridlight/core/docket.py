@@ -109,24 +109,24 @@ class Docket:
 
     # Asking
 
-    def ask(self, case: Case) -> list[Output]:
-        """Ask for all checks that are wanted now."""
+    def ask(self, case: Case) -> CheckWanted:
+        """Ask for the next check that is wanted. One at a time: who is asked next has nothing in common with the last.
+
+        Two asked at once could be two nodes of one operator, or one node twice.
+        """
         others = (*case.executors, *(answer.node for answer in case.answers if answer.node != NOBODY))
-        wanted, case.wanted = case.wanted, []
-        outputs: list[Output] = []
-        for role in wanted:
-            check = self.number_next()
-            case.outstanding[check] = role
-            self._cases_by_check[check] = case.number
-            case.asked += 1
-            case.reference_tries += role is Role.REFERENCE
-            draw = draw_keyed(case.draw.to_bytes(8, "little"), "checker", case.commit, case.asked)
-            outputs.append(CheckWanted(check, role, case.job, case.probe_seed, others, case.tested, draw))
-        return outputs
+        role, check = case.wanted.pop(0), self.number_next()
+        case.outstanding[check] = role
+        self._cases_by_check[check] = case.number
+        case.asked += 1
+        case.reference_tries += role is Role.REFERENCE
+        draw = draw_keyed(case.draw.to_bytes(8, "little"), "checker", case.commit, case.asked)
+        return CheckWanted(check, role, case.job, case.probe_seed, others, case.tested, draw)
 
     def ask_again(self, case: Case, role: Role, *, now_ms: int) -> None:
         """Nobody did it: somebody else shall, in a moment. Newcomers and canaries are not insisted on."""
         if role in (Role.SHADOW, Role.CANARY):
+            case.wanted.clear()
             return
         if role is Role.REFERENCE:
             is_contested = case.is_disputed or case.is_settled or case.is_canary
@@ -221,6 +221,8 @@ class Docket:
         outputs: list[Output] = []
         if served in finding.wrong and not case.is_settled and not case.is_canary:
             case.is_settled = True
+            if served.node in self._held:
+                self._held[served.node] = 0  # what it passed meanwhile makes nothing final: it may be banned for this
             corrected = RecordVerification(commit=case.commit, verification=Verification.CORRECTED, output=truth.output)
             outputs.append(corrected)
         elif not case.is_settled and not case.is_canary:
@@ -324,6 +326,7 @@ class Docket:
             assert case.served.node == NOBODY or number in self._cases_of[case.served.node]
             assert all(self._cases_by_check[check] == number for check in case.outstanding)
             assert case.outstanding or case.wanted, "a case waits for nothing"
+            assert len(case.outstanding) <= 1
         assert sum(map(len, self._cases_of.values())) <= len(self.cases)
 
     def snapshot(self) -> DocketSnapshot:

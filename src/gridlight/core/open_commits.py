@@ -37,15 +37,6 @@ class OpenCommits:
             del self._pairs[node][: count * _PAIR]
         return count
 
-    def take(self, node: int, commit: int) -> bool:
-        """This one answer is settled for itself; whether it was open."""
-        pairs = self._pairs.get(node, ())
-        for place in range(0, len(pairs), _PAIR):
-            if pairs[place] == commit:
-                del self._pairs[node][place : place + _PAIR]
-                return True
-        return False
-
     def oldest_ms(self, node: int) -> int | None:
         """When the oldest answer that is open was committed."""
         pairs = self._pairs.get(node)

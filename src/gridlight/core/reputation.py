@@ -82,7 +82,7 @@ class Reputation:
         return self._clean_runs[node]
 
     def audit_ppm(self, node: int) -> int:
-        """The share of the node's answers that is audited now: A over its clean run, within bounds (trust.md 2.4)."""
+        """The share of the node's answers that is audited now: A over its clean run, within bounds."""
         trust, clean_run = self._trust, self._clean_runs[node]
         if self._forced[node] or clean_run <= trust.trusted_after:
             return MILLION

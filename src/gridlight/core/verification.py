@@ -13,7 +13,7 @@ from gridlight.core.cases import Answer, Case, Finding, Step, find
 from gridlight.core.docket import INPUT_KEPT_MS, Docket, DocketSnapshot
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.epochs import Epochs
-from gridlight.core.notices import NOBODY, AnswerCommitted, CheckEnded, CommitsSettled, Output, TrustLost
+from gridlight.core.notices import AnswerCommitted, CheckEnded, CommitsSettled, Output, TrustLost
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.trust import (
@@ -146,6 +146,8 @@ class Verifier:
     def _is_due(self, now_ms: int, node: int) -> bool:
         """Whether the node went unaudited for so long that this answer is audited whatever is drawn."""
         trust = self.docket.trust
+        if self._checked_ms[node] == _OWED:
+            return True
         if self._checked_ms[node] == _NEVER:
             self._checked_ms[node] = now_ms
         self._since_check[node] += 1
@@ -216,14 +218,16 @@ class Verifier:
             case.until_ms = now_ms
         else:
             self.docket.ask_again(case, role, now_ms=now_ms)
-        if case.outstanding or case.wanted:
-            return outputs
-        return outputs + self._conclude(now_ms, case)
+        if not case.wanted:
+            return outputs + self._conclude(now_ms, case)
+        if case.due_ms <= now_ms:
+            self.docket.arm(case, now_ms + 1)
+        return outputs
 
     def _conclude(self, now_ms: int, case: Case) -> list[Output]:
         """Nobody is asked any more: judge by what was said."""
         docket = self.docket
-        if len(case.answers) == 1 and now_ms >= case.until_ms:
+        if len(case.answers) == 1 and (case.is_canary or now_ms >= case.until_ms):
             return self._give_up(case)
         finding = find(case, lambda one, other: docket.compared(case, one, other).is_match)
         match finding.step:
@@ -266,9 +270,8 @@ class Verifier:
 
     def _give_up(self, case: Case) -> list[Output]:
         """Nobody could tell. Its node is audited the next time, whatever is drawn."""
-        node = case.served.node
-        if node != NOBODY and not case.is_settled:
-            self._checked_ms[node] = _OWED
+        if not case.is_settled:
+            self._checked_ms[case.tested if case.is_canary else case.served.node] = _OWED
         lost = RecordCheck(
             check=self.docket.number_next(),
             commit=case.commit,
@@ -308,12 +311,12 @@ class Verifier:
         return outputs
 
     def _ask(self, now_ms: int, case: Case) -> list[Output]:
-        if not case.wanted or now_ms < case.due_ms:
+        if case.outstanding or now_ms < case.due_ms:
             return []
         if now_ms < case.until_ms:
-            return self.docket.ask(case)
+            return [self.docket.ask(case)]
         case.wanted.clear()
-        return [] if case.outstanding else self._conclude(now_ms, case)
+        return self._conclude(now_ms, case)
 
     def _expire(self, now_ms: int, node: int) -> list[Output]:
         """What nobody could settle in time is void."""
