@@ -6,12 +6,16 @@ from gridlight.simulation.scenario import (
     Churn,
     Demand,
     Faults,
+    Fleet,
     Kinds,
     Links,
     Nodes,
     Scenario,
 )
 from gridlight.simulation.world import World
+
+TRUST: dict[str, str | int | bool] = {"profile": "laptop", "trusted_after": 8, "canary_ppm": 300_000}
+"""Answers settle within half a minute, and canaries come round while somebody looks."""
 
 
 def small(*, are_full: bool = False, nodes: int = 30, seconds: int = 40, faults: Faults | None = None) -> Scenario:
@@ -20,13 +24,18 @@ def small(*, are_full: bool = False, nodes: int = 30, seconds: int = 40, faults:
         description="A small network to which everything happens.",
         seconds=seconds,
         quiet_seconds=10,
-        demand=Demand(tasks_per_second=3),
+        demand=Demand(
+            tasks_per_second=3, unassured_ppm=50_000, audited_ppm=50_000, arbitrated_ppm=50_000, public_ppm=500_000
+        ),
         nodes=Nodes(
             count=nodes,
             cpus=(1, 2),
             are_full=are_full,
             kinds=Kinds(slow_ppm=50_000, flaky_ppm=100_000, freezing_ppm=100_000),
+            fault_ppm=20_000,
         ),
+        fleet=Fleet(age_min=0, age_max=80, newcomers_ppm=100_000),
+        trust=TRUST,
         churn=Churn(leave_ppm_per_minute=50_000, away_ms=5_000),
         attempts=Attempts(),
         links=Links(delay_ms=8, delay_spread_permille=800, loss_ppm=200, duplicate_ppm=20_000),

@@ -13,7 +13,7 @@ from gridlight.core.placement import Placement
 from gridlight.core.pools import Pool
 from gridlight.core.scheduling import Scheduling
 from gridlight.core.task_table import TaskTable
-from gridlight.simulation.checkers import CheckFailed
+from gridlight.simulation.demands import CheckFailed
 from gridlight.simulation.scenario import Attempts, Churn, Faults
 
 Patch = pytest.MonkeyPatch
@@ -78,7 +78,7 @@ def assigns_what_has_ended(patch: Patch) -> None:
         if task.is_open or len(task.attempts) > 2 or not task.attempts:
             return kept(self, now_ms, task)
         node = self._choose(self.lanes[task.job.workload], task, 100, 7, only_idle=True)
-        return [] if node is None else self._send(now_ms, task, node, (1, task.number << 8, 3))
+        return [] if node is None else self.send(now_ms, task, node, (1, task.number << 8, 3))
 
     patch.setattr(Placement, "replace", eager)
 

@@ -38,6 +38,8 @@ def test_a_coordinator_that_crashes_goes_on_where_its_journal_ends() -> None:
 def test_what_is_asked_after_faults_have_stopped_is_answered() -> None:
     world = ran(small(nodes=60, seconds=20), 8)
 
-    quiet = [one for place, one in enumerate(world.measures.intervals) if place * world.measures.interval_ms > 26_000]
+    quiet = [
+        one for place, one in enumerate(world.measures.intervals) if place * world.measures.span.interval_ms > 26_000
+    ]
     assert sum(one.answered for one in quiet) > 5
     assert sum(one.missed for one in quiet) <= 1

@@ -88,7 +88,7 @@ class Attendance:
         population.presence[node] = Presence.SILENT if is_silent else Presence.AWAY
         self.here -= 1
         seen_ms = attempts.silence_seen_ms if is_silent else attempts.close_seen_ms
-        self._timeline.put(now_ms + seen_ms, Closed(node, population.session[node]))
+        self._timeline.put(now_ms + seen_ms, Closed(node, population.ids[node], population.session[node]))
         if not away_ms:
             away_ms = self._away_ms[draw_many(self._seed, "away", node, population.life[node])[0] & 0xFFFF]
         self._return_at(node, now_ms + max(away_ms, attempts.close_seen_ms + 1))
@@ -98,7 +98,7 @@ class Attendance:
         population = self._population
         if population.session[entry.node] == entry.session and population.presence[entry.node] == Presence.SILENT:
             population.presence[entry.node] = Presence.AWAY
-        self._tell(NodeDisconnected(node_id=population.ids[entry.node]))
+        self._tell(NodeDisconnected(node_id=entry.node_id))
 
     def reconnect(self, node: int) -> None:
         """A new connection of the same process, or the bus no longer believes in one that was gone."""

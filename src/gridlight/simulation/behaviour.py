@@ -40,6 +40,8 @@ class Plan(Struct, frozen=True, gc=False):
     """For how long the node stands still from now on."""
     links: tuple[int, int, int]
     """Bits for the ways of the acknowledgement, of the result, and of a refusal."""
+    answer_bits: int
+    """What chance has in the answer itself."""
 
 
 class Behaviour:
@@ -82,4 +84,5 @@ class Behaviour:
             is_failing=kind == Kind.FLAKY and is_faulty and chance(chances >> 32 & _LANE, FLAKY_PPM),
             freeze_ms=attempts.freeze_ms if is_freezing else 0,
             links=(draws[3], draws[4], draws[5]),
+            answer_bits=draws[6],
         )

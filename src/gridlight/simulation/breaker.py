@@ -8,6 +8,7 @@ from gridlight.messages.host import BusReconnected
 from gridlight.messages.ids import GatewayId
 from gridlight.messages.jobs import EndJob, JobSubmitted
 from gridlight.messages.tasks import AssignmentUndeliverable
+from gridlight.messages.trust import KeepInput, ReleaseInput
 from gridlight.simulation.attendance import JITTER_MS, Attendance
 from gridlight.simulation.entries import MESSAGES
 from gridlight.simulation.faults import Fault, FaultKind, Mended, plan_faults
@@ -21,7 +22,7 @@ from gridlight.simulation.timeline import Timeline
 
 BUS_AWAY_MS: Final = 500
 
-_UNDER_WAY: Final = (*MESSAGES, EndJob, JobSubmitted, AssignmentUndeliverable)
+_UNDER_WAY: Final = (*MESSAGES, EndJob, KeepInput, ReleaseInput, JobSubmitted, AssignmentUndeliverable)
 
 
 class Breakable(Protocol):

@@ -8,11 +8,13 @@ from gridlight.messages.host import AnnounceCoordinator, RequestAllOffers
 from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
 from gridlight.messages.nodes import RequestOffer
 from gridlight.messages.tasks import AssignmentUndeliverable, UndeliverableReason
+from gridlight.messages.trust import KeepInput, ReleaseInput
 from gridlight.simulation.entries import Announced, Asked, Cancelled, Delivered
-from gridlight.simulation.gateways import Gateways
+from gridlight.simulation.gateways import Gateways, number_of_job
 from gridlight.simulation.network import Network
-from gridlight.simulation.population import Population, Presence, number_of
+from gridlight.simulation.population import Population, Presence
 from gridlight.simulation.timeline import Timeline
+from gridlight.simulation.truth import Truth
 
 ASKING_ALL_MS: Final = 2_000
 """The host asks all nodes for their offers over this time."""
@@ -21,7 +23,9 @@ ASKING_ALL_MS: Final = 2_000
 class Performer:
     """Carries out effects, in order."""
 
-    def __init__(self, *, gateways: Gateways, network: Network, population: Population, timeline: Timeline) -> None:
+    def __init__(
+        self, *, gateways: Gateways, network: Network, population: Population, timeline: Timeline, truth: Truth
+    ) -> None:
         self._gateways = gateways
         self._network = network
         self._population = population
@@ -29,14 +33,17 @@ class Performer:
         self._performs: dict[type, Callable[[Any], None]] = {
             SendAssignment: self._send,
             CancelAssignment: self._cancel,
-            EndJob: self._end,
+            EndJob: self._tell_gateway,
+            KeepInput: self._tell_gateway,
+            ReleaseInput: self._tell_gateway,
             RequestOffer: self._ask,
             RequestAllOffers: self._ask_all,
             AnnounceCoordinator: self._announce,
+            **truth.hears,
         }
 
     def perform(self, effects: list[Effect]) -> None:
-        """RecordNode and AdmitNode are for read models and enrolments, which the simulator does not have."""
+        """What is to be recorded is truth's; RecordNode and AdmitNode are for what the simulator does not have."""
         for effect in effects:
             perform = self._performs.get(type(effect))
             if perform is not None:
@@ -51,31 +58,33 @@ class Performer:
         to_gateway_ms = max(self._network.ways_ms("to gateway", number), default=0)
         if not to_gateway_ms:
             return
-        if effect.job_id not in self._gateways.open:
+        if not self._gateways.has_input(effect.job_id):
             gone = AssignmentUndeliverable(
                 assignment_id=assignment.assignment_id, node_id=effect.node_id, reason=UndeliverableReason.INPUT_GONE
             )
             self._timeline.put(now_ms + 2 * to_gateway_ms, gone)
             return
         sent_ms = now_ms + to_gateway_ms
-        delivered = Delivered(number_of(effect.node_id), effect.gateway_id, sent_ms, assignment)
+        node_id = effect.node_id
+        delivered = Delivered(self._population.node_of(node_id), node_id, effect.gateway_id, sent_ms, assignment)
         for delay_ms in self._network.ways_ms("to node", number):
             self._timeline.put(sent_ms + delay_ms, delivered)
 
     def _cancel(self, effect: CancelAssignment) -> None:
         if self._network.reaches(effect.gateway_id):
-            entry = Cancelled(number_of(effect.node_id), effect.assignment_id)
+            entry = Cancelled(self._population.node_of(effect.node_id), effect.assignment_id)
             for delay_ms in self._network.ways_ms("cancel", int(effect.assignment_id, 16)):
                 self._timeline.put(self._timeline.now_ms + delay_ms, entry)
 
-    def _end(self, effect: EndJob) -> None:
-        for delay_ms in self._network.ways_ms("end", int(effect.job_id.removeprefix("req_")), self._timeline.now_ms):
+    def _tell_gateway(self, effect: EndJob | KeepInput | ReleaseInput) -> None:
+        """What is said of one job at one moment is one message, and shares its fate."""
+        for delay_ms in self._network.ways_ms("end", number_of_job(effect.job_id), self._timeline.now_ms):
             self._timeline.put(self._timeline.now_ms + delay_ms, effect)
 
     def _ask(self, effect: RequestOffer) -> None:
-        number = number_of(effect.node_id)
-        for delay_ms in self._network.ways_ms("ask", number, self._timeline.now_ms):
-            self._timeline.put(self._timeline.now_ms + delay_ms, Asked(number))
+        node = self._population.node_of(effect.node_id)
+        for delay_ms in self._network.ways_ms("ask", node, self._timeline.now_ms):
+            self._timeline.put(self._timeline.now_ms + delay_ms, Asked(node))
 
     def _ask_all(self, _effect: RequestAllOffers) -> None:
         """One after the other, at a pace that the bus bears."""

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from gridlight.messages.codec import NodeReply
-from gridlight.messages.ids import AssignmentId, GatewayId
+from gridlight.messages.ids import AssignmentId, GatewayId, NodeId
 from gridlight.messages.tasks import Assignment
 from gridlight.simulation.behaviour import Plan
 
@@ -12,6 +12,8 @@ class Delivered(Struct, frozen=True, gc=False):
     """An assignment reaches its node, or the place where that was."""
 
     node: int
+    node_id: NodeId
+    """Who it is for: the machine may have another id when it comes."""
     gateway_id: GatewayId
     sent_ms: int
     assignment: Assignment
@@ -33,7 +35,7 @@ class Ran(Struct, frozen=True, gc=False):
     life: int
     taken_ms: int
     gateway_id: GatewayId
-    assignment_id: AssignmentId
+    assignment: Assignment
     plan: Plan
 
 
@@ -49,6 +51,7 @@ class Closed(Struct, frozen=True, gc=False):
     """The bus sees that a connection has closed."""
 
     node: int
+    node_id: NodeId
     session: int
 
 
@@ -80,6 +83,10 @@ class Announced(Struct, frozen=True, gc=False):
 
 class Asking(Struct, frozen=True, gc=False):
     """A requester asks."""
+
+
+class EpochEnds(Struct, frozen=True, gc=False):
+    """The coordinator's host draws a new secret."""
 
 
 MESSAGES = (Delivered, Said, Closed, Asked, Offered, Cancelled, Announced)

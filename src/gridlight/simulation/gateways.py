@@ -1,15 +1,19 @@
 """The gateways: what requesters ask, what is open, and how each job was answered."""
 
 from collections import deque
+from heapq import heappop, heappush
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gridlight.core.draw import draw_many
-from gridlight.messages.ids import Blake3Digest, GatewayId, JobId
+from gridlight.messages.ids import GatewayId, JobId
 from gridlight.messages.jobs import EndJob, JobState, JobSubmitted
-from gridlight.simulation.distributions import exponential
+from gridlight.messages.trust import Assurance, KeepInput, ReleaseInput
+from gridlight.simulation.adversary import happens
+from gridlight.simulation.answers import input_digest
+from gridlight.simulation.distributions import MILLION, exponential
 from gridlight.simulation.entries import Asking
 from gridlight.simulation.measures import Measures
 from gridlight.simulation.minds import WORKLOAD
@@ -20,9 +24,9 @@ from gridlight.simulation.timeline import Timeline
 GRACE_MS: Final = 50
 """After a job's deadline the gateway waits this long for the coordinator, then answers by itself."""
 
-INPUT_DIGEST: Final = Blake3Digest("ab" * 32)
 INPUT_BYTES: Final = 270_000
 _MICROS: Final = 1_000_000
+_JOB_DIGITS: Final = 18
 
 
 class OpenJob(Struct, frozen=True, gc=False):
@@ -41,7 +45,12 @@ class Gateways:
         """Until requesters stop."""
         self.asked = 0
         self.open: dict[JobId, OpenJob] = {}
+        self.kept: dict[JobId, int] = {}
+        """Inputs that are kept for checks, and until when; a canary's until it is released."""
+        self.canaries: dict[int, None] = {}
+        """Numbers of the jobs whose inputs may be used again."""
         self._due: deque[tuple[int, JobId]] = deque()
+        self._kept_due: list[tuple[int, JobId]] = []
         self._seed = seed
         self._demand = demand
         self._network = network
@@ -49,6 +58,8 @@ class Gateways:
         self._measures = measures
         self._gap_us = exponential(_MICROS // demand.tasks_per_second)
         self._next_us = 0
+        self._draws: tuple[int, ...] = ()
+        """Of the requester who comes next."""
 
     def begin(self, at_ms: int) -> None:
         """Requesters come from then on."""
@@ -57,7 +68,8 @@ class Gateways:
 
     def ask_next(self) -> None:
         """Draw when the next requester comes; those who come within the same millisecond come with it."""
-        self._next_us += self._gap_us[draw_many(self._seed, "gap", self.asked)[0] & 0xFFFF]
+        self._draws = draw_many(self._seed, "gap", self.asked)
+        self._next_us += self._gap_us[self._draws[0] & 0xFFFF]
         self._timeline.put(max(self._next_us // 1_000, self._timeline.now_ms + 1), Asking())
 
     def asking(self, _entry: Asking) -> None:
@@ -66,14 +78,17 @@ class Gateways:
             return
         demand, now_ms = self._demand, self._timeline.now_ms
         self.asked += 1
+        draws = self._draws
         submitted = JobSubmitted(
             job_id=JobId(f"req_{self.asked:026d}"),
             gateway_id=self.ids[self.asked % len(self.ids)],
             workload=WORKLOAD,
             deadline_ms=demand.deadline_ms - demand.reserve_ms,
-            input_digest=INPUT_DIGEST,
+            input_digest=input_digest(self.asked),
             input_bytes=INPUT_BYTES,
             asked_deadline_ms=demand.deadline_ms,
+            assurance=self._assurance(draws[1]),
+            is_public=happens(draws[2], demand.public_ppm),
         )
         self.open[submitted.job_id] = OpenJob(now_ms, submitted)
         self._due.append((now_ms + submitted.deadline_ms + GRACE_MS, submitted.job_id))
@@ -115,6 +130,50 @@ class Gateways:
             if job is not None and job.asked_ms >= self._measures.start_ms:
                 self._measures.unanswered(now_ms)
 
+    def keep(self, effect: KeepInput) -> None:
+        """Somebody else will be asked the same; without the input, as where the gateway gave up, it is in vain."""
+        if not self._network.reaches(effect.gateway_id) or not self.has_input(effect.job_id):
+            return
+        until_ms = self._timeline.now_ms + effect.keep_ms
+        self.kept[effect.job_id] = until_ms
+        if effect.is_canary:
+            self.canaries[number_of_job(effect.job_id)] = None
+        heappush(self._kept_due, (until_ms, effect.job_id))
+
+    def release(self, effect: ReleaseInput) -> None:
+        """Nobody will be asked again; what is not heard is forgotten in time."""
+        if self._network.reaches(effect.gateway_id):
+            self._forget(effect.job_id)
+
+    def has_input(self, job_id: JobId) -> bool:
+        """Whether a job's input can be sent to a node."""
+        return job_id in self.open or job_id in self.kept
+
+    def forget_inputs(self) -> None:
+        """Drop what was kept for its time."""
+        now_ms = self._timeline.now_ms
+        while self._kept_due and self._kept_due[0][0] <= now_ms:
+            job_id = heappop(self._kept_due)[1]
+            if self.kept.get(job_id, now_ms + 1) <= now_ms:
+                self._forget(job_id)
+
+    def _forget(self, job_id: JobId) -> None:
+        self.kept.pop(job_id, None)
+        self.canaries.pop(number_of_job(job_id), None)
+
+    def _assurance(self, bits: int) -> Assurance:
+        demand = self._demand
+        part = (bits & 0xFFFF_FFFF) * MILLION >> 32
+        for assurance, ppm in (
+            (Assurance.NONE, demand.unassured_ppm),
+            (Assurance.AUDITED, demand.audited_ppm),
+            (Assurance.ARBITRATED, demand.arbitrated_ppm),
+        ):
+            if part < ppm:
+                return assurance
+            part -= ppm
+        return Assurance.SAMPLED
+
     def next_due_ms(self) -> int | None:
         """When a requester's patience ends next; answered ones are passed over."""
         while self._due and self._due[0][1] not in self.open:
@@ -124,6 +183,10 @@ class Gateways:
     def _send(self, event: JobSubmitted) -> None:
         if not self._network.reaches(event.gateway_id):
             return
-        number = int(event.job_id.removeprefix("req_"))
-        for delay_ms in self._network.ways_ms("submit", number, event.deadline_ms):
+        for delay_ms in self._network.ways_ms("submit", number_of_job(event.job_id), event.deadline_ms):
             self._timeline.put(self._timeline.now_ms + delay_ms, event)
+
+
+def number_of_job(job_id: JobId) -> int:
+    """Jobs are numbered in the order in which they were asked for."""
+    return int(job_id[-_JOB_DIGITS:])

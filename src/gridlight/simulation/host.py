@@ -10,7 +10,10 @@ import msgspec
 
 from gridlight.core.coordinator import Coordinator
 from gridlight.messages.codec import Effect, Event, decode_record, encode_record
-from gridlight.simulation.checkers import Account, CheckFailed, check_core, check_queues
+from gridlight.messages.ids import NodeId
+from gridlight.messages.trust import Tier
+from gridlight.simulation.checkers import Account, check_core, check_queues
+from gridlight.simulation.demands import CheckFailed
 from gridlight.simulation.scenario import Checks
 
 BATCH_EVENTS_MAX: Final = 1_000
@@ -42,6 +45,13 @@ class Host:
     def trace_digest(self) -> str:
         """Of every event and effect so far, in order, with its time."""
         return self._trace.hexdigest()
+
+    def begin_here(self, tiers: dict[NodeId, Tier]) -> None:
+        """The state is no event's doing: the account takes it as it is, and replays begin with it, not before."""
+        if self.account is not None:
+            self.account.trust.begin(tiers, self.core.reputation.clean_run)
+        if self._keeps_journal:
+            self._base, self._journal = self.core.snapshot(), []
 
     def process(self, now_ms: int, events: list[Event]) -> list[Effect]:
         """One batch: what the coordinator's loop does between two waits, with the checks that are due."""
@@ -92,6 +102,8 @@ class Host:
     def finish(self) -> None:
         """All checks once more, at the end."""
         check_core(self.core)
+        if self.account is not None:
+            self.account.deadlines.check()
         if self._keeps_journal:
             self.replay()
 

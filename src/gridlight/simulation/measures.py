@@ -26,10 +26,23 @@ class Interval(Struct):
     """By the bucket of core.latency."""
 
 
+class Span:
+    """The counted part of a run, in stretches of the same length."""
+
+    def __init__(self, *, start_ms: int, length_ms: int) -> None:
+        self.start_ms = start_ms
+        self.interval_ms = max(1, -(-length_ms // INTERVALS))
+        self.count = -(-length_ms // self.interval_ms) + 1
+
+    def place(self, now_ms: int) -> int:
+        """The stretch that a time falls in; the last one holds what comes after."""
+        return min(max(now_ms - self.start_ms, 0) // self.interval_ms, self.count - 1)
+
+
 class Measures:
     """Counts of one run."""
 
-    def __init__(self, *, start_ms: int, length_ms: int, deadline_ms: int) -> None:
+    def __init__(self, span: Span, *, deadline_ms: int) -> None:
         self.waits = array("Q", bytes(8 * (WAIT_MS_MAX + 1)))
         """Answered jobs by how many milliseconds their requesters waited."""
         self.done = 0
@@ -39,15 +52,15 @@ class Measures:
         self.failed_by_code: dict[str, int] = {}
         self.attempts: dict[int, int] = {}
         """Answered jobs by how many assignments they took."""
-        self.interval_ms = max(1, -(-length_ms // INTERVALS))
-        self.intervals = [Interval(waits=[0] * BUCKETS) for _ in range(-(-length_ms // self.interval_ms) + 1)]
-        self.start_ms = start_ms
+        self.span = span
+        self.intervals = [Interval(waits=[0] * BUCKETS) for _ in range(span.count)]
+        self.start_ms = span.start_ms
         """Jobs that were asked before are not counted."""
         self._deadline_ms = deadline_ms
 
     def interval(self, now_ms: int) -> Interval:
-        """The stretch that a time falls in; the last one holds what comes after."""
-        return self.intervals[min(max(now_ms - self.start_ms, 0) // self.interval_ms, len(self.intervals) - 1)]
+        """The stretch that a time falls in."""
+        return self.intervals[self.span.place(now_ms)]
 
     def answered(self, now_ms: int, waited_ms: int, *, attempts: int) -> None:
         """A requester has a result."""

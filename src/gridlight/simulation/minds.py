@@ -20,7 +20,7 @@ from gridlight.core.agent import (
 )
 from gridlight.messages import codec
 from gridlight.messages.codec import NodeReply
-from gridlight.messages.ids import AssignmentId, Blake3Digest, WorkloadId
+from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.nodes import CancelWork, OfferChanged, RequestOffer, SlotOffer
 from gridlight.messages.results import ResultSubmitted, RunTiming
 from gridlight.messages.tasks import (
@@ -31,10 +31,10 @@ from gridlight.messages.tasks import (
     DeclineReason,
     FailureCode,
 )
+from gridlight.simulation.answers import Answer
 from gridlight.simulation.population import Population
 
 WORKLOAD = WorkloadId("simulated@sha256:" + "51" * 32)
-OUTPUT_DIGEST = Blake3Digest("0d" * 32)
 _MEAN_WEIGHT = 8
 
 
@@ -59,7 +59,9 @@ class Minds(Protocol):
     def is_wanted(self, node: int, assignment_id: AssignmentId) -> bool:
         """Whether an assignment that waits for a worker is still worth running."""
 
-    def finished(self, node: int, assignment_id: AssignmentId, *, infer_ms: int, run_ms: int) -> NodeReply:
+    def finished(
+        self, node: int, assignment_id: AssignmentId, answer: Answer, *, infer_ms: int, run_ms: int
+    ) -> NodeReply:
         """A worker has a result."""
 
     def failed(self, node: int, assignment_id: AssignmentId, code: FailureCode) -> NodeReply:
@@ -119,7 +121,9 @@ class ModelMinds:
         """See Minds."""
         return self._taken[node][assignment_id]
 
-    def finished(self, node: int, assignment_id: AssignmentId, *, infer_ms: int, run_ms: int) -> NodeReply:
+    def finished(
+        self, node: int, assignment_id: AssignmentId, answer: Answer, *, infer_ms: int, run_ms: int
+    ) -> NodeReply:
         """See Minds."""
         if not self._taken[node][assignment_id]:
             return self.failed(node, assignment_id, FailureCode.CANCELLED)
@@ -129,9 +133,11 @@ class ModelMinds:
         return ResultSubmitted(
             assignment_id=assignment_id,
             node_id=self._population.ids[node],
-            output_digest=OUTPUT_DIGEST,
-            output_bytes=0,
+            output_digest=answer.digest,
+            output_bytes=len(answer.output),
             timing=RunTiming(queue=max(run_ms - infer_ms, 0), infer=infer_ms),
+            probes=answer.probes,
+            output=answer.output,
         )
 
     def failed(self, node: int, assignment_id: AssignmentId, code: FailureCode) -> NodeReply:
@@ -192,13 +198,15 @@ class FullMinds:
         """See Minds."""
         return self._agents[node].is_wanted(assignment_id)
 
-    def finished(self, node: int, assignment_id: AssignmentId, *, infer_ms: int, run_ms: int) -> NodeReply:
+    def finished(
+        self, node: int, assignment_id: AssignmentId, answer: Answer, *, infer_ms: int, run_ms: int
+    ) -> NodeReply:
         """See Minds."""
         finished = RunFinished(
             assignment_id=assignment_id,
-            output=b"",
-            output_digest=OUTPUT_DIGEST,
-            probes=(),
+            output=answer.output,
+            output_digest=answer.digest,
+            probes=answer.probes,
             infer_ms=infer_ms,
             run_ms=run_ms,
         )
@@ -214,8 +222,10 @@ class FullMinds:
 
 
 def _heard(effect: object) -> NodeReply:
+    """What the coordinator hears: the gateway puts a result's body into its message."""
     assert isinstance(effect, Reply)
-    return codec.node_replies.decode(codec.encode(effect.message))
+    message = codec.node_replies.decode(codec.encode(effect.message))
+    return replace(message, output=effect.body) if isinstance(message, ResultSubmitted) else message
 
 
 def with_elapsed(reply: NodeReply, elapsed_ms: int) -> NodeReply:

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from gridlight.messages.codec import Event, NodeReply
-from gridlight.messages.ids import AssignmentId, GatewayId
-from gridlight.messages.tasks import AssignmentDeclined, AssignmentUndeliverable, FailureCode, UndeliverableReason
+from gridlight.messages.ids import GatewayId
+from gridlight.messages.results import ResultSubmitted
+from gridlight.messages.tasks import (
+    Assignment,
+    AssignmentDeclined,
+    AssignmentUndeliverable,
+    FailureCode,
+    UndeliverableReason,
+)
+from gridlight.simulation.adversary import Answers
+from gridlight.simulation.answers import number_of_input
 from gridlight.simulation.behaviour import Behaviour, Plan, Vanishing
 from gridlight.simulation.entries import Asked, Cancelled, Delivered, Offered, Ran, Said, Vanished
 from gridlight.simulation.minds import Minds, with_elapsed
@@ -22,7 +31,7 @@ class Waiting(Struct, frozen=True, gc=False):
     taken_ms: int
     deadline_ms: int
     gateway_id: GatewayId
-    assignment_id: AssignmentId
+    assignment: Assignment
     plan: Plan
 
 
@@ -42,6 +51,7 @@ class Nodes:
         population: Population,
         minds: Minds,
         behaviour: Behaviour,
+        answers: Answers,
         network: Network,
         timeline: Timeline,
         tell: Callable[[Event], None],
@@ -55,6 +65,7 @@ class Nodes:
         self._population = population
         self._minds = minds
         self._behaviour = behaviour
+        self._answers = answers
         self._network = network
         self._timeline = timeline
         self._tell = tell
@@ -69,7 +80,7 @@ class Nodes:
     def delivered(self, entry: Delivered) -> None:
         """An assignment comes: acknowledge or decline, and give it to a worker."""
         node, assignment, population = entry.node, entry.assignment, self._population
-        if population.presence[node] != Presence.HERE:
+        if population.presence[node] != Presence.HERE or population.ids[node] != entry.node_id:
             self._not_delivered(entry)
             return
         if self._is_frozen(node, entry):
@@ -100,7 +111,8 @@ class Nodes:
             self._timeline.put(now_ms + plan.vanish_ms, vanished)
         if plan.freeze_ms:
             self.frozen_until_ms[node] = now_ms + plan.freeze_ms
-        waiting = Waiting(now_ms, assignment.deadline_ms, entry.gateway_id, assignment_id, plan)
+        self._answers.sent(node, number_of_input(assignment.input_digest))
+        waiting = Waiting(now_ms, assignment.deadline_ms, entry.gateway_id, assignment, plan)
         self._give_to_worker(node, waiting)
 
     def ran(self, entry: Ran) -> None:
@@ -111,10 +123,9 @@ class Nodes:
         if self._is_frozen(node, entry):
             return
         if plan.is_failing:
-            reply = self._minds.failed(node, entry.assignment_id, FailureCode.WORKER_CRASHED)
+            reply = self._minds.failed(node, entry.assignment.assignment_id, FailureCode.WORKER_CRASHED)
         else:
-            run_ms = self._timeline.now_ms - entry.taken_ms
-            reply = self._minds.finished(node, entry.assignment_id, infer_ms=plan.infer_ms, run_ms=run_ms)
+            reply = self._finish(entry)
         self._say(node, entry.gateway_id, reply, 0, plan.links[1])
         desk = self._desks[node]
         desk.busy -= 1
@@ -148,15 +159,25 @@ class Nodes:
         """Its offer is on its way."""
         self._timeline.put(self._timeline.now_ms + after_ms, Offered(node, self._population.session[node]))
 
+    def _finish(self, entry: Ran) -> NodeReply:
+        """The node counts its runs: nobody tells it how long its clean run is."""
+        node, assignment, plan = entry.node, entry.assignment, entry.plan
+        number = number_of_input(assignment.input_digest)
+        answer = self._answers.answer(node, number, assignment.probe_seed, plan.answer_bits)
+        run_ms = self._timeline.now_ms - entry.taken_ms
+        reply = self._minds.finished(node, assignment.assignment_id, answer, infer_ms=plan.infer_ms, run_ms=run_ms)
+        self._population.age[node] += isinstance(reply, ResultSubmitted)
+        return reply
+
     def _begin_waiting(self, node: int, desk: Desk, waiting: Waiting) -> None:
-        if not self._minds.is_wanted(node, waiting.assignment_id):
+        if not self._minds.is_wanted(node, waiting.assignment.assignment_id):
             code = FailureCode.CANCELLED
         elif self._timeline.now_ms >= waiting.taken_ms + waiting.deadline_ms:
             code = FailureCode.WORKER_TIMEOUT
         else:
             self._run(node, desk, waiting)
             return
-        reply = self._minds.failed(node, waiting.assignment_id, code)
+        reply = self._minds.failed(node, waiting.assignment.assignment_id, code)
         self._say(node, waiting.gateway_id, reply, 0, waiting.plan.links[1])
 
     def _give_to_worker(self, node: int, waiting: Waiting) -> None:
@@ -172,7 +193,7 @@ class Nodes:
         desk.busy += 1
         plan = waiting.plan
         begun_ms = max(self._timeline.now_ms, waiting.taken_ms + plan.ack_ms)
-        ran = Ran(node, self._life[node], waiting.taken_ms, waiting.gateway_id, waiting.assignment_id, plan)
+        ran = Ran(node, self._life[node], waiting.taken_ms, waiting.gateway_id, waiting.assignment, plan)
         self._timeline.put(begun_ms + plan.run_ms, ran)
 
     def _say(self, node: int, gateway_id: GatewayId, reply: NodeReply, after_ms: int, bits: int) -> None:
@@ -186,7 +207,7 @@ class Nodes:
             return
         undeliverable = AssignmentUndeliverable(
             assignment_id=entry.assignment.assignment_id,
-            node_id=self._population.ids[entry.node],
+            node_id=entry.node_id,
             reason=UndeliverableReason.NO_RESPONDERS,
         )
         self._timeline.put(self._timeline.now_ms + 1, undeliverable)

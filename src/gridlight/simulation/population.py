@@ -7,7 +7,7 @@ from typing import Final
 from gridlight.core.draw import draw_many
 from gridlight.messages.ids import NodeId
 from gridlight.simulation.distributions import MILLION, log_normal
-from gridlight.simulation.scenario import Nodes
+from gridlight.simulation.scenario import Fleet, Nodes
 
 BENCHMARK_MS_MAX: Final = 600_000
 SLOW_FACTOR: Final = 3
@@ -15,6 +15,8 @@ SLOW_FACTOR: Final = 3
 _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _TO_PYTHON: Final = str.maketrans(_DIGITS, "0123456789abcdefghijklmnopqrstuv")
 _ID_DIGITS: Final = 6
+_NUMBERS_MAX: Final = len(_DIGITS) ** _ID_DIGITS
+_OPERATOR_FIRST: Final = 1 << 28
 
 
 class Kind(IntEnum):
@@ -50,10 +52,20 @@ def number_of(node: NodeId) -> int:
 
 
 class Population:
-    """All nodes of a run."""
+    """All nodes of a run. A node may take on a new identity: it stays the same machine, and nobody can tell."""
 
-    def __init__(self, seed: int, nodes: Nodes) -> None:
+    def __init__(
+        self, seed: int, nodes: Nodes, fleet: Fleet | None = None, *, crowd: int = 0, crowd_of: int = 0
+    ) -> None:
         self.count = nodes.count
+        self.renewals = 0
+        """New identities taken on so far."""
+        self.age = array("I", bytes(4 * nodes.count))
+        """How long each node believes its own clean run to be."""
+        self._per_operator = (fleet or Fleet()).nodes_per_operator
+        self._crowd, self._crowd_of = crowd, crowd_of
+        """So many first nodes share so many operators, where that is not 0."""
+        self._generation: dict[int, int] = {}
         self.ids = [node_id(number) for number in range(nodes.count)]
         self.service_ms = array("I")
         """Each node's own median."""
@@ -75,6 +87,35 @@ class Population:
             self._add(nodes, draw_many(seed, "node", number), medians)
         self.mean_run_ms = array("I", self.benchmark_ms)
         """What the node itself believes that a run takes."""
+
+    def node_of(self, identity: NodeId) -> int:
+        """The machine behind an id, which may have another id by now."""
+        return number_of(identity) % self.count
+
+    def renew(self, node: int) -> None:
+        """The node comes back as somebody else."""
+        generation = self._generation[node] = self._generation.get(node, 0) + 1
+        number = generation * self.count + node
+        assert number < _NUMBERS_MAX, "all identities are used up"
+        self.ids[node] = node_id(number)
+        self.age[node] = 0
+        self.renewals += 1
+
+    def operator_of(self, node: int) -> NodeId:
+        """Whose the node is now: an operator's key looks as a node's."""
+        return node_id(_OPERATOR_FIRST + self._operator_number(node))
+
+    def prefix_of(self, node: int) -> str:
+        """Where the node enrolled from; operators have one network each."""
+        number = self._operator_number(node)
+        return f"2{number >> 16:03x}:{number & 0xFFFF:x}::/48"
+
+    def _operator_number(self, node: int) -> int:
+        if self._crowd_of and node < self._crowd:
+            place = node % self._crowd_of
+        else:
+            place = self._crowd_of + node // self._per_operator
+        return self._generation.get(node, 0) * (self.count + self._crowd_of) + place
 
     def session_id(self, number: int) -> str:
         """The name of a node's current connection."""

@@ -259,7 +259,7 @@ def _checks_of(world: World) -> list[str]:
 
 def _moment(world: World, place: int, interval: Interval) -> Moment:
     return Moment(
-        at_s=place * world.measures.interval_ms // 1_000,
+        at_s=place * world.measures.span.interval_ms // 1_000,
         answered=interval.answered,
         missed=interval.missed,
         refused=interval.refused,

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from gridlight.simulation.checkers import CheckFailed
+from gridlight.simulation.demands import CheckFailed
 from gridlight.simulation.report import Instruments, Report, make_report
 from gridlight.simulation.scenario import load_scenario
 from gridlight.simulation.world import Listener, World

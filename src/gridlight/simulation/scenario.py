@@ -1,10 +1,14 @@
 """A scenario: one TOML file that says which network is simulated, what befalls it, and what is checked."""
 
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
+
+from gridlight.messages.trust import TrustParameters, parameters_from
 
 SECONDS_MAX: Final = 7 * 86_400
 NODES_MAX: Final = 1_000_000
@@ -13,6 +17,7 @@ Ppm = Annotated[int, Meta(ge=0, le=1_000_000)]
 Permille = Annotated[int, Meta(ge=0, le=3_000)]
 Millis = Annotated[int, Meta(ge=1, le=3_600_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000)]
+Age = Annotated[int, Meta(ge=0, le=10_000_000)]
 
 
 class BadScenario(ValueError):
@@ -28,6 +33,12 @@ class Demand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reserve_ms: Annotated[int, Meta(ge=0, le=1_000)] = 50
     """What the gateway keeps of it for reading the request and writing the answer."""
     gateways: Annotated[int, Meta(ge=1, le=64)] = 2
+    unassured_ppm: Ppm = 0
+    """Of all jobs, those that ask for no assurance; the next two are those that ask for more than a sample."""
+    audited_ppm: Ppm = 0
+    arbitrated_ppm: Ppm = 0
+    public_ppm: Ppm = 0
+    """Jobs whose input may be used again, as a canary."""
 
 
 class Kinds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +67,61 @@ class Nodes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     are_full: bool = False
     """Run the real `core.agent` in each node, and every message through the codec; for small networks."""
     kinds: Kinds = Kinds()
+    fault_ppm: Ppm = 0
+    """Results of honest nodes that are wrong all the same: bad memory, not ill will; no two are wrong alike."""
+
+
+class Fleet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How settled the network is when the run begins, and whose its nodes are."""
+
+    age_min: Age = 16_000
+    age_max: Age = 80_000
+    """Clean runs are spread evenly between these; a node whose run is too short to be trusted is a newcomer."""
+    newcomers_ppm: Ppm = 0
+    """Of all nodes, those that have run nothing yet."""
+    references: Annotated[int, Meta(ge=0, le=1_000)] = 3
+    """The last nodes are the network's own, to settle what others dispute."""
+    nodes_per_operator: Annotated[int, Meta(ge=1, le=1_000)] = 1
+
+
+class Strategy(StrEnum):
+    """How nodes of ill will go about it."""
+
+    COLLUDERS = "colluders"
+    """All give the same wrong answer to a task, and whoever is asked to check it covers it up."""
+    SLEEPERS = "sleepers"
+    """Colluders that are honest until one moment, when all turn."""
+    SYBIL = "sybil"
+    """Colluders that begin as newcomers of few operators."""
+    CANARY_AWARE = "canary_aware"
+    """Colluders that know a canary now and then, and answer it honestly."""
+    DUPLICATE_AWARE = "duplicate_aware"
+    """Colluders that give a wrong answer only where they hold more than one copy of a task."""
+    LAZY = "lazy"
+    """Each for itself: says that nothing is there, without having looked."""
+    CHEAP_MODEL = "cheap_model"
+    """Each for itself: runs something cheaper, which answers otherwise."""
+
+
+class Adversary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nodes of ill will: the first ones, and all of one group."""
+
+    strategy: Strategy = Strategy.COLLUDERS
+    fraction_ppm: Ppm = 0
+    rate_ppm: Ppm = 1_000_000
+    """How many of its answers a node that has turned gives wrong."""
+    turns_at_age: Age = 0
+    """A node has turned after so long a clean run, by its own count, if it is trusted."""
+    age_max: Age | None = None
+    """How old they are at the start: from nothing to this; as all others, if left out."""
+    turns_after_seconds: Annotated[int, Meta(ge=0, le=SECONDS_MAX)] = 0
+    """Sleepers turn together, so long after counting began."""
+    recognised_ppm: Ppm = 0
+    """How many canaries are known for what they are."""
+    operators: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """How many operators share their nodes; 0 is as with all other nodes."""
+    returns: bool = True
+    """A node that is banned is back in a moment, with a new key, for a new operator, as a newcomer."""
 
 
 class Churn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,13 +204,53 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     links: Links = Links()
     faults: Faults = Faults()
     checks: Checks = Checks()
+    fleet: Fleet = Fleet()
+    adversary: Adversary = Adversary()
+    trust: dict[str, str | int | bool] = {}
+    """As the `[trust]` table of a coordinator: a profile, and what differs from it."""
+
+    def __post_init__(self) -> None:
+        """What no single key can say."""
+        parameters_from(self.trust)
+        if self.fleet.age_max < self.fleet.age_min:
+            raise ValueError("fleet.age_max is below fleet.age_min")
+        if self.fleet.references + self.adversaries > self.nodes.count:
+            raise ValueError("there are fewer nodes than reference nodes and adversaries")
+
+    @property
+    def adversaries(self) -> int:
+        """How many nodes are of ill will."""
+        return self.nodes.count * self.adversary.fraction_ppm // 1_000_000
+
+    @property
+    def trust_parameters(self) -> TrustParameters:
+        """What the coordinator is started with."""
+        return parameters_from(self.trust)
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Read the file; BadScenario names the key that is wrong or unknown."""
+def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
+    """Read the file, and set single keys as `table.key=value`; BadScenario names what is wrong or unknown."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Scenario)
+        tables = msgspec.toml.decode(path.read_bytes())
+        for override in overrides:
+            _set(tables, override)
+        return msgspec.convert(tables, Scenario)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadScenario(f"{path}: {error}") from error
     except OSError as error:
         raise BadScenario(f"the scenario {path} cannot be read: {error.strerror}") from error
+
+
+def _set(tables: dict[str, Any], override: str) -> None:
+    key, is_given, text = override.partition("=")
+    *path, last = key.split(".")
+    if not is_given or not last:
+        raise BadScenario(f"{override!r} is not table.key=value")
+    for name in path:
+        tables = tables.setdefault(name, {})
+        if not isinstance(tables, dict):
+            raise BadScenario(f"{override!r}: {name} is no table")
+    try:
+        tables[last] = msgspec.toml.decode(f"value = {text}")["value"]
+    except msgspec.DecodeError:
+        tables[last] = text  # a word, which TOML wants in quotes

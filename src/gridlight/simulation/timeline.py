@@ -18,6 +18,7 @@ class Timeline:
     def __init__(self, start_ms: int) -> None:
         self.now_ms = start_ms
         self.pending = 0
+        self._pending_near = 0
         self._slots: list[list[Any]] = [[] for _ in range(2 * _BIN_MS)]
         self._far: dict[int, list[tuple[int, Any]]] = {}
         self._near_bin = (start_ms >> _BIN_BITS) + 1
@@ -30,6 +31,7 @@ class Timeline:
         number = when_ms >> _BIN_BITS
         if number <= self._near_bin:
             self._slots[when_ms & _NEAR_MASK].append(entry)
+            self._pending_near += 1
         else:
             self._far.setdefault(number, []).append((when_ms, entry))
 
@@ -40,6 +42,8 @@ class Timeline:
             if when_ms >> _BIN_BITS == self._near_bin:
                 self._bring_near()
             end_ms = min(limit_ms, (when_ms >> _BIN_BITS) + 1 << _BIN_BITS)
+            if not self._pending_near:
+                when_ms = end_ms
             while when_ms < end_ms:
                 if slots[when_ms & _NEAR_MASK]:
                     return when_ms
@@ -57,6 +61,7 @@ class Timeline:
         if entries:
             self._slots[place] = []
             self.pending -= len(entries)
+            self._pending_near -= len(entries)
         return entries
 
     def discard(self, is_lost: Callable[[Any], bool]) -> int:
@@ -64,11 +69,14 @@ class Timeline:
         before = self.pending
         self._slots = [[one for one in slot if not is_lost(one)] for slot in self._slots]
         self._far = {number: [pair for pair in pairs if not is_lost(pair[1])] for number, pairs in self._far.items()}
-        self.pending = sum(map(len, self._slots)) + sum(map(len, self._far.values()))
+        self._pending_near = sum(map(len, self._slots))
+        self.pending = self._pending_near + sum(map(len, self._far.values()))
         return before - self.pending
 
     def _bring_near(self) -> None:
         """One bin more is near: the one whose slots have just become empty."""
         self._near_bin += 1
-        for when_ms, entry in self._far.pop(self._near_bin, ()):
+        come_near = self._far.pop(self._near_bin, ())
+        self._pending_near += len(come_near)
+        for when_ms, entry in come_near:
             self._slots[when_ms & _NEAR_MASK].append(entry)

@@ -5,16 +5,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gridlight.core.attempts import LEASE_GRACE_MS
-from gridlight.core.draw import draw
+from gridlight.core.draw import draw, draw_many
 from gridlight.core.placement import Count
 from gridlight.messages.codec import Event
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.jobs import EndJob
 from gridlight.messages.nodes import NodeEnrolled
+from gridlight.messages.trust import EpochBegan, KeepInput, ReleaseInput, Tier
+from gridlight.simulation.adversary import Adversaries, Answers, Knowledge
+from gridlight.simulation.answers import COMPARISON
 from gridlight.simulation.attendance import Attendance
 from gridlight.simulation.behaviour import Behaviour
 from gridlight.simulation.breaker import Breaker
-from gridlight.simulation.checkers import check_at_rest, demand
+from gridlight.simulation.checkers import check_at_rest, check_settled
+from gridlight.simulation.demands import demand
 from gridlight.simulation.effects import Performer
 from gridlight.simulation.entries import (
     Announced,
@@ -23,6 +27,7 @@ from gridlight.simulation.entries import (
     Cancelled,
     Closed,
     Delivered,
+    EpochEnds,
     Offered,
     Ran,
     Said,
@@ -31,13 +36,15 @@ from gridlight.simulation.entries import (
 from gridlight.simulation.faults import Fault, Mended
 from gridlight.simulation.gateways import Gateways
 from gridlight.simulation.host import BATCH_EVENTS_MAX, Host
-from gridlight.simulation.measures import Measures
+from gridlight.simulation.measures import Measures, Span
 from gridlight.simulation.minds import WORKLOAD, FullMinds, Minds, ModelMinds
 from gridlight.simulation.network import Network
 from gridlight.simulation.nodes import Nodes
-from gridlight.simulation.population import Population, Presence, node_id
+from gridlight.simulation.population import Population, Presence
 from gridlight.simulation.scenario import Scenario
+from gridlight.simulation.seeding import is_reference, seed_fleet
 from gridlight.simulation.timeline import Timeline
+from gridlight.simulation.truth import Truth
 from gridlight.simulation.wire import effect_off_the_wire, event_off_the_wire
 
 START_MS: Final = 1_000_000
@@ -50,8 +57,15 @@ REST_MS: Final = 1_000
 ROUNDS_MAX: Final = 200
 """Calls for nothing but passed time within one millisecond; each attends to a thousand tasks."""
 
-_OPERATORS: Final = 1_000
-_OPERATOR_FIRST: Final = 1 << 24
+SETTLING_PARTS: Final = 8
+SETTLED_LATE_MS: Final = 60_000
+"""So long after the last moment nothing is provisional any more, with the host's batches and the input's keeping."""
+
+EPOCH_MS: Final = 600_000
+RETURN_MS: Final = 1_000
+"""A node that was banned is back after that, as somebody else."""
+
+RETRY_MS: Final = 1_000
 
 Listener = Callable[[str, int, int], None]
 """Hears the stage, how many of its seconds have passed, and how many it has."""
@@ -63,22 +77,28 @@ class World:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.scenario = scenario
         self.seed = seed
+        self.trust = scenario.trust_parameters
         self.timeline = Timeline(START_MS)
-        self.population = Population(seed, scenario.nodes)
+        self.population = Population(
+            seed, scenario.nodes, scenario.fleet, crowd=scenario.adversaries, crowd_of=scenario.adversary.operators
+        )
         self.host = Host(scenario.checks, keeps_journal=needs_journal(scenario))
         self.network = Network(seed, scenario.links)
         self.asked_from_ms = START_MS + SETTLING_MS
         self.measured_from_ms = self.asked_from_ms + scenario.warm_seconds * 1_000
         self.calm_ms = self.measured_from_ms + scenario.seconds * 1_000
+        self.rested_ms = 0
+        self._open_ms_max = self.trust.settle_ms_max + self.trust.settle_grace_ms + SETTLED_LATE_MS
         self.counts_before: dict[Count, int] = {}
         self.events_before = 0
-        self.measures = Measures(
-            start_ms=self.measured_from_ms,
-            length_ms=(scenario.seconds + scenario.quiet_seconds) * 1_000,
-            deadline_ms=scenario.demand.deadline_ms,
-        )
+        span = Span(start_ms=self.measured_from_ms, length_ms=(scenario.seconds + scenario.quiet_seconds) * 1_000)
+        self.measures = Measures(span, deadline_ms=scenario.demand.deadline_ms)
+        self.truth = Truth(population=self.population, adversaries=scenario.adversaries, span=span, on_ban=self._banned)
         self.minds: Minds = (FullMinds if scenario.nodes.are_full else ModelMinds)(self.population)
         self._inbox: list[Event] = []
+        self._epoch = -1
+        self._renewing: dict[int, None] = {}
+        """Nodes that come back as somebody else."""
         self.gateways = Gateways(
             seed=seed,
             demand=scenario.demand,
@@ -86,27 +106,16 @@ class World:
             timeline=self.timeline,
             measures=self.measures,
         )
-        self.attendance = Attendance(
-            seed=seed,
-            churn=scenario.churn,
-            attempts=scenario.attempts,
-            population=self.population,
-            minds=self.minds,
-            timeline=self.timeline,
-            tell=self.tell,
-        )
-        self.nodes = Nodes(
-            population=self.population,
-            minds=self.minds,
-            behaviour=Behaviour(seed, scenario.attempts),
-            network=self.network,
-            timeline=self.timeline,
-            tell=self.tell,
-            vanish=self.vanish,
-        )
+        self.answers = self._make_answers()
+        self.attendance = self._make_attendance()
+        self.nodes = self._make_nodes()
         self.breaker = Breaker(self)
         self._performer = Performer(
-            gateways=self.gateways, network=self.network, population=self.population, timeline=self.timeline
+            gateways=self.gateways,
+            network=self.network,
+            population=self.population,
+            timeline=self.timeline,
+            truth=self.truth,
         )
         self._reactions = self._make_reactions()
 
@@ -121,6 +130,7 @@ class World:
         gc.collect()
         gc.freeze()
         self.run_until(self.measured_from_ms, "nodes come", listen)
+        self.truth.count_from_now()
         self.counts_before = dict(self.host.core.scheduling.placement.counts)
         self.events_before = self.host.events
 
@@ -133,13 +143,23 @@ class World:
             end_ms = self.calm_ms + self.scenario.quiet_seconds * 1_000
             self.run_until(end_ms, "without faults", listen)
             self.gateways.is_asked = False
-            rest_ms = end_ms + self.scenario.demand.deadline_ms + LEASE_GRACE_MS + REST_MS
-            self.run_until(rest_ms, "to rest", listen)
-            self.host.finish()
+            self.rested_ms = end_ms + self.scenario.demand.deadline_ms + LEASE_GRACE_MS + REST_MS
+            self.run_until(self.rested_ms, "to rest", listen)
             check_at_rest(self.host.core, open_at_gateways=len(self.gateways.open))
+            self._settle(listen)
+            self.host.finish()
         finally:
             gc.enable()
             gc.unfreeze()
+
+    def _settle(self, listen: Listener) -> None:
+        """Nobody asks any more, and what was answered is told for good."""
+        for part in range(1, SETTLING_PARTS + 1):
+            if not self.truth.commits.open_count() and not self.host.core.verification.docket.cases:
+                break
+            self.run_until(self.rested_ms + self._open_ms_max * part // SETTLING_PARTS, "until all is settled", listen)
+        self.truth.end()
+        check_settled(self.host.core, open_commits=self.truth.commits.open_count())
 
     def run_until(self, end_ms: int, stage: str, listen: Listener) -> None:
         """The main loop. Each millisecond: what happens, then the coordinator's batches, then what follows."""
@@ -151,6 +171,7 @@ class World:
             for entry in timeline.take(now_ms):
                 self._reactions[type(entry)](entry)
             self.gateways.give_up()
+            self.gateways.forget_inputs()
             self._feed()
             second = (now_ms - begun_ms) // 1_000
             if second > told_s:
@@ -171,36 +192,73 @@ class World:
     def start_coordinator(self, number: int) -> None:
         """A new process of the coordinator says that it is there; `number` tells it from those before."""
         seed = draw(self.seed, "coordinator", number) >> 11
-        self.tell(CoordinatorStarted(seed=seed, workloads=(WORKLOAD,)))
+        comparisons = {WORKLOAD: COMPARISON}
+        self.tell(CoordinatorStarted(seed=seed, workloads=(WORKLOAD,), comparisons=comparisons, trust=self.trust))
 
     def calm(self) -> None:
         """Faults stop."""
         self.nodes.is_faulty = self.attendance.is_faulty = False
+        self.answers.is_faulty = False
         self.network.is_calm = True
 
     def _begin(self) -> None:
-        """The coordinator starts, all nodes are enrolled, and those who are there begin to come."""
+        """The coordinator starts, all nodes are enrolled with what they earned before, and begin to come."""
         self.start_coordinator(0)
+        self._begin_epoch(EpochEnds())
         for node in range(self.population.count):
-            self.tell(
-                NodeEnrolled(
-                    gateway_id=self.gateways.ids[0],
-                    node_id=self.population.ids[node],
-                    operator=node_id(_OPERATOR_FIRST + node % _OPERATORS),
-                    agent_version="simulated",
-                    cpus=self.population.slots[node],
-                    memory_mib=4_096,
-                )
-            )
+            self.tell(self._enrolment(node))
             self.attendance.begin(node)
         self._feed()
+        tiers = seed_fleet(self.host.core, self.scenario, self.seed, self.population)
+        self.truth.begin(tiers)
+        self.host.begin_here(dict(zip(self.population.ids, tiers, strict=True)))
         self.breaker.plan()
         self.gateways.begin(self.asked_from_ms)
+
+    def _enrolment(self, node: int) -> NodeEnrolled:
+        is_endorsed = is_reference(self.scenario, node)
+        return NodeEnrolled(
+            gateway_id=self.gateways.ids[0],
+            node_id=self.population.ids[node],
+            operator=self.population.operator_of(node),
+            agent_version="simulated",
+            cpus=self.population.slots[node],
+            memory_mib=4_096,
+            endorsed=Tier.REFERENCE if is_endorsed else None,
+            prefix=self.population.prefix_of(node),
+        )
+
+    def _begin_epoch(self, ended: EpochEnds) -> None:
+        """The host draws a secret; while the coordinator is down, the epoch goes on."""
+        if self.host.is_down:
+            self.timeline.put(self.timeline.now_ms + RETRY_MS, ended)
+            return
+        self._epoch += 1
+        secret, next_secret = secret_of(self.seed, self._epoch), secret_of(self.seed, self._epoch + 1)
+        self.tell(EpochBegan(epoch=self._epoch, secret=secret, next_secret=next_secret))
+        self.timeline.put(self.timeline.now_ms + EPOCH_MS, ended)
+
+    def _banned(self, node: int) -> None:
+        """Whoever is of ill will and was found out comes back as somebody else."""
+        if not self.scenario.adversary.returns or not self.truth.is_adversary(node):
+            return
+        self._renewing[node] = None
+        if self.population.presence[node] == Presence.HERE:
+            self.attendance.go(node, is_silent=False, away_ms=RETURN_MS)
+            self.nodes.forget(node)
+
+    def _renew(self, node: int) -> None:
+        """It enrols with a new key before it connects; both are tried again while the coordinator is down."""
+        del self._renewing[node]
+        self.population.renew(node)
+        self.truth.renewed(node)
+        self.tell(self._enrolment(node))
 
     def _feed(self) -> None:
         """As the coordinator's loop: bounded batches of what has arrived, and passing time where it is due."""
         now_ms = self.timeline.now_ms
         interval = self.measures.interval(now_ms)
+        self.truth.at(now_ms)
         rounds = 0
         while True:
             due_ms = self._core_due_ms()
@@ -220,21 +278,66 @@ class World:
             self._performer.perform(effects)
             interval.events += len(batch)
             interval.nodes_here = self.attendance.here
+        if self.scenario.checks.account:
+            overdue = self.truth.commits.overdue(now_ms, self._open_ms_max)
+            demand(overdue is None, "L2: every provisional answer is settled in time", f"place {overdue}")
 
     def _core_due_ms(self) -> int | None:
         return None if self.host.is_down else self.host.core.next_deadline_ms()
 
     def _node_changes(self, node: int) -> None:
-        was_here = self.population.presence[node] == Presence.HERE
+        now_ms, population = self.timeline.now_ms, self.population
+        was_here = population.presence[node] == Presence.HERE
+        if node in self._renewing and not was_here and population.change_ms[node] == now_ms:
+            if self.host.is_down:
+                population.change_ms[node] = now_ms + RETRY_MS
+                self.timeline.put(now_ms + RETRY_MS, node)
+                return
+            self._renew(node)
         if self.attendance.change(node):
             self.nodes.say_offer(node, 1)
-        elif was_here and self.population.presence[node] != Presence.HERE:
+        elif was_here and population.presence[node] != Presence.HERE:
             self.nodes.forget(node)
 
     def _vanished(self, entry: Vanished) -> None:
         is_there = self.population.presence[entry.node] == Presence.HERE
         if is_there and self.population.life[entry.node] == entry.life:
             self.vanish(entry.node, entry.is_silent)
+
+    def _make_answers(self) -> Answers:
+        plan, truth, gateways, timeline = self.scenario.adversary, self.truth, self.gateways, self.timeline
+        knowledge = Knowledge(
+            is_trusted=truth.is_trusted,
+            age=self.population.age.__getitem__,
+            is_canary=gateways.canaries.__contains__,
+            now_ms=lambda: timeline.now_ms,
+        )
+        turns_ms = self.measured_from_ms + plan.turns_after_seconds * 1_000
+        group = Adversaries(plan, knowledge, turns_ms=turns_ms)
+        return Answers(adversaries=group, count=self.scenario.adversaries, fault_ppm=self.scenario.nodes.fault_ppm)
+
+    def _make_attendance(self) -> Attendance:
+        return Attendance(
+            seed=self.seed,
+            churn=self.scenario.churn,
+            attempts=self.scenario.attempts,
+            population=self.population,
+            minds=self.minds,
+            timeline=self.timeline,
+            tell=self.tell,
+        )
+
+    def _make_nodes(self) -> Nodes:
+        return Nodes(
+            population=self.population,
+            minds=self.minds,
+            behaviour=Behaviour(self.seed, self.scenario.attempts),
+            answers=self.answers,
+            network=self.network,
+            timeline=self.timeline,
+            tell=self.tell,
+            vanish=self.vanish,
+        )
 
     def _make_reactions(self) -> dict[type, Callable[[Any], None]]:
         """Who hears of what happens; whatever stands in no row is an event that arrives at the coordinator."""
@@ -253,6 +356,9 @@ class World:
                 Cancelled: self.nodes.cancelled,
                 Announced: lambda entry: self.gateways.announce(entry.gateway_id),
                 EndJob: self.gateways.ended,
+                KeepInput: self.gateways.keep,
+                ReleaseInput: self.gateways.release,
+                EpochEnds: self._begin_epoch,
                 Fault: self.breaker.begin,
                 Mended: self.breaker.mend,
             },
@@ -272,3 +378,8 @@ class _Reactions(dict[type, Callable[[Any], None]]):
 def needs_journal(scenario: Scenario) -> bool:
     """A run without replays and crashes need not remember what happened."""
     return bool(scenario.checks.replay_each or scenario.faults.coordinator_crashes)
+
+
+def secret_of(seed: int, epoch: int) -> str:
+    """What the host drew for an epoch."""
+    return "".join(f"{part:016x}" for part in draw_many(seed, "epoch", epoch)[:4])
