@@ -18,6 +18,7 @@ from tests.unit.core.world import DIGEST, OUTPUT, job_id
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.journal import Journal, Record
+from gridlight.adapters.signatures import blake3_digest
 from gridlight.adapters.store import Store
 from gridlight.core.coordinator import Coordinator
 from gridlight.messages import subjects
@@ -95,15 +96,15 @@ def acknowledged(send: SendAssignment) -> AssignmentAcknowledged:
     )
 
 
-def answered(send: SendAssignment) -> list[GatewayEvent]:
+def answered(send: SendAssignment, output: bytes = OUTPUT) -> list[GatewayEvent]:
     """What a gateway hears of a node that works."""
     result = ResultSubmitted(
         assignment_id=send.assignment.assignment_id,
         node_id=send.node_id,
-        output_digest=DIGEST,
-        output_bytes=len(OUTPUT),
+        output_digest=blake3_digest(output),
+        output_bytes=len(output),
         timing=RunTiming(queue=0, infer=1),
-        output=OUTPUT,
+        output=output,
     )
     return [acknowledged(send), result]
 
@@ -258,7 +259,7 @@ class Stand:
         self.database_url = f"sqlite:///{folder}/gridlight.db"
         self.processes: list[Process] = []
         self._journal = Journal(self.database_url)
-        self._store = Store.open(self.database_url)
+        self.store = Store.open(self.database_url)
         self._gateways = 0
 
     async def gateway(self) -> Gateway:
@@ -285,7 +286,14 @@ class Stand:
         await gateway.until("the coordinator announces itself", lambda: gateway.announcements > announced)
         return process
 
-    def launch(self, *, nats_url: str | None = None, metrics_port: int | None = None) -> Process:
+    def launch(
+        self,
+        *,
+        nats_url: str | None = None,
+        metrics_port: int | None = None,
+        trust: dict[str, Any] | None = None,
+        epoch_s: int = 600,
+    ) -> Process:
         number = len(self.processes)
         log_file = self.folder / f"log{number}.jsonl"
         config = CoordinatorConfig(
@@ -297,20 +305,21 @@ class Stand:
             database_url=self.database_url,
             metrics_port=metrics_port,
             log_file=log_file,
+            epoch_s=epoch_s,
         )
         path = self.folder / f"config{number}.toml"
-        values = msgspec.to_builtins(config, enc_hook=str)
+        values = msgspec.to_builtins(config, enc_hook=str) | {"trust": trust or {}}
         path.write_text(tomli_w.dumps({key: value for key, value in values.items() if value is not None}))
         process = Process(path, log_file, self.folder / f"stderr{number}")
         self.processes.append(process)
         return process
 
     def node_is_online(self, node_id: NodeId) -> bool:
-        return any(node.online for node in self._store.nodes() if node.node_id == node_id)
+        return any(node.online for node in self.store.nodes() if node.node_id == node_id)
 
     def stored(self, job: JobId) -> Any:
         """The job's outcome in the read model."""
-        record = self._store.job(job)
+        record = self.store.job(job)
         return None if record is None else record.outcome
 
     def records(self) -> list[Record]:
@@ -328,7 +337,7 @@ class Stand:
             if process.is_running:
                 process.kill()
         self._journal.close()
-        self._store.close()
+        self.store.close()
 
 
 def folded(records: Iterable[Record]) -> Coordinator:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import permutations
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 from tests.integration.databases import KINDS, NewDatabase, new_databases
 from tests.unit.core.world import DIGEST, WORKLOAD, enrolled, job_id, node_id, submitted
 
@@ -252,6 +254,24 @@ def test_an_epochs_answers_are_read_page_by_page(database: Database) -> None:
     first = database.store.commits_of_epoch(1, 0, 4)
     second = database.store.commits_of_epoch(1, first[-1].commit, 4)
     assert [one.commit for one in first + second] == [1, 3, 5, 7, 9, 11]
+
+
+def test_a_settlement_looks_at_open_answers_only(database: Database, request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["new_database"] != "sqlite":
+        pytest.skip("PostgreSQL plans by what is in its tables")
+    plans: list[str] = []
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE commits"):
+            plan = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[3] for row in plan)
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    request.addfinalizer(lambda: event.remove(Engine, "before_cursor_execute", explain))
+    database.write(settled(1))
+    database.write(settled(1, VOID))
+
+    assert ["commits_open (node_id=? AND commit<?)" in plan for plan in plans] == [True, True]
 
 
 # Checks and faults

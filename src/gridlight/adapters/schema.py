@@ -67,10 +67,15 @@ nodes = Table(
     Column("tasks_answered", BigInteger, nullable=False),
 )
 
+_COUNTED = BigInteger().with_variant(Integer(), "sqlite")
+"""A key that counts up. As INTEGER it is SQLite's own row number, and needs no index beside the table."""
+
+_IS_OPEN = text("verification = 'provisional'")
+
 commits = Table(
     "commits",
     metadata,
-    Column("commit", BigInteger, primary_key=True, autoincrement=False),
+    Column("commit", _COUNTED, primary_key=True, autoincrement=False),
     Column("job_id", String(32), nullable=False),
     Column("node_id", String(56), nullable=False),
     Column("assignment_id", String(16), nullable=False),
@@ -85,14 +90,14 @@ commits = Table(
     Column("changed_ms", BigInteger, nullable=False),
     Index("commits_of_job", "job_id"),
     Index("commits_of_epoch", "epoch", "commit"),
-    # A node's answers are settled where they are provisional, among all that it ever gave.
-    Index("commits_of_node", "node_id", "verification", "commit"),
+    # A node's answers are settled while they are provisional: those few are indexed, not all that it ever gave.
+    Index("commits_open", "node_id", "commit", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
 )
 
 checks = Table(
     "checks",
     metadata,
-    Column("check", BigInteger, primary_key=True, autoincrement=False),
+    Column("check", _COUNTED, primary_key=True, autoincrement=False),
     Column("commit", BigInteger, nullable=False),
     Column("role", String(16), nullable=False),
     Column("node_id", String(56)),

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final, assert_never, cast, get_args
 
 import msgspec
-from sqlalchemy import Connection, Table, Update, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, Update, bindparam, delete, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gridlight.adapters.schema import checks, commits, epochs, faults, network, standings
@@ -72,7 +72,7 @@ def _settling(*, are_bound_kept: bool) -> Update:
     wanted = (
         update(commits)
         .where(commits.c.node_id == bindparam("of_node"), commits.c.commit <= bindparam("up_to"))
-        .where(commits.c.verification == _PROVISIONAL)
+        .where(commits.c.verification == literal_column(f"'{_PROVISIONAL}'"))  # in words, as the index has it
     )
     wanted = wanted.where(commits.c.is_bound.is_(False)) if are_bound_kept else wanted
     return wanted.values(verification=bindparam("known"), changed_ms=bindparam("now_ms"))

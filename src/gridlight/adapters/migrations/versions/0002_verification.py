@@ -9,6 +9,9 @@ branch_labels = None
 depends_on = None
 
 
+_COUNTED = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
 def upgrade() -> None:
     """Make the tables of verification; what was answered before it stays unverified."""
     _make_answers()
@@ -54,7 +57,7 @@ def upgrade() -> None:
 def _make_answers() -> None:
     op.create_table(
         "commits",
-        sa.Column("commit", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("commit", _COUNTED, primary_key=True, autoincrement=False),
         sa.Column("job_id", sa.String(32), nullable=False),
         sa.Column("node_id", sa.String(56), nullable=False),
         sa.Column("assignment_id", sa.String(16), nullable=False),
@@ -70,10 +73,11 @@ def _make_answers() -> None:
     )
     op.create_index("commits_of_job", "commits", ["job_id"])
     op.create_index("commits_of_epoch", "commits", ["epoch", "commit"])
-    op.create_index("commits_of_node", "commits", ["node_id", "verification", "commit"])
+    is_open = sa.text("verification = 'provisional'")
+    op.create_index("commits_open", "commits", ["node_id", "commit"], sqlite_where=is_open, postgresql_where=is_open)
     op.create_table(
         "checks",
-        sa.Column("check", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("check", _COUNTED, primary_key=True, autoincrement=False),
         sa.Column("commit", sa.BigInteger, nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("node_id", sa.String(56)),
