@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from gridlight.client.errors import GridlightError
+from gridlight.client.network_commands import URL, JsonOption, network_app
+from gridlight.messages.api import Privacy
+from gridlight.messages.trust import Assurance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,8 +28,6 @@ USAGE_ERROR = 2
 EXPECTED_ERROR = 1
 INTERRUPTED = 130
 
-URL = "http://127.0.0.1:8080"
-
 app = typer.Typer(
     name="gridlight",
     help="An open network on which volunteers' idle computers do AI work for strangers.",
@@ -36,10 +37,8 @@ app = typer.Typer(
 )
 node_app = typer.Typer(help="Run a node of a network.")
 app.add_typer(node_app, name="node")
-network_app = typer.Typer(help="Look after a network that you founded.")
 app.add_typer(network_app, name="network")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ConfigOption = Annotated[Path, typer.Option("--config", help="Its TOML file.", exists=True, dir_okay=False)]
 
 
@@ -107,6 +106,12 @@ def detect(
     model: Annotated[
         str | None, typer.Option(help="A model of `GET /v1/models`; the network's own if left out.")
     ] = None,
+    verify: Annotated[Assurance | None, typer.Option(help="How much checking to buy; sampled if left out.")] = None,
+    privacy: Annotated[
+        Privacy | None, typer.Option(help="Whether the input may be used again; no if left out.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Show what becomes of the answer until it is settled.")] = False,
+    wait_s: Annotated[float, typer.Option(min=0, help="How long to wait for that.")] = 120,
 ) -> None:
     """Find what is in a photo, and where."""
     from rich.console import Console
@@ -114,15 +119,20 @@ def detect(
     from gridlight.client.casestudy.printing import print_response
     from gridlight.client.exchange import read_photo
     from gridlight.client.requester import Gridlight
+    from gridlight.client.watching import watch
     from gridlight.messages.codec import encode
 
     picture = sys.stdin.buffer.read() if str(photo) == "-" else read_photo(photo)
     with Gridlight(url) as requester:
-        response = requester.detect(picture, threshold=threshold, deadline_ms=deadline_ms, model=model)
-    if as_json:
-        typer.echo(encode(response).decode())
-    else:
-        print_response(Console(), response)
+        response = requester.detect(
+            picture, threshold=threshold, deadline_ms=deadline_ms, model=model, verify=verify, privacy=privacy
+        )
+        if wait:
+            response = watch(requester, response, wait_s=wait_s, as_json=as_json)
+        elif as_json:
+            typer.echo(encode(response).decode())
+        else:
+            print_response(Console(), response)
     if save is not None:
         from gridlight.client.drawing import save_drawing
 
@@ -194,6 +204,9 @@ def simulate(
         int | None, typer.Option(min=0, max=2**53 - 1, help="Another run; the file's own if left out.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder for report.json and report.html.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Another value, as adversary.fraction_ppm=300000.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a whole network in virtual time, with the core that coordinators run, and check it all the while."""
@@ -217,7 +230,9 @@ def simulate(
     console = Console(stderr=True)
     try:
         with StageProgress(console) as progress:
-            report = run_scenario(scenario, seed=seed, instruments=instruments, listen=progress)
+            report = run_scenario(
+                scenario, seed=seed, instruments=instruments, listen=progress, overrides=overrides or ()
+            )
     except BadScenario as error:
         raise GridlightError(str(error), "docs/simulation.md tells what a scenario may say") from error
     except SimulationFailed as failure:

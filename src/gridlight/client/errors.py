@@ -1,5 +1,8 @@
 """What can go wrong for a requester, as exceptions that say what happened and what to do."""
 
+from gridlight.messages.api import RequestView
+from gridlight.messages.ids import JobId
+
 
 class GridlightError(Exception):
     """Something the requester can act on: `str()` says what happened, `hint` what to do."""
@@ -37,6 +40,19 @@ class AnswerOverdue(GridlightError):
 
 class AnswerUnreadable(GridlightError):
     """What answered is no Gridlight gateway, or one of another version."""
+
+
+class VerificationOverdue(GridlightError):
+    """The wait was over before the verification was; `view` is how the request stood then, where anything was heard."""
+
+    def __init__(self, job_id: JobId, timeout_s: float, view: RequestView | None) -> None:
+        stood = "unknown" if view is None else view.verification or view.state
+        settles_by_ms = None if view is None else view.settles_by_ms
+        later = (
+            "ask for it again later" if settles_by_ms is None else f"it settles within {-(-settles_by_ms // 1000)} s"
+        )
+        super().__init__(f"request {job_id} is still {stood} after {timeout_s:g} s", later)
+        self.view = view
 
 
 class BadInput(GridlightError):

@@ -8,10 +8,23 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gridlight.client.errors import AnswerUnreadable, BadInput, DeadlineExceeded, RequestRefused
-from gridlight.messages.api import DetectResponse, ErrorResponse, ModelsResponse, NodesResponse, RequestView
+from gridlight.messages.api import (
+    AuditsResponse,
+    CommitsResponse,
+    DetectResponse,
+    EpochsResponse,
+    ErrorResponse,
+    ModelsResponse,
+    NodeResponse,
+    NodesResponse,
+    Privacy,
+    RequestView,
+    TrustResponse,
+)
 from gridlight.messages.codec import Decoder, ProtocolViolation
 from gridlight.messages.ids import JobId, NodeId
 from gridlight.messages.limits import DEADLINE_MS_DEFAULT
+from gridlight.messages.trust import Assurance
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 """Of one answer; the longest is the list of a shard's 50,000 nodes."""
@@ -31,6 +44,11 @@ detect_responses: Final[Decoder[DetectResponse]] = Decoder(DetectResponse, ANSWE
 request_views: Final[Decoder[RequestView]] = Decoder(RequestView, ANSWER_BYTES_MAX)
 nodes_responses: Final[Decoder[NodesResponse]] = Decoder(NodesResponse, ANSWER_BYTES_MAX)
 models_responses: Final[Decoder[ModelsResponse]] = Decoder(ModelsResponse, ANSWER_BYTES_MAX)
+trust_responses: Final[Decoder[TrustResponse]] = Decoder(TrustResponse, ANSWER_BYTES_MAX)
+node_responses: Final[Decoder[NodeResponse]] = Decoder(NodeResponse, ANSWER_BYTES_MAX)
+audits_responses: Final[Decoder[AuditsResponse]] = Decoder(AuditsResponse, ANSWER_BYTES_MAX)
+epochs_responses: Final[Decoder[EpochsResponse]] = Decoder(EpochsResponse, ANSWER_BYTES_MAX)
+commits_responses: Final[Decoder[CommitsResponse]] = Decoder(CommitsResponse, ANSWER_BYTES_MAX)
 error_responses: Final[Decoder[ErrorResponse]] = Decoder(ErrorResponse, ANSWER_BYTES_MAX)
 
 
@@ -52,10 +70,18 @@ def detect_call(
     deadline_ms: int | None,
     model: str | None,
     node: NodeId | None,
+    verify: Assurance | None = None,
+    privacy: Privacy | None = None,
 ) -> Call:
     """`POST /v1/detect` with the picture as body; reads the file where a path is given."""
     body = photo if isinstance(photo, bytes) else read_photo(photo)
-    wanted = {"threshold": threshold, "deadline_ms": deadline_ms, "model": model}
+    wanted: dict[str, float | str | None] = {
+        "threshold": threshold,
+        "deadline_ms": deadline_ms,
+        "model": model,
+        "verify": verify,
+        "privacy": privacy,
+    }
     headers = {"Content-Type": media_type(body)}
     if node is not None:
         headers[PIN_HEADER] = node
@@ -69,13 +95,38 @@ def detect_call(
     )
 
 
-def request_call(job_id: JobId) -> Call:
+def request_call(job_id: JobId, timeout_s: float = READ_TIMEOUT_S) -> Call:
     """`GET /v1/requests/{id}`."""
-    return Call(method="GET", path=f"/v1/requests/{job_id}", timeout_s=READ_TIMEOUT_S)
+    return Call(method="GET", path=f"/v1/requests/{job_id}", timeout_s=timeout_s)
+
+
+def node_call(node_id: NodeId) -> Call:
+    """`GET /v1/nodes/{node_id}`."""
+    return Call(method="GET", path=f"/v1/nodes/{node_id}", timeout_s=READ_TIMEOUT_S)
+
+
+def audits_call(limit: int, node: NodeId | None) -> Call:
+    """`GET /v1/network/audits`."""
+    parameters = {"limit": str(limit)} | ({} if node is None else {"node": str(node)})
+    return Call(method="GET", path="/v1/network/audits", timeout_s=READ_TIMEOUT_S, parameters=parameters)
+
+
+def epochs_call(limit: int) -> Call:
+    """`GET /v1/epochs`."""
+    return Call(method="GET", path="/v1/epochs", timeout_s=READ_TIMEOUT_S, parameters={"limit": str(limit)})
+
+
+def commits_call(epoch: int, after: int, limit: int) -> Call:
+    """`GET /v1/epochs/{epoch}/commits`."""
+    parameters = {"after": str(after), "limit": str(limit)}
+    return Call(method="GET", path=f"/v1/epochs/{epoch}/commits", timeout_s=READ_TIMEOUT_S, parameters=parameters)
 
 
 NODES_CALL: Final = Call(method="GET", path="/v1/nodes", timeout_s=READ_TIMEOUT_S)
 MODELS_CALL: Final = Call(method="GET", path="/v1/models", timeout_s=READ_TIMEOUT_S)
+TRUST_CALL: Final = Call(method="GET", path="/v1/trust", timeout_s=READ_TIMEOUT_S)
+LISTED: Final = 100
+COMMITS_LISTED: Final = 10_000
 
 
 def read_photo(path: Path) -> bytes:

@@ -57,5 +57,5 @@ def read_admin_token(network_file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
             f"cannot read the administrator's token {path} ({error})",
-            "run this as the user who started the network: pinning a task to a node needs the token",
+            "run this as the user who started the network: what is asked needs the administrator's token",
         ) from error

@@ -4,6 +4,7 @@ Every call has a deadline for the whole of it, not only for each read, so that a
 """
 
 import asyncio
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -14,23 +15,48 @@ from gridlight.adapters.clock import monotonic_ms
 from gridlight.client.errors import AnswerOverdue, AnswerUnreadable, GridlightError, Unreachable
 from gridlight.client.exchange import (
     ANSWER_BYTES_MAX,
+    COMMITS_LISTED,
     CONNECT_TIMEOUT_S,
+    LISTED,
     MODELS_CALL,
     NODES_CALL,
+    TRUST_CALL,
     Call,
+    audits_call,
+    audits_responses,
     check_url,
+    commits_call,
+    commits_responses,
     detect_call,
     detect_responses,
+    epochs_call,
+    epochs_responses,
     is_loopback,
     models_responses,
+    node_call,
+    node_responses,
     nodes_responses,
     read_answer,
     request_call,
     request_views,
+    trust_responses,
 )
-from gridlight.messages.api import DetectResponse, ModelsResponse, NodesResponse, RequestView
+from gridlight.client.waiting import WAIT_S, ViewListener, Waiting
+from gridlight.messages.api import (
+    AuditsResponse,
+    CommitsResponse,
+    DetectResponse,
+    EpochsResponse,
+    ModelsResponse,
+    NodeResponse,
+    NodesResponse,
+    Privacy,
+    RequestView,
+    TrustResponse,
+)
 from gridlight.messages.codec import Decoder
 from gridlight.messages.ids import JobId, NodeId
+from gridlight.messages.trust import Assurance
 
 URL_DEFAULT: Final = "http://127.0.0.1:8080"
 CONNECTIONS_MAX = 64
@@ -60,14 +86,42 @@ class Gridlight:
         deadline_ms: int | None = None,
         model: str | None = None,
         node: NodeId | None = None,
+        verify: Assurance | None = None,
+        privacy: Privacy | None = None,
     ) -> DetectResponse:
-        """What is in the photo and where, in the photo's pixels. Left out: the network's defaults (0.25, 4,000 ms)."""
-        call = detect_call(photo, threshold=threshold, deadline_ms=deadline_ms, model=model, node=node)
+        """What is in the photo and where, in its pixels. Left out: the network's defaults (0.25, 4,000 ms, sampled)."""
+        call = detect_call(
+            photo,
+            threshold=threshold,
+            deadline_ms=deadline_ms,
+            model=model,
+            node=node,
+            verify=verify,
+            privacy=privacy,
+        )
         return self._exchange(call, detect_responses)
 
     def request(self, job_id: JobId) -> RequestView:
         """How an earlier request stands or ended."""
         return self._exchange(request_call(job_id), request_views)
+
+    def wait_verified(
+        self, job_id: JobId, timeout_s: float = WAIT_S, *, listen: ViewListener | None = None
+    ) -> RequestView:
+        """How a request stands when nothing about it changes any more: final, corrected, void, unverified, or failed.
+
+        `listen` hears of everything in between. VerificationOverdue where that takes longer.
+        """
+        waiting = Waiting(job_id, timeout_s, monotonic_ms(), listen)
+        while True:
+            try:
+                view = self._exchange(waiting.call(monotonic_ms()), request_views)
+            except GridlightError as error:
+                waiting.bear(error)
+            else:
+                if waiting.is_over(view):
+                    return view
+            time.sleep(waiting.pause_s(monotonic_ms()))
 
     def nodes(self) -> NodesResponse:
         """The nodes that the network knows."""
@@ -76,6 +130,26 @@ class Gridlight:
     def models(self) -> ModelsResponse:
         """The models that a request may name."""
         return self._exchange(MODELS_CALL, models_responses)
+
+    def trust(self) -> TrustResponse:
+        """The network's rules of trust, and what each level of `verify` is worth."""
+        return self._exchange(TRUST_CALL, trust_responses)
+
+    def node(self, node_id: NodeId) -> NodeResponse:
+        """One node and its reputation; an administrator sees its newest faults and checks, too."""
+        return self._exchange(node_call(node_id), node_responses)
+
+    def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
+        """The newest checks, of all nodes or of one; for administrators."""
+        return self._exchange(audits_call(limit, node), audits_responses)
+
+    def epochs(self, limit: int = LISTED) -> EpochsResponse:
+        """The newest epochs, with the secrets that are revealed."""
+        return self._exchange(epochs_call(limit), epochs_responses)
+
+    def commits(self, epoch: int, *, after: int = 0, limit: int = COMMITS_LISTED) -> CommitsResponse:
+        """A page of a revealed epoch's committed answers, those after one of them."""
+        return self._exchange(commits_call(epoch, after, limit), commits_responses)
 
     def close(self) -> None:
         """Close the connections."""
@@ -133,14 +207,42 @@ class AsyncGridlight:
         deadline_ms: int | None = None,
         model: str | None = None,
         node: NodeId | None = None,
+        verify: Assurance | None = None,
+        privacy: Privacy | None = None,
     ) -> DetectResponse:
-        """What is in the photo and where, in the photo's pixels. Left out: the network's defaults (0.25, 4,000 ms)."""
-        call = detect_call(photo, threshold=threshold, deadline_ms=deadline_ms, model=model, node=node)
+        """What is in the photo and where, in its pixels. Left out: the network's defaults (0.25, 4,000 ms, sampled)."""
+        call = detect_call(
+            photo,
+            threshold=threshold,
+            deadline_ms=deadline_ms,
+            model=model,
+            node=node,
+            verify=verify,
+            privacy=privacy,
+        )
         return await self._exchange(call, detect_responses)
 
     async def request(self, job_id: JobId) -> RequestView:
         """How an earlier request stands or ended."""
         return await self._exchange(request_call(job_id), request_views)
+
+    async def wait_verified(
+        self, job_id: JobId, timeout_s: float = WAIT_S, *, listen: ViewListener | None = None
+    ) -> RequestView:
+        """How a request stands when nothing about it changes any more: final, corrected, void, unverified, or failed.
+
+        `listen` hears of everything in between. VerificationOverdue where that takes longer.
+        """
+        waiting = Waiting(job_id, timeout_s, monotonic_ms(), listen)
+        while True:
+            try:
+                view = await self._exchange(waiting.call(monotonic_ms()), request_views)
+            except GridlightError as error:
+                waiting.bear(error)
+            else:
+                if waiting.is_over(view):
+                    return view
+            await asyncio.sleep(waiting.pause_s(monotonic_ms()))
 
     async def nodes(self) -> NodesResponse:
         """The nodes that the network knows."""
@@ -149,6 +251,26 @@ class AsyncGridlight:
     async def models(self) -> ModelsResponse:
         """The models that a request may name."""
         return await self._exchange(MODELS_CALL, models_responses)
+
+    async def trust(self) -> TrustResponse:
+        """The network's rules of trust, and what each level of `verify` is worth."""
+        return await self._exchange(TRUST_CALL, trust_responses)
+
+    async def node(self, node_id: NodeId) -> NodeResponse:
+        """One node and its reputation; an administrator sees its newest faults and checks, too."""
+        return await self._exchange(node_call(node_id), node_responses)
+
+    async def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
+        """The newest checks, of all nodes or of one; for administrators."""
+        return await self._exchange(audits_call(limit, node), audits_responses)
+
+    async def epochs(self, limit: int = LISTED) -> EpochsResponse:
+        """The newest epochs, with the secrets that are revealed."""
+        return await self._exchange(epochs_call(limit), epochs_responses)
+
+    async def commits(self, epoch: int, *, after: int = 0, limit: int = COMMITS_LISTED) -> CommitsResponse:
+        """A page of a revealed epoch's committed answers, those after one of them."""
+        return await self._exchange(commits_call(epoch, after, limit), commits_responses)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -87,12 +87,13 @@ class StandInGateway:
     """A real HTTP server on the loopback that answers with what a test put there, and keeps what it got.
 
     `answers` holds, for each path, the status, headers and body to send; where there is none, it answers as a network
-    of `nodes` would: a pinned task from its node, others in turn. None breaks the connection.
+    of `nodes` would: a pinned task from its node, others in turn. None breaks the connection. A list is answered with
+    one after the other, and with the last one for ever.
     """
 
     def __init__(self, answer_detect: Callable[[NodeId], DetectResponse]) -> None:
         self.received: list[Received] = []
-        self.answers: dict[str, Answer | None] = {}
+        self.answers: dict[str, Answer | list[Answer | None] | None] = {}
         self.nodes: list[NodeId] = list(NODES)
         self.token = "the administrator's token"
         self.hold_after: int | None = None
@@ -140,7 +141,10 @@ class StandInGateway:
         if self.hold_after is not None and turn > self.hold_after:
             self._released.wait(timeout=60)
         if request.path in self.answers:
-            return self.answers[request.path]
+            answer = self.answers[request.path]
+            if isinstance(answer, list):
+                return answer.pop(0) if len(answer) > 1 else answer[0]
+            return answer
         if request.path == "/v1/nodes":
             return 200, {}, encode(self.nodes_response())
         node_id = NodeId(request.headers.get("x-gridlight-node", self.nodes[turn % len(self.nodes)]))

@@ -31,11 +31,13 @@ from gridlight.services.gateway.verification_views import (
 
 LISTED: Final = 100
 LISTED_MAX: Final = 1_000
+EPOCHS_LISTED_MAX: Final = 10_000
 COMMITS_LISTED: Final = 1_000
 COMMITS_LISTED_MAX: Final = 10_000
 _NUMBER_MAX: Final = 2**53 - 1
 
 Limit = Annotated[int, QueryParameter(ge=1, le=LISTED_MAX)]
+EpochsLimit = Annotated[int, QueryParameter(ge=1, le=EPOCHS_LISTED_MAX)]
 CommitsLimit = Annotated[int, QueryParameter(ge=1, le=COMMITS_LISTED_MAX)]
 Number = Annotated[int, QueryParameter(ge=0, le=_NUMBER_MAX)]
 
@@ -57,7 +59,7 @@ def public_routes(store: Store, terms: TrustTerms) -> list[HTTPRouteHandler]:
         return answer(trust_response(parameters))
 
     @get("/v1/epochs", responses={200: says(EpochsResponse), **errors(400)})
-    async def epochs(limit: Limit = LISTED) -> Answer:
+    async def epochs(limit: EpochsLimit = LISTED) -> Answer:
         """The newest epochs. A commitment is BLAKE2b of 32 bytes over the secret that decides what is audited; it is
         published before the epoch begins, and the secret when nothing depends on it any more.
         """
