@@ -1,4 +1,4 @@
-"""What the gateway keeps for checks and says of them, over real HTTP, a real bus and real read models."""
+"""What the gateway says of verification, over real HTTP, a real bus and real read models."""
 
 import asyncio
 import base64
@@ -18,21 +18,18 @@ from gridlight.core.epochs import commitment
 from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.jobs import JobSubmitted
-from gridlight.messages.results import Detection, ResultSubmitted, encode_detections
-from gridlight.messages.tasks import Assignment, AssignmentUndeliverable, UndeliverableReason
+from gridlight.messages.results import Detection, encode_detections
 from gridlight.messages.trust import (
     PRODUCTION,
     Assurance,
     CheckOutcome,
     FaultGrade,
-    KeepInput,
     RecordCheck,
     RecordCommit,
     RecordEpoch,
     RecordFault,
     RecordStanding,
     RecordVerification,
-    ReleaseInput,
     Role,
     SettleCommits,
     Tier,
@@ -77,86 +74,6 @@ def commit_of(job_id: JobId, node: Node, commit: int = 1, *, epoch: int = 0, **f
 
 def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
-
-
-# Kept inputs
-
-
-async def test_a_second_node_gets_the_input_after_the_job_has_ended(stand: Stand, node: Node, checker: Node) -> None:
-    stand.coordinator.keep_ms = 30_000
-    answer = await stand.detect(jpeg())
-    (job,) = await stand.coordinator.heard(JobSubmitted)
-    assert answer.status_code == 200
-
-    asked = await stand.coordinator.ask_again(job, checker.node_id)
-
-    async with asyncio.timeout(WAIT_S):
-        assignment = await checker.assigned.get()  # whose script holds the input against its digest
-    assert assignment.assignment_id == asked
-    _, checked = await stand.coordinator.heard(ResultSubmitted, 2)
-    assert (checked.node_id, checked.output) == (checker.node_id, OUTPUT)
-    assert await stand.metric('gridlight_inputs_kept{kind="check"}') == 1
-
-
-async def test_an_assignment_that_checks_says_nothing_of_it(stand: Stand, node: Node, checker: Node) -> None:
-    stand.coordinator.keep_ms = 30_000
-    await stand.detect(jpeg())
-    (job,) = await stand.coordinator.heard(JobSubmitted)
-    await stand.coordinator.ask_again(job, checker.node_id)
-
-    async with asyncio.timeout(WAIT_S):
-        first: Assignment = await node.assigned.get()
-        second: Assignment = await checker.assigned.get()
-
-    differing = {name for name in Assignment.__struct_fields__ if getattr(first, name) != getattr(second, name)}
-    assert differing == {"assignment_id"}
-
-
-@pytest.mark.parametrize("why", ["never kept", "expired", "released"])
-async def test_an_input_that_is_gone_is_reported(stand: Stand, node: Node, checker: Node, why: str) -> None:
-    stand.coordinator.keep_ms = None if why == "never kept" else 1 if why == "expired" else 30_000
-    await stand.detect(jpeg())
-    (job,) = await stand.coordinator.heard(JobSubmitted)
-    if why == "released":
-        await stand.coordinator.say(ReleaseInput(job_id=job.job_id, gateway_id=job.gateway_id))
-    if why == "expired":
-        await asyncio.sleep(0.01)
-
-    asked = await stand.coordinator.ask_again(job, checker.node_id)
-
-    (event,) = await stand.coordinator.heard(AssignmentUndeliverable)
-    assert (event.assignment_id, event.reason) == (asked, UndeliverableReason.INPUT_GONE)
-    assert checker.assigned.empty()
-
-
-async def test_an_expired_input_leaves_the_memory_although_nobody_asks(stand: Stand, node: Node) -> None:
-    stand.coordinator.keep_ms = 100
-    await stand.detect(jpeg())
-
-    async with asyncio.timeout(WAIT_S):
-        while await stand.metric('gridlight_inputs_kept{kind="check"}'):  # noqa: ASYNC110  (asked from outside)
-            await asyncio.sleep(0.05)
-
-
-async def test_a_requester_who_hangs_up_does_not_take_a_kept_input_along(
-    stand: Stand, node: Node, checker: Node
-) -> None:
-    node.script = lambda assignment, _: [node.ack(assignment)]
-    asking = asyncio.ensure_future(stand.detect(jpeg(), deadline_ms=60_000))
-    (job,) = await stand.coordinator.heard(JobSubmitted)
-    async with asyncio.timeout(WAIT_S):
-        await node.assigned.get()
-    await stand.coordinator.say(KeepInput(job_id=job.job_id, gateway_id=job.gateway_id, keep_ms=30_000))
-    async with asyncio.timeout(WAIT_S):
-        while not await stand.metric('gridlight_inputs_kept{kind="check"}'):  # noqa: ASYNC110  (asked from outside)
-            await asyncio.sleep(0.01)
-
-    asking.cancel()
-    await stand.withdrawn()
-    await stand.coordinator.ask_again(job, checker.node_id)
-
-    async with asyncio.timeout(WAIT_S):
-        await checker.assigned.get()
 
 
 # What a requester chooses
