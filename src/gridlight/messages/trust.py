@@ -20,6 +20,9 @@ from gridlight.messages.ids import (
 
 Ppm = Annotated[int, Meta(ge=0, le=1_000_000)]
 Millis = Annotated[int, Meta(ge=0, lt=2**53)]
+Commitment = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+"""BLAKE2b-256 of the secret's bytes."""
+
 Secret = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
@@ -107,6 +110,8 @@ class TrustParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Share of audits that a reference node runs."""
     canary_ppm: Ppm = 100_000
     """Share of checks that are canaries, where there are any to issue."""
+    canary_delay_ms_max: Millis = 72 * 3_600_000
+    """An answer that was found right is issued as a canary after up to so long, and once."""
     shadow_ppm: Ppm = 50_000
     """Shadow runs for each task, at most."""
     shadows_per_check_max: Annotated[int, Meta(ge=0, le=64)] = 4
@@ -128,6 +133,7 @@ LAPTOP = TrustParameters(
     settle_tasks=0,
     settle_ms_max=30_000,
     audit_delay_ms_max=1_000,
+    canary_delay_ms_max=10_000,
     shadow_ppm=50_000,
     forced_audits=20,
     operator_share_ppm=0,
@@ -263,5 +269,5 @@ class RecordEpoch(Struct, frozen=True, gc=False, kw_only=True, tag_field="type",
     """To the host: an epoch's commitment, before it begins, and its secret, once nothing depends on it any more."""
 
     epoch: int
-    commitment: Blake3Field
+    commitment: Commitment
     secret: Secret | None = None
