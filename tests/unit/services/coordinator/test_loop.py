@@ -169,14 +169,15 @@ async def test_between_batches_others_have_their_turn(journal: Journal, performe
     assert {1, 2} <= set(turns)
 
 
-async def test_what_comes_while_the_inbox_is_full_is_dropped_and_counted(
+async def test_what_comes_while_the_inbox_is_full_is_dropped_counted_and_told(
     journal: Journal, performed: Performed
 ) -> None:
     loop = loop_of(journal, performed)
     put(loop, STARTED, *[BusReconnected()] * (INBOX_EVENTS_MAX - 1))
     assert loop.refused == 0
-    put(loop, TimePassed(), TimePassed())
+    was_taken = [loop.put(TimePassed()), loop.put(TimePassed())]
 
+    assert was_taken == [False, False]
     assert loop.refused == 2
 
 
