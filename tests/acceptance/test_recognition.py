@@ -92,7 +92,7 @@ def test_the_command_line_prints_saves_and_filters(network: Network, bus: Path, 
     answer = msgspec.json.decode(ran.stdout, type=DetectResponse)
     assert sorted(found.label for found in answer.detections) == ["bus", "person", "person"]
     assert min(found.score for found in answer.detections) >= 0.6
-    assert answer.verification == "unverified"
+    assert answer.verification == "provisional"
     with Image.open(saved) as drawn, Image.open(bus) as original:
         assert drawn.size == original.size
         assert drawn.convert("RGB").tobytes() != original.convert("RGB").tobytes()
