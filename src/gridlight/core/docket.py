@@ -11,6 +11,7 @@ from msgspec import Struct
 from gridlight.core.canaries import Canaries, Canary
 from gridlight.core.cases import PANEL, Answer, Case, Finding
 from gridlight.core.comparing import Compared, compare
+from gridlight.core.consensus import fuse
 from gridlight.core.deadlines import Deadlines
 from gridlight.core.draw import draw_keyed
 from gridlight.core.notices import NOBODY, CheckDecided, CheckWanted, CommitsSettled, FaultFound, Output
@@ -216,15 +217,14 @@ class Docket:
 
     def convict(self, case: Case, finding: Finding) -> list[Output]:
         """Some were wrong: what the requester is told, and who was right."""
-        truth, served = finding.truth, case.served
-        assert truth is not None
+        served = case.served
         outputs: list[Output] = []
         if served in finding.wrong and not case.is_settled and not case.is_canary:
             case.is_settled = True
             if served.node in self._held:
                 self._held[served.node] = 0  # what it passed meanwhile makes nothing final: it may be banned for this
-            corrected = RecordVerification(commit=case.commit, verification=Verification.CORRECTED, output=truth.output)
-            outputs.append(corrected)
+            output = self._corrected(case, finding)
+            outputs.append(RecordVerification(commit=case.commit, verification=Verification.CORRECTED, output=output))
         elif not case.is_settled and not case.is_canary:
             outputs += self._finalise(case, is_informative=True)
         right = [answer for answer in case.answers if answer not in finding.wrong and answer is not served]
@@ -232,6 +232,15 @@ class Docket:
         if served not in finding.wrong:
             outputs += self._reward(case, right, is_informative=True)
         return outputs
+
+    def _corrected(self, case: Case, finding: Finding) -> bytes:
+        """What a reference node said; else what those of the panel who agree have in common."""
+        assert finding.truth is not None
+        if finding.settled_by is not None:
+            return finding.truth.output
+        agreeing = [one for one in case.answers if one.role is not Role.SHADOW and one not in finding.wrong]
+        rule = self.comparisons.get(case.job.workload, _EXACT)
+        return fuse(rule, [answer.output for answer in agreeing])
 
     def faults(self, case: Case, finding: Finding) -> list[FaultFound]:
         """Who was wrong, with the evidence. A canary's known answer is nobody's any more."""
