@@ -204,9 +204,7 @@ def simulate(
         int | None, typer.Option(min=0, max=2**53 - 1, help="Another run; the file's own if left out.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder for report.json and report.html.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Another value, as adversary.fraction_ppm=300000.")
-    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Another value: demand.gateways=4.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a whole network in virtual time, with the core that coordinators run, and check it all the while."""
@@ -230,9 +228,8 @@ def simulate(
     console = Console(stderr=True)
     try:
         with StageProgress(console) as progress:
-            report = run_scenario(
-                scenario, seed=seed, instruments=instruments, listen=progress, overrides=overrides or ()
-            )
+            given = overrides or ()
+            report = run_scenario(scenario, seed=seed, overrides=given, instruments=instruments, listen=progress)
     except BadScenario as error:
         raise GridlightError(str(error), "docs/simulation.md tells what a scenario may say") from error
     except SimulationFailed as failure:
