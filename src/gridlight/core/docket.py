@@ -280,9 +280,8 @@ class Docket:
 
     def close(self, case: Case, *, keeps_input: bool = False) -> list[Output]:
         """Nothing more is asked of this case; a dispute that ends with it lets its node's other answers go on."""
+        assert not case.outstanding
         del self.cases[case.number]
-        for check in case.outstanding:
-            self._cases_by_check.pop(check, None)
         node, node_id = case.served.node, case.served.node_id
         outputs: list[Output] = []
         if node != NOBODY:

@@ -1,18 +1,16 @@
 """Which answers are checked and when, and what a check that comes out well does for its node."""
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 from tests.unit.core.hearing import (
     AUDITOR,
-    NEWCOMER,
     OTHER_AUDITOR,
+    OTHER_OUTPUT,
     PRIMARY,
     REFERENCE,
     TRUST,
     Hearing,
-    disputed,
+    faults,
     settled,
     verdicts,
 )
@@ -21,8 +19,8 @@ from tests.unit.core.world import GATEWAY, OUTPUT, digest_of, job_id, node_id, o
 from gridlight.core.docket import INPUT_KEPT_MS, REFERENCE_TRIES_MAX
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.notices import CheckDecided, CommitsSettled
-from gridlight.core.verification import MILLION
-from gridlight.messages.host import CoordinatorStarted
+from gridlight.core.verification import DUE_MAX, MILLION
+from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import AssignmentId
 from gridlight.messages.trust import (
     Assurance,
@@ -205,6 +203,26 @@ def test_agreeing_on_nothing_settles_the_answer_itself_and_nothing_else() -> Non
     assert len(hearing.verifier.docket.open) == 1
 
 
+def test_a_single_answer_that_a_reference_contradicts_is_corrected_without_a_dispute() -> None:
+    hearing = Hearing(msgspec.structs.replace(TRUST, reference_ppm=MILLION))
+
+    outputs = hearing.answer(hearing.audited(output=OTHER_OUTPUT), REFERENCE)
+
+    assert verdicts(outputs) == [(1, Verification.CORRECTED)]
+    assert faults(outputs) == [PRIMARY]
+
+
+def test_more_than_may_be_attended_to_at_once_is_attended_to_in_the_next_call() -> None:
+    hearing = Hearing()
+    for _ in range(DUE_MAX + 1):
+        hearing.commit(audit_ppm=MILLION)
+    hearing.now_ms += TRUST.audit_delay_ms_max + 1
+
+    asked = [len(hearing.tell(TimePassed())) for _ in range(3)]
+
+    assert asked == [DUE_MAX, 1, 0]
+
+
 def test_now_and_then_a_reference_node_is_asked_instead() -> None:
     hearing = Hearing(msgspec.structs.replace(TRUST, reference_ppm=MILLION))
     wanted = hearing.audited()
@@ -308,78 +326,6 @@ def test_a_node_whose_answers_were_settled_is_watched_no_more() -> None:
     assert hearing.pass_ms(TRUST.settle_ms_max + TRUST.settle_grace_ms) == []
     assert PRIMARY not in hearing.verifier.docket.open
     assert hearing.verifier.next_deadline_ms() is None
-
-
-def in_the_middle_of_an_audit(hearing: Hearing) -> None:
-    hearing.commit()
-    hearing.audited()
-
-
-def in_the_middle_of_a_dispute(hearing: Hearing) -> None:
-    hearing.commit()
-    disputed(hearing)
-    hearing.audited()
-    hearing.answer(hearing.asked.pop() if hearing.asked else hearing.next_check(), AUDITOR)
-
-
-def in_the_middle_of_a_panel(hearing: Hearing) -> None:
-    disputed(hearing)
-    hearing.answer(hearing.lose_until_asked_for(Role.AUDIT), 20)
-
-
-def in_the_middle_of_an_arbitration(hearing: Hearing) -> None:
-    hearing.answer(hearing.audited(assurance=Assurance.ARBITRATED), AUDITOR)
-    hearing.doubt()
-
-
-def with_newcomers_asked(hearing: Hearing) -> None:
-    hearing.answer(hearing.audited(is_public=True), AUDITOR)
-    hearing.answer(hearing.next_check(), NEWCOMER)
-
-
-def with_a_canary_out(hearing: Hearing) -> None:
-    hearing.answer(hearing.audited(is_public=True), AUDITOR)
-    hearing.lose(hearing.next_check())
-    hearing.pass_ms(TRUST.canary_delay_ms_max)
-    hearing.commit(OTHER_AUDITOR, audit_ppm=MILLION)
-    assert hearing.next_check().role is Role.CANARY
-
-
-def with_an_answer_owed(hearing: Hearing) -> None:
-    hearing.lose(hearing.audited(), is_input_gone=True)
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        in_the_middle_of_an_audit,
-        in_the_middle_of_a_dispute,
-        in_the_middle_of_a_panel,
-        in_the_middle_of_an_arbitration,
-        with_newcomers_asked,
-        with_a_canary_out,
-        with_an_answer_owed,
-    ],
-)
-def test_a_restored_verifier_goes_on_as_the_first_would(script: Callable[[Hearing], None]) -> None:
-    trust = msgspec.structs.replace(TRUST, shadow_ppm=1, canary_ppm=MILLION)
-    first, second = Hearing(trust), Hearing(trust)
-    for hearing in (first, second):
-        script(hearing)
-    second.go_on_from_a_snapshot()
-
-    for hearing in (first, second):
-        for _ in range(30):
-            hearing.commit(audit_ppm=200_000)
-            hearing.pass_ms(700)
-            for wanted in list(hearing.asked):
-                hearing.asked.remove(wanted)
-                hearing.answer(wanted, 40 + wanted.check)
-        hearing.pass_ms(400_000)
-
-    assert first.said == second.said
-    assert len(first.said) > 60
-    assert first.verifier.docket.cases == second.verifier.docket.cases
 
 
 def test_a_new_process_goes_on_with_the_parameters_it_is_told() -> None:
