@@ -29,7 +29,7 @@ from rich.table import Table
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.client.progress import ProgressListener, StageProgress
 from gridlight.core.comparing import Box, compare, is_overlapping
-from gridlight.messages.limits import THRESHOLD_FLOOR
+from gridlight.messages.limits import PROBES_MAX, THRESHOLD_FLOOR
 from gridlight.messages.results import BOX_UNITS_PER_PX, SCORE_ONE, Detection, decode_detections, encode_detections
 from gridlight.messages.trust import Comparison
 from gridlight.services.setup import ensure_photos, ensure_weights
@@ -72,7 +72,10 @@ class Tally:
     mismatches: int = 0
     score_delta: int = 0
     box_delta: int = 0
-    probe_delta: int = 0
+    raw_delta: int = 0
+    """In 1e-6, of all raw values that a probe could have asked for."""
+    probe_risk: float = 0.0
+    """Summed chances that the probes, wherever they fall, tell two honest nodes apart."""
     alone: int = 0
     """Detections that the other result does not have at all."""
     alone_score: int = 0
@@ -80,9 +83,9 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Counts are added up, differences are the largest of both."""
-        for name in ("comparisons", "informative", "equal", "mismatches", "alone"):
+        for name in ("comparisons", "informative", "equal", "mismatches", "alone", "probe_risk"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("score_delta", "box_delta", "probe_delta", "alone_score"):
+        for name in ("score_delta", "box_delta", "raw_delta", "alone_score"):
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
 
 
@@ -140,11 +143,18 @@ class Sitting:
         tensor = prepare(step.name, step.parameters, varied(self._photos[photo], draws)).tensor
         pair = draws.sample(VARIANTS, 2)
         probe_seed = draws.getrandbits(64)
-        one, other = (self._detectors[variant].run(tensor, probe_seed) for variant in pair)
+        heads = [self._detectors[variant].heads(tensor) for variant in pair]
+        one, other = (
+            self._detectors[variant].report(*raw, probe_seed) for variant, raw in zip(pair, heads, strict=True)
+        )
         compared = compare(self._rule, one.canonical, other.canonical, tuple(one.probes), tuple(other.probes))
         tally = differences(one, other)
         tally.mismatches = int(not compared.is_match)
         tally.informative = int(compared.is_informative)
+        raw_deltas = np.abs(heads[0][1] - heads[1][1])
+        tally.raw_delta = round(float(raw_deltas.max()) * PROBE_UNITS)
+        share = float((raw_deltas > self._rule.parameters["probe_delta_max"] / PROBE_UNITS).mean())
+        tally.probe_risk = 1 - (1 - share) ** PROBES_MAX
         first, second = sorted(pair, key=VARIANTS.index)
         findings.pairs.setdefault((first, second), Tally()).add(tally)
         if not compared.is_match:
@@ -186,7 +196,6 @@ def varied(photo: Image.Image, draws: Random) -> bytes:
 def differences(one: Output, other: Output) -> Tally:
     """How far two results of one picture are apart, whatever the tolerances."""
     tally = Tally(comparisons=1, equal=int(one.canonical == other.canonical))
-    tally.probe_delta = max(abs(a - b) for a, b in zip(one.probes, other.probes, strict=True))
     if tally.equal:
         return tally
     ones, others = decode_detections(one.canonical), decode_detections(other.canonical)
@@ -244,8 +253,19 @@ def _at_most_found(found: int, tried: int, rate: float) -> float:
 
 def tables(findings: Findings) -> list[Table]:
     """What was found, to be read."""
-    honest = Table(title="honest results: threads and optimisation of both; deltas are the largest seen")
-    for heading in ("pair", "comparisons", "mismatches", "at most", "equal bytes", "score", "box", "probe", "alone"):
+    honest = Table(title="honest results: threads and optimisation of both; differences are the largest seen")
+    for heading in (
+        "pair",
+        "comparisons",
+        "mismatches",
+        "at most",
+        "equal bytes",
+        "score",
+        "box",
+        "raw value",
+        "probe risk",
+        "alone",
+    ):
         honest.add_column(heading, justify="left" if heading == "pair" else "right")
     ordered = sorted(findings.pairs.items(), key=lambda item: [VARIANTS.index(variant) for variant in item[0]])
     for (one, other), tally in ordered:
@@ -269,7 +289,8 @@ def _cells(tally: Tally) -> list[str]:
         f"{tally.equal / tally.comparisons:.1%}",
         f"{tally.score_delta / SCORE_ONE:.4f}",
         f"{tally.box_delta / BOX_UNITS_PER_PX:.4f} px",
-        f"{tally.probe_delta / PROBE_UNITS:.6f}",
+        f"{tally.raw_delta / PROBE_UNITS:.6f}",
+        f"{tally.probe_risk / tally.comparisons:.1e}" if tally.probe_risk else "0",
         alone,
     ]
 
@@ -290,7 +311,8 @@ def main() -> None:
     print(
         f"honest comparisons: {total.mismatches} of {total.comparisons:,} told honest nodes apart, at most "
         f"{at_most(total.mismatches, total.comparisons):.1e} of all (95 % sure); {total.informative:,} were telling; "
-        f"forgeries accepted: {accepted}"
+        f"forgeries accepted: {accepted}; "
+        f"by all places that probes may fall on, probes tell apart {total.probe_risk / total.comparisons:.1e} of all"
     )
     print(
         json.dumps(

@@ -31,7 +31,7 @@ def test_no_honest_node_is_told_from_another(findings: Findings) -> None:
 
 def test_the_variants_do_differ_and_their_pictures_show_something(findings: Findings) -> None:
     assert {variant for pair in findings.pairs for variant in pair} == set(VARIANTS)
-    assert findings.total.probe_delta > 0
+    assert findings.total.raw_delta > 0
     assert findings.total.informative > COMPARISONS // 2
 
 

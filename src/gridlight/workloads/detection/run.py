@@ -91,9 +91,17 @@ class Detector:
 
     def run(self, tensor: bytes | bytearray | memoryview, probe_seed: int) -> Output:
         """Detections of one prepared input of `input_bytes` bytes, and the probes its seed asks for."""
+        return self.report(*self.heads(tensor), probe_seed)
+
+    def heads(self, tensor: bytes | bytearray | memoryview) -> tuple[Floats, Floats]:
+        """The model's raw boxes and logits."""
         assert len(tensor) == self.input_bytes
         picture = np.frombuffer(tensor, np.uint8).reshape(self._shape)
         boxes, logits = self._session.run(["boxes", "logits"], {"image": picture})
+        return boxes, logits
+
+    def report(self, boxes: Floats, logits: Floats, probe_seed: int) -> Output:
+        """What a node says of what the model said."""
         candidates = select_candidates(boxes[0], logits[0], self._parameters)
         kept = suppress(candidates, self._parameters["iou_max"])
         return Output(_canonical(candidates, kept), probe(logits, probe_seed))
