@@ -78,9 +78,9 @@ def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) 
     Of the speed that primaries have, so that no node learns from its speed what it is asked for; else of any.
     """
     if wanted.role is Role.CANARY:
-        screen = placement.roster.screen_for_check(wanted.draw, wanted.others)
+        pool, screen = lane.pool_of(wanted.node), placement.roster.screen_for_check(wanted.draw, wanted.others)
         is_fit = not task.attempts and screen.fitness(wanted.node) is not Fitness.UNFIT
-        return wanted.node if is_fit and lane.pool_of(wanted.node).is_free(wanted.node) else None
+        return wanted.node if is_fit and pool is not lane.pools[Tier.BANNED] and pool.is_free(wanted.node) else None
     pool = lane.pools[_TIER_OF[wanted.role]]
     barred = [*wanted.others, *tried_nodes(task)]
     random = (wanted.draw + task.assignments_made) & _WORD

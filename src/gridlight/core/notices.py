@@ -45,6 +45,15 @@ class NodeMissed(Struct, frozen=True, gc=False):
     node: int
 
 
+class SlotFreed(Struct, frozen=True, gc=False):
+    """A node gave a check's result and can take another task. From scheduling to itself, once its other machines have
+    heard the result: it may have cost the node its tier.
+    """
+
+    node: int
+    workload: WorkloadId
+
+
 class TaskAnswered(Struct, frozen=True, gc=False):
     """A trusted node's answer is about to be served. From scheduling."""
 
@@ -144,6 +153,7 @@ Notice = (
     | CapacityChanged
     | CapacityLost
     | NodeMissed
+    | SlotFreed
     | TaskAnswered
     | AnswerCommitted
     | CheckWanted

@@ -28,6 +28,7 @@ from gridlight.core.notices import (
     NodeKnown,
     NodeMissed,
     Output,
+    SlotFreed,
     TaskAnswered,
     TierChanged,
 )
@@ -61,7 +62,7 @@ from gridlight.messages.tasks import (
 from gridlight.messages.trust import Assurance, Tier, Verification
 
 Returned = AssignmentDeclined | AssignmentFailed | AssignmentUndeliverable
-NodeChange = CapacityChanged | CapacityLost | NodeKnown | TierChanged
+NodeChange = CapacityChanged | CapacityLost | NodeKnown | TierChanged | SlotFreed
 SchedulingEvent = (
     ResultSubmitted
     | AssignmentAcknowledged
@@ -117,7 +118,7 @@ class Scheduling:
                 return self._returned(now_ms, event)
             case CheckWanted():
                 return begin_check(self.placement, now_ms, event)
-            case CapacityChanged() | CapacityLost() | NodeKnown() | TierChanged():
+            case CapacityChanged() | CapacityLost() | NodeKnown() | TierChanged() | SlotFreed():
                 return self._node_changed(now_ms, event)
             case JobWithdrawn(job_id=job_id):
                 return self._withdrawn(job_id)
@@ -211,7 +212,8 @@ class Scheduling:
         if not task.is_open:
             self.placement.counts[Count.RESULT_LATE] += 1
         elif task.check is not None:
-            outputs = check_answered(self.placement, task, attempt.node, event)
+            freed = SlotFreed(attempt.node, task.job.workload)
+            return [*check_answered(self.placement, task, attempt.node, event), freed]
         else:
             outputs = self._answered(now_ms, task, attempt, event)
         return outputs + self.placement.serve(now_ms, lane, attempt.node)
@@ -271,6 +273,8 @@ class Scheduling:
                 return []
             case TierChanged():
                 return self._tier_changed(now_ms, event)
+            case SlotFreed(node=node, workload=workload):
+                return self.placement.serve(now_ms, self.placement.lanes[workload], node)
             case _:
                 assert_never(event)
 

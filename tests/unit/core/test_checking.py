@@ -9,7 +9,7 @@ from tests.unit.core.world import OUTPUT, World, ends, job_id, node_id, only, se
 from gridlight.core.attempts import ACK_HARD_MS, ACK_SOFT_MS
 from gridlight.core.checking import CHECK_ATTEMPTS_MAX
 from gridlight.core.docket import ASK_AGAIN_MS
-from gridlight.core.notices import NOBODY, CheckEnded, CheckWanted, NodeMissed, Output
+from gridlight.core.notices import NOBODY, CheckEnded, CheckWanted, NodeMissed, Output, TrustLost
 from gridlight.core.placement import Count
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import SendAssignment
@@ -307,6 +307,14 @@ def test_a_canary_is_not_sent_to_a_node_that_is_busy_or_away() -> None:
     assert begin(world, Role.CANARY, node=3) == [CheckEnded(77)]
 
 
+def test_a_canary_is_not_sent_to_a_node_that_was_banned_meanwhile() -> None:
+    world = checked_world()
+    banned = world.coordinator.reputation.seed_standing(3, tier=Tier.BANNED, clean_run=0)
+    world.coordinator.scheduling.handle(world.now_ms, banned)
+
+    assert begin(world, Role.CANARY, node=3) == [CheckEnded(77)]
+
+
 # A tier that changes
 
 
@@ -326,3 +334,21 @@ def test_what_a_node_checks_is_given_to_another_where_its_tier_changes() -> None
     assert world.lane.shadows.is_free(number)
     assert world.result(check, output=OUTPUT) == []
     assert world.count(Count.REPLY_UNKNOWN) == 1
+
+
+def test_a_node_that_its_own_answer_cost_its_tier_gets_none_of_the_tasks_that_wait() -> None:
+    world = checked_world(trusted=5)
+    serve(world, pinned_node=node_id(1))
+    world.coordinator.verification.handle(world.now_ms, TrustLost(0))  # a panel must clear it: there is no reference
+    for _ in range(3):
+        world.result(next_check(world))
+    check = next_check(world)
+    while sends(world.submit()):
+        pass
+
+    effects = world.result(check, output=OTHER_OUTPUT)
+
+    assert verdicts(effects) == [Verification.FINAL]
+    assert world.tier_of(check.node_id) is Tier.SHADOW
+    assert sends(effects) == []
+    assert world.lane.shadows.is_free(world.number_of(check.node_id))
