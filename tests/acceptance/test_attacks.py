@@ -33,6 +33,7 @@ SHOWN = ("bus.jpg", "zidane.jpg", "astronaut.png", "cat.png", "motorcycle.png", 
 """Photos in which something is found."""
 
 CORRECTED_MIN = 5
+VOID_SHARE_MAX = 0.02
 GIVEN_MAX = 8
 """Tasks of a newcomer who lies: one contradicted lie or two, and what it was given while they were looked at."""
 
@@ -115,7 +116,10 @@ def test_no_honest_node_is_faulted_and_what_it_says_is_right(campaign: Campaign)
     assert said
     assert [one.number for one, _ in said if one.is_wrong] == []
     held = (Verification.FINAL, Verification.PROVISIONAL)
-    assert [(one.number, view.verification) for one, view in said if view.verification not in held] == []
+    lost = [view.verification for _, view in said if view.verification not in held]
+    # Where no reference node was free to say who is right, five operators may not agree so either.
+    assert set(lost) <= {Verification.VOID}
+    assert len(lost) <= len(said) * VOID_SHARE_MAX
 
 
 def test_every_request_is_answered_in_time_throughout(campaign: Campaign) -> None:

@@ -2,7 +2,8 @@
 
 First those that go on lying, as newcomers in the shadow and as the founder's own that were taken over. Then those that
 slept until a signal: two who cover for each other, and one who tries to answer only checks honestly. While these are
-at it every request is arbitrated, since two who are drawn to check each other can pass one lie as right.
+at it every request is arbitrated, since two who are drawn to check each other can pass one lie as right. Fewer ask then:
+what the reference nodes cannot look at in time is void.
 """
 
 import os
@@ -25,7 +26,9 @@ from gridlight.messages.ids import JobId, NodeId
 from gridlight.messages.trust import Assurance, Tier, Verification
 
 HONEST: Final = 7
+REFERENCES: Final = 2
 REQUESTERS: Final = 8
+ARBITRATING: Final = 3
 PICTURES: Final = 60
 JOIN_S: Final = 90.0
 CAUGHT_S: Final = 90.0
@@ -155,7 +158,7 @@ class Lookout:
 def carry_out(photos: Sequence[Path], folder: Path) -> Campaign:
     """The whole campaign."""
     with (
-        running(folder / "network", HONEST, "--references", "1") as network,
+        running(folder / "network", HONEST, "--references", str(REFERENCES)) as network,
         network.administrator() as administrator,
         recruited(network.url, network.folder, folder / "hostile", recruits()) as hostile,
     ):
@@ -170,7 +173,7 @@ def carry_out(photos: Sequence[Path], folder: Path) -> Campaign:
                 if one.recruit.behaviour not in FAULTLESS and one.recruit.called not in SLEEPERS
             ]
             until(lambda: lookout.all_banned(first), CAUGHT_S, "the first wave to be banned")
-            requesters.change_levels(ARBITRATED)
+            requesters.change_levels(ARBITRATED, ARBITRATING)
             for one in hostile:
                 if one.recruit.called in SLEEPERS:
                     one.tell_to_lie()

@@ -116,11 +116,11 @@ class Requesters:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="requester")
-        self._count = count
+        self._count = self._asking = count
         self._running: list[Future[None]] = []
 
     def __enter__(self) -> Self:
-        self._running = [self._pool.submit(self._ask_on) for _ in range(self._count)]
+        self._running = [self._pool.submit(self._ask_on, place) for place in range(self._count)]
         return self
 
     def __exit__(
@@ -131,15 +131,15 @@ class Requesters:
             one.result(JOIN_S)
         self._pool.shutdown()
 
-    def change_levels(self, levels: Sequence[Assurance]) -> None:
-        """Ask at these levels in turn from now on; returns when whatever was asked before has ended."""
+    def change_levels(self, levels: Sequence[Assurance], count: int) -> None:
+        """Let so many ask on, at these levels in turn; returns when whatever was asked before has ended."""
         with self._lock:
-            self._levels, number = levels, self._next_number
+            self._levels, self._asking, number = levels, count, self._next_number
         until(lambda: sum(one.number < number for one in list(self.asked)) == number, JOIN_S, "older requests to end")
 
-    def _ask_on(self) -> None:
+    def _ask_on(self, place: int) -> None:
         with Gridlight(self._url) as requester:
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and place < self._asking:
                 with self._lock:
                     number, self._next_number = self._next_number, self._next_number + 1
                     level = self._levels[number % len(self._levels)]
