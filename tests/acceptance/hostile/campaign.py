@@ -2,8 +2,8 @@
 
 First those that go on lying, as newcomers in the shadow and as the founder's own that were taken over. Then those that
 slept until a signal: two who cover for each other, and one who tries to answer only checks honestly. While these are
-at it every request is arbitrated, since two who are drawn to check each other can pass one lie as right. Fewer ask then:
-what the reference nodes cannot look at in time is void.
+at it every request is arbitrated, since two who are drawn to check each other can pass one lie as right. Fewer ask
+then: what the reference nodes cannot look at in time is void.
 """
 
 import os
