@@ -9,7 +9,7 @@ from gridlight.core.attempts import Task, tried_nodes
 from gridlight.core.draw import draw_many
 from gridlight.core.lanes import Lane
 from gridlight.core.latency import bucket_of
-from gridlight.core.notices import CheckEnded, CheckWanted, Output
+from gridlight.core.notices import CheckEnded, CheckWanted, NodeMissed, Output
 from gridlight.core.placement import PRIMARY_PERCENT, WIDEST_PERCENT, Placement
 from gridlight.core.shelf import Fitness
 from gridlight.messages.results import ResultSubmitted
@@ -70,6 +70,11 @@ def end_check(placement: Placement, task: Task, ended: CheckEnded) -> list[Outpu
     """The one place where a check ends."""
     placement.table.close_check(task)
     return [ended]
+
+
+def ends_last(outputs: list[Output]) -> list[Output]:
+    """What ended goes on to others after all that was sent: they may take a node's work from it again."""
+    return sorted(outputs, key=lambda output: isinstance(output, CheckEnded | NodeMissed))
 
 
 def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) -> int | None:

@@ -18,7 +18,7 @@ from gridlight.core.attempts import (
     looks_late,
     may_be_added_to,
 )
-from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, place_check
+from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
 from gridlight.core.lanes import Lane
 from gridlight.core.notices import (
     CapacityChanged,
@@ -297,7 +297,7 @@ class Scheduling:
             task, attempt = found
             self.placement.table.end_lease(task, attempt)
             outputs += self._replace(now_ms, task)
-        return outputs
+        return ends_last(outputs)
 
     def _tier_changed(self, now_ms: int, event: TierChanged) -> list[Output]:
         """What the node has in hand was given to it as what it was: that is given to somebody else."""
@@ -306,7 +306,7 @@ class Scheduling:
             outputs += self._replace(now_ms, task)
         for lane in self.placement.lanes.values():
             outputs += self.placement.serve(now_ms, lane, event.node)
-        return outputs
+        return ends_last(outputs)
 
     # Time
 
@@ -320,7 +320,7 @@ class Scheduling:
             if task is not None:
                 task.armed_ms = -1
                 outputs += self._attend(now_ms, task)
-        return outputs
+        return ends_last(outputs)
 
     def _attend(self, now_ms: int, task: Task) -> list[Output]:
         """Look at one task: end it at its deadline, give up on silent nodes, assign again what looks late."""

@@ -13,7 +13,7 @@ from gridlight.core.cases import Answer, Case, Finding, Step, find
 from gridlight.core.docket import INPUT_KEPT_MS, Docket, DocketSnapshot
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.epochs import Epochs
-from gridlight.core.notices import AnswerCommitted, CheckEnded, CommitsSettled, Output, TrustLost
+from gridlight.core.notices import AnswerCommitted, CheckEnded, CommitsSettled, FaultFound, Output, TrustLost
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.trust import (
@@ -306,7 +306,8 @@ class Verifier:
                 outputs += self._expire(now_ms, number >> 1)
             else:
                 outputs += self._ask(now_ms, self.docket.cases[number >> 1])
-        return outputs
+        # Whom it concerns hears of a fault after all else that is said of its answers.
+        return sorted(outputs, key=lambda output: isinstance(output, FaultFound))
 
     def _ask(self, now_ms: int, case: Case) -> list[Output]:
         assert not case.outstanding
