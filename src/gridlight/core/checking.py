@@ -40,7 +40,8 @@ def place_check(placement: Placement, now_ms: int, task: Task) -> list[Output]:
         if node is not None:
             draws = draw_many(placement.seed, "check", task.number, task.assignments_made)
             return placement.send(now_ms, task, node, draws)
-    return end_check(placement, task, CheckEnded(wanted.check))
+    is_nobody_there = wanted.role is not Role.CANARY and _is_nobody_there(placement, lane, wanted)
+    return end_check(placement, task, CheckEnded(wanted.check, is_nobody_there=is_nobody_there))
 
 
 def check_answered(placement: Placement, task: Task, node: int, result: ResultSubmitted) -> list[Output]:
@@ -75,6 +76,12 @@ def end_check(placement: Placement, task: Task, ended: CheckEnded) -> list[Outpu
 def ends_last(outputs: list[Output]) -> list[Output]:
     """What ended goes on to others after all that was sent: they may take a node's work from it again."""
     return sorted(outputs, key=lambda output: isinstance(output, CheckEnded | NodeMissed))
+
+
+def _is_nobody_there(placement: Placement, lane: Lane, wanted: CheckWanted) -> bool:
+    """Whether nobody of the tier lends but those who had the task already."""
+    pool = lane.pools[_TIER_OF[wanted.role]]
+    return pool.online_total <= sum(pool.has(node) for node in wanted.others)
 
 
 def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) -> int | None:

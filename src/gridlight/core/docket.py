@@ -124,14 +124,17 @@ class Docket:
         draw = draw_keyed(case.draw.to_bytes(8, "little"), "checker", case.commit, case.asked)
         return CheckWanted(check, role, case.job, case.probe_seed, others, case.tested, draw)
 
-    def ask_again(self, case: Case, role: Role, *, now_ms: int) -> None:
-        """Nobody did it: somebody else shall, in a moment. Newcomers and canaries are not insisted on."""
+    def ask_again(self, case: Case, role: Role, *, now_ms: int, is_nobody_there: bool) -> None:
+        """Nobody did it: somebody else shall, in a moment. Newcomers and canaries are not insisted on.
+
+        A reference node that is busy is waited for; one that is not there is done without, after some tries.
+        """
         if role in (Role.SHADOW, Role.CANARY):
             case.wanted.clear()
             return
         if role is Role.REFERENCE:
             is_contested = case.is_disputed or case.is_settled or case.is_canary
-            is_tried = case.reference_tries >= REFERENCE_TRIES_MAX
+            is_tried = is_nobody_there and case.reference_tries >= REFERENCE_TRIES_MAX
             if is_contested and is_tried:
                 case.lacks_reference = True
                 return

@@ -130,9 +130,9 @@ class Reputation:
         return self._endorsed(event.node, event.endorsed)
 
     def _endorsed(self, node: int, endorsed: Tier | None) -> list[Output]:
-        """The network's own word stands for what a node would have to earn; a ban it does not lift."""
+        """The network's own word stands for what a node would have to earn; what it did since is not undone by it."""
         tier = self.tier_of(node)
-        if endorsed is None or tier in (endorsed, Tier.BANNED):
+        if endorsed is None or self._faults[node] or tier in (endorsed, Tier.BANNED):
             return []
         if endorsed is Tier.TRUSTED:
             self._clean_runs[node] = max(self._clean_runs[node], self._trust.trusted_after)
@@ -179,9 +179,10 @@ class Reputation:
         )
         if is_false:
             return [fault, *self._ban(node)]
-        if before is Tier.TRUSTED and self._clean_runs[node] < trust.trusted_after:
-            return [fault, *self._set_tier(node, Tier.SHADOW)]
-        return [fault, self._record(node)]
+        is_demoted = before is Tier.TRUSTED and self._clean_runs[node] < trust.trusted_after
+        told = self._set_tier(node, Tier.SHADOW) if is_demoted else [self._record(node)]
+        # What it said beside the answer that was contradicted must not become final by the next one that is not.
+        return [fault, *told, TrustLost(node)]
 
     def _ban(self, node: int) -> list[Output]:
         """The node is out; whatever its operator's nodes have open stands for nothing, and each is audited anew."""
@@ -192,8 +193,9 @@ class Reputation:
         return outputs
 
     def _set_tier(self, node: int, tier: Tier) -> list[Output]:
+        """It is on record before work is given or taken on its account."""
         self._tiers[node] = _NUMBERS[tier]
-        return [TierChanged(node, tier), self._record(node)]
+        return [self._record(node), TierChanged(node, tier)]
 
     def _record(self, node: int) -> RecordStanding:
         return RecordStanding(

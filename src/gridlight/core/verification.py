@@ -217,7 +217,7 @@ class Verifier:
             case.wanted.clear()
             case.until_ms = now_ms
         else:
-            self.docket.ask_again(case, role, now_ms=now_ms)
+            self.docket.ask_again(case, role, now_ms=now_ms, is_nobody_there=event.is_nobody_there)
         if not case.wanted:
             return outputs + self._conclude(now_ms, case)
         if case.due_ms <= now_ms:

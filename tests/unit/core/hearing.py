@@ -122,9 +122,9 @@ class Hearing:
         )
         return self.tell(ended)
 
-    def lose(self, wanted: CheckWanted, *, is_input_gone: bool = False) -> list[Output]:
-        """Nobody ran it."""
-        return self.tell(CheckEnded(wanted.check, is_input_gone=is_input_gone))
+    def lose(self, wanted: CheckWanted, *, is_input_gone: bool = False, is_nobody_there: bool = True) -> list[Output]:
+        """Nobody ran it; by default since nobody is there who could."""
+        return self.tell(CheckEnded(wanted.check, is_input_gone=is_input_gone, is_nobody_there=is_nobody_there))
 
     def lose_until_asked_for(self, role: object) -> CheckWanted:
         """Nobody runs anything until this is asked for."""

@@ -5,8 +5,10 @@ from tests.unit.core.audits import checked_world, next_check, next_effects, serv
 from tests.unit.core.hearing import OTHER_OUTPUT, TRUST
 from tests.unit.core.world import OUTPUT, World, ends, enrolled, node_id, only, outcome, sends, slots
 
-from gridlight.core.notices import Output
+from gridlight.core.attempts import ACK_HARD_MS
+from gridlight.core.notices import CapacityLost, NodeMissed, Output
 from gridlight.messages.codec import Effect
+from gridlight.messages.host import TimePassed
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import JobCode, JobState, SendAssignment
 from gridlight.messages.nodes import RequestOffer
@@ -123,7 +125,9 @@ def test_a_liar_is_given_a_second_chance_as_a_newcomer_and_then_none() -> None:
     assert [one.grade for one in only(RecordFault, first)] == [FaultGrade.FAULTY]
     assert standings(first)[-1] == (LIAR, Tier.SHADOW)
     assert world.tier_of(LIAR) is Tier.SHADOW
-    world.tell(enrolled(LIAR, endorsed=Tier.TRUSTED))
+    node = world.number_of(LIAR)
+    regained = world.coordinator.reputation.seed_standing(node, tier=Tier.TRUSTED, clean_run=100)
+    world.coordinator.scheduling.handle(world.now_ms, regained)
     second = lie_and_be_caught(world)
 
     assert [one.grade for one in only(RecordFault, second)] == [FaultGrade.FALSE]
@@ -188,6 +192,27 @@ def test_what_a_banned_node_has_in_hand_is_given_to_another() -> None:
     assert (again.job_id, again.node_id != in_hand.node_id) == (in_hand.job_id, True)
     assert outcome(world.result(again)).output == OUTPUT
     assert world.result(in_hand) == []
+
+
+def test_a_node_that_broke_its_word_as_its_tier_changes_gives_back_nothing_twice() -> None:
+    world = checked_world(trusted=2)
+    sent = [world.assign(), world.assign(), world.assign()]
+    node = max((send.node_id for send in sent), key=[send.node_id for send in sent].count)
+    unheard, kept = [send for send in sent if send.node_id == node]
+    for send in sent:
+        if send is not unheard:
+            world.ack(send)
+    world.now_ms += ACK_HARD_MS
+    scheduling = world.coordinator.scheduling
+    said = scheduling.handle(world.now_ms, TimePassed())
+    assert NodeMissed(world.number_of(node)) in said
+
+    change_tier(world, node, Tier.SHADOW)
+
+    lost = scheduling.handle(world.now_ms, CapacityLost(world.number_of(node)))
+    scheduling.check()
+    assert [one.job_id for one in only(SendAssignment, [*said, *lost])].count(kept.job_id) <= 1
+    assert scheduling.placement.table.leases_of(world.number_of(node)) == []
 
 
 def test_what_an_administrator_pinned_to_a_node_stays_with_it() -> None:

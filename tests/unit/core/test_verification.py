@@ -10,13 +10,14 @@ from tests.unit.core.hearing import (
     REFERENCE,
     TRUST,
     Hearing,
+    disputed,
     faults,
     settled,
     verdicts,
 )
 from tests.unit.core.world import GATEWAY, OUTPUT, digest_of, job_id, node_id, only, secret
 
-from gridlight.core.docket import INPUT_KEPT_MS, REFERENCE_TRIES_MAX
+from gridlight.core.docket import ASK_AGAIN_MS, INPUT_KEPT_MS, REFERENCE_TRIES_MAX
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.notices import CheckDecided, CommitsSettled
 from gridlight.core.verification import DUE_MAX, MILLION
@@ -279,6 +280,25 @@ def test_a_reference_that_was_bought_is_replaced_by_an_audit_only_after_several_
 
     assert wanted.role is Role.AUDIT
     assert verdicts(hearing.answer(wanted, 4)) == [(1, Verification.FINAL)]
+
+
+def test_a_reference_node_that_is_busy_is_waited_for() -> None:
+    hearing = Hearing()
+    disputed(hearing)
+    for _ in range(3 * REFERENCE_TRIES_MAX):
+        hearing.lose(hearing.next_check(), is_nobody_there=False)
+
+    assert hearing.next_check().role is Role.REFERENCE
+
+
+def test_an_arbitrated_answer_is_never_final_while_a_reference_node_is_only_busy() -> None:
+    hearing = Hearing()
+    hearing.answer(hearing.audited(assurance=Assurance.ARBITRATED), AUDITOR)
+    hearing.answer(hearing.next_check(), OTHER_AUDITOR)
+    for _ in range(INPUT_KEPT_MS // ASK_AGAIN_MS - 10):
+        hearing.lose(hearing.next_check(), is_nobody_there=False)
+
+    assert verdicts(hearing.said) == []
 
 
 def test_a_node_that_went_unaudited_for_so_long_is_audited_the_next_time() -> None:
