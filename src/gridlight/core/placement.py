@@ -254,13 +254,15 @@ class Placement:
     def change_tier(self, node: int, tier: Tier) -> list[Task]:
         """The node may do something else from now on; the tasks that it has in hand, which are no longer its own.
 
-        What an administrator pinned to it stays with it.
+        What an administrator pinned to it stays with it. A node that broke its word has nothing leased on it any more;
+        its tasks are given to others once fleet has said so.
         """
         taken: list[Task] = []
         for assignment_id in self.table.leases_of(node):
             found = self.table.find(assignment_id)
             assert found is not None
-            if found[0].job.pinned_node is None or found[0].check is not None:
+            is_its_own = found[0].job.pinned_node is not None and found[0].check is None
+            if not is_its_own and self.lanes[found[0].job.workload].pool_of(node).is_leased(node):
                 self.release(*found)
                 taken.append(found[0])
         before = self.roster.tier_of(node)

@@ -80,6 +80,10 @@ class Pool:
         """Whether the node can take a task now, to run it or to hold it in readiness."""
         return node < len(self._slots) and self._shelf_of(node) is not None
 
+    def is_leased(self, node: int) -> bool:
+        """Whether anything is leased on the node."""
+        return node < len(self._used) and self._used[node] > 0
+
     def lend(self, node: int, slots: int, bucket: int, lookahead: int = 0) -> None:
         """The node lends this many slots from now on, and holds so many tasks more; its leases stay counted."""
         self._make_room(node)
