@@ -304,7 +304,7 @@ def main() -> None:
     sitting = Sitting()
     with StageProgress(Console(stderr=True)) as progress:
         findings = sitting.compare_many(range(options.first, options.first + options.comparisons), progress)
-    console = Console(width=130)
+    console = Console(width=140)
     for table in tables(findings):
         console.print(table)
     total, accepted = findings.total, sum(counts[0] for counts in findings.forged.values())
