@@ -8,9 +8,8 @@ from typing import Final
 from gridlight.core.attempts import Task, tried_nodes
 from gridlight.core.draw import draw_many
 from gridlight.core.lanes import Lane
-from gridlight.core.latency import bucket_of
 from gridlight.core.notices import CheckEnded, CheckWanted, NodeMissed, Output
-from gridlight.core.placement import PRIMARY_PERCENT, WIDEST_PERCENT, Placement
+from gridlight.core.placement import PRIMARY_TIERS, Placement, limits_of
 from gridlight.core.shelf import Fitness
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.trust import Role, Tier
@@ -96,9 +95,8 @@ def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) 
     pool = lane.pools[_TIER_OF[wanted.role]]
     barred = [*wanted.others, *tried_nodes(task)]
     random = (wanted.draw + task.assignments_made) & _WORD
-    for percent in (PRIMARY_PERCENT, WIDEST_PERCENT):
-        limit = pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100))
-        node = pool.choose(random, limit, placement.roster.screen_for_check(random, barred))
+    for limit, is_idle in limits_of(pool, task, PRIMARY_TIERS):
+        node = pool.choose(random, limit, placement.roster.screen_for_check(random, barred), only_idle=is_idle)
         if node is not None:
             return node
     return None

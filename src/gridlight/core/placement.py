@@ -4,6 +4,7 @@ The tables that scheduling works on are here, with the few moves that keep them 
 scheduling's.
 """
 
+from collections import ChainMap
 from enum import StrEnum
 from typing import Final
 
@@ -24,9 +25,11 @@ from gridlight.core.budget import HedgeBudget
 from gridlight.core.deadlines import Deadlines
 from gridlight.core.draw import draw_many
 from gridlight.core.lanes import Lane, LaneSnapshot
-from gridlight.core.latency import bucket_of
+from gridlight.core.latency import BUCKET_LAST, bucket_of
 from gridlight.core.notices import Output
 from gridlight.core.outcomes import failed
+from gridlight.core.pools import Pool
+from gridlight.core.resting import Resting
 from gridlight.core.roster import Roster, RosterSnapshot
 from gridlight.core.task_table import TaskTable, TaskTableSnapshot
 from gridlight.messages.host import CoordinatorStarted
@@ -35,10 +38,13 @@ from gridlight.messages.jobs import CancelAssignment, EndJob, JobCode, Outcome, 
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import PRODUCTION, Tier, TrustParameters
 
-PRIMARY_PERCENT: Final = 45
-HEDGE_PERCENT: Final = 28
-WIDEST_PERCENT: Final = 100
-"""A node is eligible where its own p95 is at most this share of the task's deadline."""
+Tiers = tuple[tuple[int, bool], ...]
+PRIMARY_TIERS: Final[Tiers] = ((36, True), (45, False), (100, False))
+HEDGE_TIERS: Final[Tiers] = ((22, True), (36, True), (45, False))
+"""A node is eligible where its own p95 is at most this percentage of the task's deadline; the next, where none is free.
+
+The narrow ones hold idle nodes only: a fast node's queue is no faster, and what waits there would make it look slow.
+"""
 
 HEDGE_SHARE: Final = 8
 """No hedge before this part of the deadline is gone: earlier it costs a run and gains nothing that was asked for."""
@@ -77,7 +83,14 @@ class PlacementSnapshot(Struct):
     lanes: dict[WorkloadId, LaneSnapshot]
     roster: RosterSnapshot
     trust: TrustParameters
+    resting: list[tuple[int, int]]
     counts: dict[Count, int]
+
+
+def limits_of(pool: Pool, task: Task, tiers: Tiers) -> list[tuple[int, bool]]:
+    """Up to which bucket each tier with enough nodes reaches, the widest in any case; and if only idle nodes count."""
+    limits = [(pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100)), idle) for percent, idle in tiers]
+    return [one for one in limits[:-1] if one[0] != BUCKET_LAST] + limits[-1:]
 
 
 class Placement:
@@ -90,6 +103,7 @@ class Placement:
         self.budget = HedgeBudget()
         self.deadlines = Deadlines()
         self.table = TaskTable()
+        self.resting = Resting()
         self.roster = Roster()
         self.trust = PRODUCTION
 
@@ -144,16 +158,20 @@ class Placement:
         node = self._pinned_node(task)
         if node is not None:
             return self.send(now_ms, task, node, draws) if lane.pool_of(node).is_free(node) else []
-        for percent in (PRIMARY_PERCENT, WIDEST_PERCENT):
-            node = self._choose(lane, task, percent, draws[0], only_idle=False)
-            if node is not None:
-                return self.send(now_ms, task, node, draws)
-        return []
+        node = self._choose(now_ms, task, PRIMARY_TIERS, draws[0], only_idle=False)
+        return [] if node is None else self.send(now_ms, task, node, draws)
 
-    def _choose(self, lane: Lane, task: Task, percent: int, random: int, *, only_idle: bool) -> int | None:
-        pool = lane.serving(task.job.assurance)
-        limit = pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100))
-        return pool.choose(random, limit, self.roster.screen(random, tried_nodes(task)), only_idle=only_idle)
+    def _choose(self, now_ms: int, task: Task, tiers: Tiers, random: int, *, only_idle: bool) -> int | None:
+        """A node of the narrowest tier in which one is free; one that rests where there is none."""
+        pool, tried = self.lanes[task.job.workload].serving(task.job.assurance), dict.fromkeys(tried_nodes(task), 0)
+        limits = limits_of(pool, task, tiers)
+        for barred in (ChainMap(tried, self.resting.at(now_ms)), tried):
+            for limit, is_idle in limits:
+                screen = self.roster.screen(random, barred)
+                node = pool.choose(random, limit, screen, only_idle=only_idle or is_idle)
+                if node is not None:
+                    return node
+        return None
 
     def send(self, now_ms: int, task: Task, node: int, draws: tuple[int, ...]) -> list[Output]:
         """Lease a slot of the node for the task, and have it sent there."""
@@ -199,9 +217,8 @@ class Placement:
         """What was to make up for a late assignment is lost: that is no further hedge, and costs none."""
         if len(task.attempts) >= ATTEMPTS_MAX or now_ms >= task.deadline_ms:
             return []
-        lane = self.lanes[task.job.workload]
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
-        node = self._choose(lane, task, HEDGE_PERCENT, draws[0], only_idle=False)
+        node = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=False)
         if node is None:
             late.is_replaced = late.state is not AttemptState.ACKED
             late.hedge_ms = now_ms + HEDGE_RETRY_MS
@@ -280,10 +297,9 @@ class Placement:
         is_rescue = 2 * (now_ms - task.submitted_ms) >= task.job.deadline_ms
         if is_hedge and not self.budget.can_spend(is_rescue=is_rescue):
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_BUDGET)
-        lane = self.lanes[task.job.workload]
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         # A hedge that waits behind another task would gain nothing.
-        node = self._choose(lane, task, HEDGE_PERCENT, draws[0], only_idle=is_hedge)
+        node = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=is_hedge)
         if node is None:
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_NODE)
         late.is_replaced = True
@@ -354,6 +370,7 @@ class Placement:
             lanes={workload: lane.snapshot() for workload, lane in self.lanes.items()},
             roster=self.roster.snapshot(),
             trust=self.trust,
+            resting=self.resting.snapshot(),
             counts=self.counts,
         )
 
@@ -370,4 +387,5 @@ class Placement:
         for workload, lane in snapshot.lanes.items():
             self.lanes[workload] = Lane(self.roster)
             self.lanes[workload].restore(lane)
+        self.resting.restore(snapshot.resting)
         self.counts |= snapshot.counts

@@ -337,9 +337,9 @@ class Scheduling:
         missed: list[Output] = []
         for attempt in live_attempts(task):
             if is_ack_missed(attempt, now_ms):
-                missed.append(self._missed(task, attempt, Count.ACK_MISSED))
+                missed.append(self._missed(now_ms, task, attempt, Count.ACK_MISSED))
             elif now_ms >= task.deadline_ms + LEASE_GRACE_MS:
-                missed.append(self._missed(task, attempt, Count.LEASE_EXPIRED))
+                missed.append(self._missed(now_ms, task, attempt, Count.LEASE_EXPIRED))
         if may_be_added_to(task):
             for attempt in [one for one in task.attempts if looks_late(one, now_ms)]:
                 outputs += self.placement.add_attempt(now_ms, task, attempt)
@@ -353,9 +353,10 @@ class Scheduling:
         pool = self.placement.lanes[task.job.workload].serving(task.job.assurance)
         return now_ms >= self._settling_until_ms and not task.assignments_made and not pool.slots_total
 
-    def _missed(self, task: Task, attempt: Attempt, count: Count) -> NodeMissed:
+    def _missed(self, now_ms: int, task: Task, attempt: Attempt, count: Count) -> NodeMissed:
         """The node is out at once: other tasks look for a free slot in this same moment, before fleet hears of it."""
         self.placement.counts[count] += 1
+        self.placement.resting.begin(now_ms, attempt.node)
         self.placement.withdraw(attempt.node)
         self.placement.table.end_lease(task, attempt)
         return NodeMissed(attempt.node)

@@ -3,8 +3,9 @@
 import pytest
 from tests.unit.core.world import World, cancels, ends, node_id, only, outcome, sends, slots
 
-from gridlight.core.attempts import ACK_HARD_MS, ACK_SOFT_MS
+from gridlight.core.attempts import ACK_HARD_MS, ACK_SOFT_MS, LEASE_GRACE_MS
 from gridlight.core.placement import Count
+from gridlight.core.resting import REST_MS
 from gridlight.messages.host import RecordNode
 from gridlight.messages.jobs import JobCode, JobState, SendAssignment
 from gridlight.messages.nodes import RequestOffer
@@ -184,6 +185,53 @@ def test_a_node_that_broke_its_word_gets_nothing_until_it_offers_again() -> None
 
     world.offer(node, slots(1))
     assert world.assign().node_id == node
+
+
+def test_a_node_that_broke_its_word_comes_after_others_until_it_has_rested() -> None:
+    world = World()
+    node = world.join()
+    silent = world.assign()
+    world.withdraw(silent.job_id)
+    world.pass_ms(ACK_HARD_MS)
+    world.offer(node, slots(1))
+    other = world.join()
+
+    while_it_rests = [world.assign() for _ in range(2)]
+    for send in while_it_rests:
+        world.result(send)
+    world.pass_ms(REST_MS)
+    rested = {world.assign().node_id for _ in range(2)}
+
+    assert [send.node_id for send in while_it_rests] == [other, node]
+    assert rested == {other, node}
+
+
+def test_a_slower_node_comes_before_one_that_rests() -> None:
+    world = World()
+    fast = {world.join(benchmark_ms=400) for _ in range(20)}
+    slow = {world.join(benchmark_ms=1_200) for _ in range(20)}
+    silent = world.assign(deadline_ms=2_000)
+    world.withdraw(silent.job_id)
+    world.pass_ms(ACK_HARD_MS)
+    world.offer(silent.node_id, slots(1, benchmark_ms=400))
+
+    nodes = [world.assign(deadline_ms=2_000).node_id for _ in range(40)]
+
+    assert set(nodes[:19]) == fast - {silent.node_id}
+    assert set(nodes[19:39]) == slow
+    assert nodes[39] == silent.node_id
+
+
+def test_a_node_that_never_answered_an_assignment_comes_after_others_too() -> None:
+    world = World()
+    node = world.join()
+    world.ack(world.assign())
+    world.pass_ms(4_000 + LEASE_GRACE_MS)
+    assert world.count(Count.LEASE_EXPIRED) == 1
+    world.offer(node, slots(1))
+    others = {world.join() for _ in range(5)}
+
+    assert {world.assign().node_id for _ in range(5)} == others
 
 
 def test_a_node_that_missed_one_acknowledgement_loses_all_it_was_at() -> None:

@@ -18,6 +18,7 @@ from tests.unit.core.world import (
 
 from gridlight.core.placement import Count
 from gridlight.messages.jobs import JobState, JobTiming
+from gridlight.messages.nodes import SlotOffer
 
 
 def test_a_job_is_sent_at_once_to_a_node_that_is_free() -> None:
@@ -274,6 +275,50 @@ def test_a_slower_node_is_taken_where_the_fast_ones_are_busy() -> None:
         world.assign(deadline_ms=2_000)
 
     assert world.assign(deadline_ms=2_000).node_id == slow
+
+
+def test_tasks_go_to_the_narrowest_tier_with_a_free_node() -> None:
+    world = World()
+    fast = {world.join(benchmark_ms=400) for _ in range(20)}
+    middling = {world.join(benchmark_ms=560) for _ in range(20)}
+    slow = {world.join(benchmark_ms=1_200) for _ in range(20)}
+
+    nodes = [world.assign(deadline_ms=2_000).node_id for _ in range(60)]
+
+    assert [set(nodes[:20]), set(nodes[20:40]), set(nodes[40:])] == [fast, middling, slow]
+
+
+def test_the_widest_tier_is_left_to_who_finds_nobody_else_however_long_the_deadline() -> None:
+    world = World()
+    fast = {world.join(benchmark_ms=400) for _ in range(20)}
+    slow = {world.join(benchmark_ms=2_600) for _ in range(20)}
+
+    nodes = [world.assign(deadline_ms=4_000).node_id for _ in range(40)]
+
+    assert [set(nodes[:20]), set(nodes[20:])] == [fast, slow]
+
+
+def test_a_tier_with_too_few_nodes_gives_way_to_the_next_and_not_to_all() -> None:
+    world = World()
+    nodes = {world.join(benchmark_ms=400) for _ in range(10)} | {world.join(benchmark_ms=560) for _ in range(10)}
+    slow = {world.join(benchmark_ms=1_200) for _ in range(20)}
+
+    sent = [world.assign(deadline_ms=2_000).node_id for _ in range(40)]
+
+    assert [set(sent[:20]), set(sent[20:])] == [nodes, slow]
+
+
+def test_an_idle_node_of_the_next_tier_comes_before_the_queue_of_a_faster_one() -> None:
+    world = World()
+    ready = SlotOffer(workload=WORKLOAD, slots=1, benchmark_ms=400, lookahead=1)
+    for _ in range(20):
+        world.offer(world.enrol(), ready)
+    middling = world.join(benchmark_ms=560)
+
+    nodes = [world.assign(deadline_ms=2_000).node_id for _ in range(22)]
+
+    assert nodes[20] == middling
+    assert nodes[21] in nodes[:20]
 
 
 def test_a_node_that_cannot_meet_the_deadline_is_not_taken_where_many_can() -> None:

@@ -106,6 +106,23 @@ def test_a_hedge_goes_only_to_nodes_fast_enough_to_make_up_for_it() -> None:
     assert {hedge.node_id for hedge in hedges} <= set(free_fast)
 
 
+def test_a_hedge_goes_to_the_next_tier_where_the_fastest_nodes_are_busy() -> None:
+    world = World()
+    fast = {world.join(benchmark_ms=250) for _ in range(20)}
+    next_fast = {world.join(benchmark_ms=400) for _ in range(20)}
+    for _ in range(20):
+        world.join(benchmark_ms=1_000)
+    first = world.assign(deadline_ms=2_000)
+    busy = [acknowledged(world, deadline_ms=2_000) for _ in range(39)]
+    free = next(send for send in busy if send.node_id in next_fast)
+    world.result(free)
+
+    (hedge,) = sends(world.ack(first, eta_ms=9_000))
+
+    assert fast <= {send.node_id for send in [first, *busy]}
+    assert hedge.node_id == free.node_id
+
+
 def test_with_no_other_node_the_hedge_is_tried_again_until_there_is_one() -> None:
     world = with_nodes(1)
     acknowledged(world)
