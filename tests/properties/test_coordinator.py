@@ -4,20 +4,27 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from tests.properties.churn import churn, digest_in_another_process
+from tests.properties.churn import TRUST, churn, digest_in_another_process
 from tests.properties.drive import Drive
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, job_id, node_id, offer, submitted
 
-from gridlight.messages.host import BusReconnected, CoordinatorStarted
+from gridlight.messages.host import BusReconnected
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.jobs import JobWithdrawn
 from gridlight.messages.nodes import NodeDisconnected, SlotOffer
 from gridlight.messages.tasks import DeclineReason, FailureCode, UndeliverableReason
+from gridlight.messages.trust import Assurance, Tier
 
 NODES = [node_id(number) for number in range(1, 9)]
+REFERENCE, NEWCOMER = node_id(9), node_id(10)
+LIARS = [NODES[0], NODES[5], NEWCOMER]
+"""So few that they are no majority of a panel."""
+ENDORSED = {REFERENCE: Tier.REFERENCE, NEWCOMER: None}
+PREFIXES = ["", "", "10.0.1.0/24", "10.0.2.0/24"]
 BOTH = (WORKLOAD, OTHER_WORKLOAD)
 
-nodes = st.sampled_from(NODES)
+nodes = st.sampled_from([*NODES, REFERENCE, NEWCOMER])
+assurances = st.sampled_from([*Assurance, Assurance.SAMPLED])
 deadlines = st.sampled_from([4_000, 4_000, 1_500, 60_000, 300, 1])
 estimates = st.sampled_from([0, 200, 5_000, 600_000])
 # Mostly one of the last assignments, by its own node; at times an old one, or by another node.
@@ -37,28 +44,56 @@ class CoordinatorMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.drive = Drive()
+        self.drive = Drive(TRUST)
         self.jobs_made = 0
-        self.drive.tell(CoordinatorStarted(seed=7, workloads=BOTH))
-        for node in NODES[:5]:
-            self.drive.tell(enrolled(node))
-        self.all_come_back(NODES[:5])
+        self.drive.start(7, BOTH)
+        self.drive.begin_epoch()
+        for node in [*NODES[:5], REFERENCE, NEWCOMER]:
+            self.drive.tell(enrolled(node, endorsed=ENDORSED.get(node, Tier.TRUSTED)))
+        self.all_come_back()
 
-    def all_come_back(self, some: list[NodeId] = NODES) -> None:
-        for node in some:
+    def all_come_back(self) -> None:
+        for node in self.drive.trust.nodes:
             self.drive.tell(offer(node, SlotOffer(workload=WORKLOAD, slots=1, lookahead=1, benchmark_ms=100)))
 
-    @rule(count=st.integers(1, 8), deadline_ms=deadlines)
-    def submit(self, count: int, deadline_ms: int) -> None:
+    @rule(count=st.integers(1, 8), deadline_ms=deadlines, assurance=assurances, is_public=st.booleans())
+    def submit(self, count: int, deadline_ms: int, assurance: Assurance, *, is_public: bool) -> None:
         for _ in range(count):
             self.jobs_made += 1
-            self.drive.tell(submitted(job_id(self.jobs_made), deadline_ms=deadline_ms))
+            job = job_id(self.jobs_made)
+            self.drive.tell(submitted(job, deadline_ms=deadline_ms, assurance=assurance, is_public=is_public))
 
-    @rule(deadline_ms=deadlines, workload=st.sampled_from(BOTH), pinned=st.none() | nodes)
-    def submit_something_special(self, deadline_ms: int, workload: WorkloadId, pinned: NodeId | None) -> None:
+    @rule(deadline_ms=deadlines, workload=st.sampled_from(BOTH), pinned=st.none() | nodes, assurance=assurances)
+    def submit_something_special(
+        self, deadline_ms: int, workload: WorkloadId, pinned: NodeId | None, assurance: Assurance
+    ) -> None:
         self.jobs_made += 1
-        job = job_id(self.jobs_made)
-        self.drive.tell(submitted(job, deadline_ms=deadline_ms, workload=workload, pinned_node=pinned))
+        job = submitted(
+            job_id(self.jobs_made),
+            deadline_ms=deadline_ms,
+            workload=workload,
+            pinned_node=pinned,
+            assurance=assurance,
+        )
+        self.drive.tell(job)
+
+    @rule(assurance=assurances, count=st.integers(1, 4))
+    def serve_and_check(self, assurance: Assurance, count: int) -> None:
+        for _ in range(count):
+            self.jobs_made += 1
+            self.drive.tell(submitted(job_id(self.jobs_made), assurance=assurance, is_public=True))
+            for _ in range(4):
+                for send in self.drive.live():
+                    self.drive.give_result(send)
+                self.drive.wait(400)
+
+    @rule(liars=st.sets(st.sampled_from(LIARS)))
+    def lie_from_now_on(self, liars: set[NodeId]) -> None:
+        self.drive.liars = liars
+
+    @rule()
+    def begin_an_epoch(self) -> None:
+        self.drive.begin_epoch()
 
     @rule(number=st.integers(1, 20), deadline_ms=deadlines)
     @precondition(lambda self: self.jobs_made)
@@ -104,9 +139,10 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def lend(self, node: NodeId, offers: list[SlotOffer], session: int) -> None:
         self.drive.tell(offer(node, *offers, session=session))
 
-    @rule(node=nodes)
-    def enrol(self, node: NodeId) -> None:
-        self.drive.tell(enrolled(node))
+    @rule(node=nodes, operator=st.sampled_from([None, None, NODES[0], NODES[5]]), prefix=st.sampled_from(PREFIXES))
+    def enrol(self, node: NodeId, operator: NodeId | None, prefix: str) -> None:
+        endorsed = ENDORSED.get(node, Tier.TRUSTED)
+        self.drive.tell(enrolled(node, operator=operator, endorsed=endorsed, prefix=prefix))
 
     @rule(node=nodes)
     def disconnect(self, node: NodeId) -> None:
@@ -120,7 +156,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
 
     @rule(seed=st.integers(0, 3), workloads=st.sampled_from([BOTH, BOTH, (WORKLOAD,)]))
     def restart(self, seed: int, workloads: tuple[WorkloadId, ...]) -> None:
-        self.drive.tell(CoordinatorStarted(seed=seed, workloads=workloads))
+        self.drive.start(seed, workloads)
         self.all_come_back()
 
     @rule(ms=st.sampled_from([30, 100, 200, 600, 1_000]))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from gridlight.core.attempts import ATTEMPTS_MAX
+from gridlight.core.attempts import ATTEMPTS_MAX, LEASE_GRACE_MS
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode
 from gridlight.messages.ids import AssignmentId, JobId, NodeId, WorkloadId
@@ -17,6 +17,7 @@ from gridlight.messages.jobs import (
 from gridlight.messages.nodes import NodeDisconnected, NodeEnrolled, OfferChanged
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentDeclined, AssignmentFailed, AssignmentUndeliverable
+from gridlight.messages.trust import RecordStanding, Tier, Verification
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Lender:
     """A node as its own connection shows it."""
 
     is_online: bool = False
+    tier: Tier = Tier.SHADOW
     session: str = ""
     depths: dict[WorkloadId, int] = field(default_factory=dict)
     """How many tasks of each workload it takes at once."""
@@ -48,11 +50,17 @@ class Witness:
         self.nodes: dict[NodeId, Lender] = {}
         self.leases: dict[AssignmentId, SendAssignment] = {}
         self.seen: set[AssignmentId] = set()
+        self.ends_ms: dict[AssignmentId, int] = {}
+        """When a lease must be over, whatever its node does."""
+        self._now_ms = 0
+        self.checks: set[AssignmentId] = set()
+        """Assignments for which no requester waits."""
         self._held: dict[AssignmentId, SendAssignment] = {}
         self._result: ResultSubmitted | None = None
 
     def hear(self, now_ms: int, event: Event) -> None:
         """What the event ends or begins, by the protocol alone."""
+        self._now_ms = now_ms
         self._result = None
         self._held = dict(self.leases)
         match event:
@@ -75,6 +83,8 @@ class Witness:
         """Whether each effect keeps the promises."""
         for effect in effects:
             match effect:
+                case RecordStanding():
+                    self._stands(effect)
                 case SendAssignment():
                     self._sent(effect)
                 case EndJob():
@@ -91,6 +101,23 @@ class Witness:
         """To be asked once the host has let all due time pass."""
         for job in self.jobs.values():
             assert job.outcome is not None or now_ms < job.deadline_ms
+        for assignment_id in self.leases:
+            assert now_ms < self.ends_ms[assignment_id]
+
+    def _stands(self, standing: RecordStanding) -> None:
+        """From a node of another tier now all is taken but what was pinned to it."""
+        node = self.nodes[standing.node_id]
+        if node.tier is standing.tier:
+            return
+        node.tier = standing.tier
+        self.leases = {
+            key: sent
+            for key, sent in self.leases.items()
+            if sent.node_id != standing.node_id or (key not in self.checks and self._is_pinned(sent))
+        }
+
+    def _is_pinned(self, sent: SendAssignment) -> bool:
+        return self.jobs[sent.job_id].submitted.pinned_node is not None
 
     def _offered(self, event: OfferChanged) -> None:
         node = self.nodes[event.node_id]
@@ -116,26 +143,31 @@ class Witness:
         if sent is None or sent.node_id != event.node_id:
             return
         del self.leases[event.assignment_id]
-        if isinstance(event, ResultSubmitted) and self.jobs[sent.job_id].outcome is None:
+        is_asked_for = event.assignment_id not in self.checks and self.jobs[sent.job_id].outcome is None
+        if isinstance(event, ResultSubmitted) and is_asked_for:
             self._result = event
 
     def _sent(self, effect: SendAssignment) -> None:
         assignment, node_id = effect.assignment, effect.node_id
         job, node = self.jobs[effect.job_id], self.nodes[node_id]
-        assert job.outcome is None, "sent for a job that has ended"
         assert assignment.assignment_id not in self.seen, "an assignment id came twice"
         assert 0 < assignment.deadline_ms <= job.submitted.deadline_ms
         assert assignment.workload == job.submitted.workload
-        assert job.submitted.pinned_node in (None, node_id)
         assert node.is_online, "sent to a node that is away"
-        assert node_id not in job.tried, "sent twice to one node"
         held = [one for one in self.leases.values() if one.node_id == node_id]
         busy = sum(one.assignment.workload == assignment.workload for one in held)
         assert busy < node.depths.get(assignment.workload, 0), "more than the node lends"
-        job.tried.append(node_id)
-        assert len(job.tried) <= ATTEMPTS_MAX
+        if job.outcome is None:
+            assert job.submitted.pinned_node in (None, node_id)
+            assert node_id not in job.tried, "sent twice to one node"
+            job.tried.append(node_id)
+            assert len(job.tried) <= ATTEMPTS_MAX
+        else:
+            assert job.outcome.verification is Verification.PROVISIONAL, "sent for a job that has ended"
+            self.checks.add(assignment.assignment_id)
         self.seen.add(assignment.assignment_id)
         self.leases[assignment.assignment_id] = effect
+        self.ends_ms[assignment.assignment_id] = self._now_ms + assignment.deadline_ms + LEASE_GRACE_MS
 
     def _ended(self, effect: EndJob) -> None:
         job = self.jobs[effect.job_id]
