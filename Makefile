@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo test check bench honest simulate simulate-full docs lock clean
+.PHONY: help setup demo test check bench honest simulate simulate-full oracle docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,12 +44,19 @@ bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries beside them; about ten minutes
 	@nice -n 10 $(BIN)/python -m benchmarks.honest_comparisons --comparisons 10000
 
-simulate: $(STAMP) ## Run the scenario that is short enough for every check, and write build/simulate
+simulate: $(STAMP) ## Run the scenarios that are short enough for every check, and write build/simulate
 	@$(BIN)/gridlight simulate scenarios/smoke.toml --out build/simulate/smoke
+	@for name in colluders sleepers sybil canary_aware duplicate_aware lazy cheap_model; do \
+		$(BIN)/gridlight simulate scenarios/adversaries.toml --set adversary.strategy=$$name \
+			--out build/simulate/short_$$name || exit 1; done
 
-simulate-full: $(STAMP) ## Run the long scenarios, the one with 421,000 nodes last; an hour or more
-	@for name in churn latency latency_wrong_priors outage coordinator_crash full_421k; do \
+simulate-full: $(STAMP) ## Run the long scenarios, the one with 421,000 nodes last; two hours or more
+	@for name in colluders sleepers sybil canary_aware duplicate_aware lazy cheap_model \
+			churn latency latency_wrong_priors outage coordinator_crash full_421k; do \
 		$(BIN)/gridlight simulate scenarios/$$name.toml --out build/simulate/$$name || exit 1; done
+
+oracle: $(STAMP) ## Hold the simulated core to the recurrence that verification was derived with; an hour or more
+	@$(BIN)/python -m benchmarks.oracle --all
 
 docs: $(STAMP) ## Write again what is generated: schemas/ and the tables of docs/protocol.md
 	@$(BIN)/python docs/generate.py

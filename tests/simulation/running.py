@@ -1,6 +1,9 @@
 """Small worlds for tests, and how to run them."""
 
+from msgspec.structs import replace
+
 from gridlight.simulation.scenario import (
+    Adversary,
     Attempts,
     Checks,
     Churn,
@@ -11,6 +14,7 @@ from gridlight.simulation.scenario import (
     Links,
     Nodes,
     Scenario,
+    Strategy,
 )
 from gridlight.simulation.world import World
 
@@ -41,6 +45,26 @@ def small(*, are_full: bool = False, nodes: int = 30, seconds: int = 40, faults:
         links=Links(delay_ms=8, delay_spread_permille=800, loss_ppm=200, duplicate_ppm=20_000),
         faults=faults or Faults(coordinator_crashes=1, bus_restarts=1, outages=1, outage_ms=8_000, partitions=1),
         checks=Checks(core_each=50, replay_each=200),
+    )
+
+
+def hostile(strategy: Strategy = Strategy.COLLUDERS, *, seconds: int = 25, rate_ppm: int = 400_000) -> Scenario:
+    """Some hundreds of answers, a fifth of the nodes of ill will, and hardly a fault beside."""
+    return replace(
+        small(nodes=40, seconds=seconds, faults=Faults()),
+        demand=Demand(
+            tasks_per_second=25, unassured_ppm=50_000, audited_ppm=50_000, arbitrated_ppm=50_000, public_ppm=1_000_000
+        ),
+        nodes=Nodes(count=40, median_ms=100, fault_ppm=1_000),
+        fleet=Fleet(age_min=0, age_max=200, newcomers_ppm=100_000),
+        adversary=Adversary(
+            strategy=strategy, fraction_ppm=200_000, rate_ppm=rate_ppm, age_max=40, turns_after_seconds=5
+        ),
+        trust=TRUST | {"canary_delay_ms_max": 2_000, "shadow_ppm": 300_000},
+        churn=Churn(),
+        attempts=Attempts(vanish_ppm=5_000, stall_ppm=2_000),
+        links=Links(),
+        checks=Checks(core_each=200, replay_each=0),
     )
 
 

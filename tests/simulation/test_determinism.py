@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.simulation.running import ends, ran, small
+from msgspec.structs import replace
+from tests.simulation.running import ends, hostile, ran, small
 
 from gridlight.simulation.minds import FullMinds, ModelMinds
 
@@ -17,8 +18,20 @@ description = "A network that is over in a moment."
 seconds = 30
 [demand]
 tasks_per_second = 5
+public_ppm = 500_000
+arbitrated_ppm = 50_000
 [nodes]
 count = 60
+fault_ppm = 10_000
+[fleet]
+age_min = 0
+age_max = 40
+newcomers_ppm = 100_000
+[trust]
+profile = "laptop"
+[adversary]
+fraction_ppm = 100_000
+rate_ppm = 300_000
 [faults]
 coordinator_crashes = 1
 partitions = 1
@@ -48,6 +61,25 @@ def test_another_seed_is_another_run() -> None:
 
     assert ran(scenario, 1).host.trace_digest == ran(scenario, 1).host.trace_digest
     assert ran(scenario, 1).host.trace_digest != ran(scenario, 2).host.trace_digest
+
+
+def test_nodes_of_ill_will_are_the_same_as_models_and_as_full_nodes() -> None:
+    scenario = hostile(seconds=10)
+    full_scenario = replace(scenario, nodes=replace(scenario.nodes, are_full=True))
+
+    model, full = ran(scenario, 1), ran(full_scenario, 1)
+
+    assert model.truth.banned > 0
+    assert full.host.trace_digest == model.host.trace_digest
+
+
+def test_a_crash_at_any_event_leaves_the_same_state() -> None:
+    scenario = replace(hostile(seconds=6), checks=replace(hostile().checks, replay_each=1))
+
+    world = ran(scenario, 2)
+
+    assert world.truth.disputed > 0
+    assert world.host.replays > 400
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -24,6 +24,11 @@ tasks_per_second = 5
 count = 60
 [faults]
 partitions = 1
+[trust]
+profile = "laptop"
+[adversary]
+strategy = "cheap_model"
+fraction_ppm = 200_000
 """
 INSTRUMENTS = Instruments(clock_ms=iter(range(0, 10**6, 500)).__next__, rss_mib=lambda: 64, commit="0123456789ab")
 
@@ -64,6 +69,39 @@ def test_a_report_says_what_was_run_and_what_came_out(report: Report, tmp_path: 
     assert read["command"].endswith("moment.toml --seed 4")
 
 
+def test_a_report_says_what_became_of_answers(report: Report, tmp_path: Path) -> None:
+    read = json.loads(write_json(report, tmp_path / "new").read_bytes())
+    verified = read["verified"]
+
+    assert verified["strategy"] == "cheap_model"
+    assert verified["provisional_wrong"] >= verified["wrong_final"]
+    settled = verified["final"] + verified["corrected"] + verified["void"]
+    assert settled == verified["committed"] > 50
+    assert verified["banned"] > read["honest_banned"] == 0
+    assert read["wrong_accept_final"] <= read["wrong_accept_upper95"] < 1
+    assert 1 < read["replication"] <= read["replication_with_shadows"] < 3
+    runs = sum(
+        count for role in ("audit", "canary", "reference") for count in verified["checks"].get(role, {}).values()
+    )
+    lost = sum(outcomes.get("lost", 0) for outcomes in verified["checks"].values())
+    assert read["replication"] == pytest.approx(1 + (runs - lost) / verified["committed"], abs=0.01)
+    assert sum(one["tiers"]["banned"] for one in read["trust_over_time"]) > 0
+
+
+def test_a_value_may_be_set_from_outside_and_the_line_says_so(path: Path) -> None:
+    overrides = ["seconds=4", "adversary.strategy=lazy", "adversary.fraction_ppm=0"]
+
+    changed = run_scenario(
+        path, seed=4, overrides=overrides, instruments=INSTRUMENTS, listen=lambda _stage, _done, _total: None
+    )
+
+    assert changed.verified.strategy is None
+    assert changed.command.endswith(
+        "--seed 4 --set seconds=4 --set adversary.strategy=lazy --set adversary.fraction_ppm=0"
+    )
+    assert changed.simulated_s < 20
+
+
 def test_a_miss_is_said_as_a_miss() -> None:
     missed, met = weigh(4_000, within=0.9998, lower=0.9997, extra=0.0999)
 
@@ -82,7 +120,7 @@ def test_a_terminal_is_told_of_misses_and_of_simulated_nodes(report: Report) -> 
 def test_the_page_needs_nothing_else(report: Report) -> None:
     page = render_page(report)
 
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 7
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', re.sub(r'xlink:href="#[^"]*"', "", page))
     assert "Every node here is simulated." in page
     assert report.trace_digest in page

@@ -93,17 +93,21 @@ def faulty(number: int, probe_seed: int, node: int) -> Answer:
 
 def cheapened(number: int, probe_seed: int, node: int) -> Answer:
     """What one node's cheaper model says."""
-    return Answer(*_of(faulty(number, probe_seed, node)), (_PROBE_WRONG + node,))
+    return Answer(*_of(faulty(number, probe_seed, node)), _wrong_probes(node))
 
 
 def empty(node: int) -> Answer:
     """Nothing is there, says who has not looked."""
-    return Answer(b"", output_digest(b""), (_PROBE_WRONG + node,))
+    return Answer(b"", output_digest(b""), _wrong_probes(node))
 
 
 def _of(answer: Answer) -> tuple[bytes, Blake3Digest]:
     return answer.output, answer.digest
 
 
+def _wrong_probes(node: int) -> tuple[int, ...]:
+    return (_PROBE_WRONG + node * _PROBE_STEPS,)
+
+
 def _probes(number: int, probe_seed: int) -> tuple[int, ...]:
-    return ((number * 7_919 + probe_seed) % _PROBE_STEPS,)
+    return ((number * 7_919 + probe_seed * 104_729) % _PROBE_STEPS,)

@@ -31,6 +31,7 @@ from gridlight.messages.tasks import (
 from gridlight.messages.trust import Assurance, RecordStanding
 from gridlight.simulation.deadlines import DeadlineCounts
 from gridlight.simulation.demands import CheckFailed, demand
+from gridlight.simulation.shares import Shares
 from gridlight.simulation.trust_account import TrustAccount
 
 OVERDUE_MS: Final = 5
@@ -78,6 +79,7 @@ class Account:
         self.leases: dict[AssignmentId, Lease] = {}
         self.trust = TrustAccount()
         self.deadlines = DeadlineCounts()
+        self.shares = Shares()
         self.is_foreign = False
         """What was heard last is no live assignment's reply."""
         self.ended: OrderedDict[JobId, Outcome] = OrderedDict()
@@ -91,7 +93,7 @@ class Account:
             OfferChanged: self._offered,
             NodeDisconnected: self._disconnected,
             BusReconnected: self._nobody_is_there,
-            CoordinatorStarted: self._nobody_is_there,
+            CoordinatorStarted: self._started,
             ResultSubmitted: self._replied,
             AssignmentAcknowledged: self._acknowledged,
             AssignmentDeclined: self._replied,
@@ -154,6 +156,7 @@ class Account:
         lender = self.lenders.pop(node_id, None)
         if lender is not None:
             self._end_leases(lender)
+            self.shares.goes(self.trust.standings[node_id].operator)
 
     def end(self, job_id: JobId, outcome: Outcome) -> None:
         """The job's one end."""
@@ -188,14 +191,22 @@ class Account:
             lender.depth = depth
         else:
             self.lose(event.node_id)
-            self.lenders[event.node_id] = Lender(event.session, depth, [])
+            standing = self.trust.standings.get(event.node_id)
+            if standing is not None:
+                self.lenders[event.node_id] = Lender(event.session, depth, [])
+                self.shares.comes(standing.operator)
 
     def _disconnected(self, _now_ms: int, event: NodeDisconnected) -> None:
         self.lose(event.node_id)
 
+    def _started(self, now_ms: int, event: CoordinatorStarted) -> None:
+        self.shares.share_ppm = event.trust.operator_share_ppm
+        self._nobody_is_there(now_ms, event)
+
     def _nobody_is_there(self, _now_ms: int, _event: BusReconnected | CoordinatorStarted) -> None:
         self.lenders.clear()
         self.leases.clear()
+        self.shares.nobody_lends()
         for job in self.jobs.values():
             job.tried.clear()
 
@@ -235,6 +246,7 @@ def sent_to_who_may_have_it(account: Account, effect: SendAssignment) -> None:
         demand(0 < left_ms <= job.asked_deadline_ms, "an assignment's deadline lies ahead", f"{effect}")
         account.deadlines.count(left_ms, is_check=False)
         job.tried.append(node_id)
+    account.shares.give(account.now_ms, account.trust.standings[node_id].operator, is_check=job is None)
     account.lease(node_id, effect.job_id, assignment)
 
 

@@ -74,7 +74,7 @@ class Commits:
     def node_of(self, commit: int) -> int:
         """Whose answer it is, as long as it is open and audited."""
         node = self._node_of.get(self.place_of(commit))
-        demand(node is not None, "only audited answers are told of alone", f"commit {commit}")
+        demand(node is not None, _FOR_GOOD, f"commit {commit} is not open, or was not audited")
         assert node is not None
         return node
 
@@ -124,18 +124,18 @@ class Commits:
     def overdue(self, now_ms: int, limit_ms: int) -> int | None:
         """The place of an answer that has been open for longer than that."""
         while self._watched and self._is_older(self._watched[0] >> _NODE_BITS, now_ms - limit_ms):
-            packed = heappop(self._watched)
-            place, node = packed >> _NODE_BITS, packed & (1 << _NODE_BITS) - 1
+            place, node = self._watched[0] >> _NODE_BITS, self._watched[0] & (1 << _NODE_BITS) - 1
             if self.state(place, node) is Verification.PROVISIONAL:
                 return place
+            heappop(self._watched)
             self._is_watched[node] = False
             still_open = [one for one in self._since_mark(node) if one not in self._alone]
             if still_open:
                 self._watch(still_open[-1], node)
         while self._watched_alone and self._is_older(self._watched_alone[0], now_ms - limit_ms):
-            place = heappop(self._watched_alone)
-            if self._alone.get(place, Verification.FINAL) not in TERMINAL:
-                return place
+            if self._alone.get(self._watched_alone[0], Verification.FINAL) not in TERMINAL:
+                return self._watched_alone[0]
+            heappop(self._watched_alone)
         return None
 
     def open_count(self) -> int:

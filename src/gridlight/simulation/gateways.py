@@ -64,18 +64,29 @@ class Gateways:
     def begin(self, at_ms: int) -> None:
         """Requesters come from then on."""
         self._next_us = at_ms * 1_000
-        self.ask_next()
-
-    def ask_next(self) -> None:
-        """Draw when the next requester comes; those who come within the same millisecond come with it."""
-        self._draws = draw_many(self._seed, "gap", self.asked)
-        self._next_us += self._gap_us[self._draws[0] & 0xFFFF]
-        self._timeline.put(max(self._next_us // 1_000, self._timeline.now_ms + 1), Asking())
+        self._draw_next()
 
     def asking(self, _entry: Asking) -> None:
-        """A requester comes: the job goes to the coordinator."""
+        """Requesters come, all those of this millisecond together."""
         if not self.is_asked:
             return
+        end_us = (self._timeline.now_ms + 1) * 1_000
+        while True:
+            self._ask()
+            if not self._draw_next(before_us=end_us):
+                return
+
+    def _draw_next(self, before_us: int = 0) -> bool:
+        """Draw when the next requester comes; whether that is before a time, and else it is waited for."""
+        self._draws = draw_many(self._seed, "gap", self.asked)
+        self._next_us += self._gap_us[self._draws[0] & 0xFFFF]
+        if self._next_us < before_us:
+            return True
+        self._timeline.put(max(self._next_us // 1_000, self._timeline.now_ms + 1), Asking())
+        return False
+
+    def _ask(self) -> None:
+        """The job goes to the coordinator."""
         demand, now_ms = self._demand, self._timeline.now_ms
         self.asked += 1
         draws = self._draws
@@ -93,7 +104,6 @@ class Gateways:
         self.open[submitted.job_id] = OpenJob(now_ms, submitted)
         self._due.append((now_ms + submitted.deadline_ms + GRACE_MS, submitted.job_id))
         self._send(submitted)
-        self.ask_next()
 
     def announce(self, gateway_id: GatewayId) -> None:
         """Tell the coordinator of each open job again, with what is left of its deadline."""

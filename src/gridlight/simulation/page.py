@@ -22,13 +22,24 @@ def render_page(report: Report) -> str:
     import jinja2
     import markupsafe
 
-    from gridlight.simulation.plots import plot_latency, plot_nodes, plot_outcomes, plot_waits
+    from gridlight.simulation.plots import (
+        plot_latency,
+        plot_nodes,
+        plot_outcomes,
+        plot_replication,
+        plot_tiers,
+        plot_waits,
+        plot_wrong,
+    )
 
     plots = {
         "waits": plot_waits(report),
         "latency": plot_latency(report),
         "outcomes": plot_outcomes(report),
         "nodes": plot_nodes(report),
+        "wrong": plot_wrong(report),
+        "replication": plot_replication(report),
+        "tiers": plot_tiers(report),
     }
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -45,8 +56,8 @@ def render_page(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """How many of the two targets this run met."""
+    """How many of its targets this run met."""
     met = sum(one.is_met for one in report.targets)
     if met == len(report.targets):
-        return f"Both targets met by {report.scenario}"
+        return f"All {met} targets met by {report.scenario}"
     return f"{len(report.targets) - met} of {len(report.targets)} targets missed by {report.scenario}"

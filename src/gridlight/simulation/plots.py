@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from gridlight.simulation.report import Report
+from gridlight.simulation.verified import REPLICATION_TARGET, WRONG_TARGET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +17,9 @@ COLOURS: Final = {"ink": "#010101", "line": "#020202", "first": "#030303", "seco
 
 SIZE_INCHES: Final = (6.2, 3.1)
 TICKS_MS: Final = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 4_000, 10_000, 30_000, 60_000)
+
+LINEAR_BELOW: Final = 1e-5
+TIER_LINES: Final = (("trusted", "first", "-"), ("shadow", "second", "--"), ("banned", "limit", ":"))
 
 _STYLE: Final[dict[Any, object]] = {
     "svg.fonttype": "none",
@@ -56,6 +60,21 @@ def plot_nodes(report: Report) -> str:
 def plot_outcomes(report: Report) -> str:
     """Tasks that missed the deadline, and jobs refused, over the run."""
     return _plot("outcomes", report, _draw_outcomes)
+
+
+def plot_wrong(report: Report) -> str:
+    """Which share of answers was wrong so far: of those served, and of those that became final."""
+    return _plot("wrong", report, _draw_wrong)
+
+
+def plot_replication(report: Report) -> str:
+    """Runs an answer, over the run."""
+    return _plot("replication", report, _draw_replication)
+
+
+def plot_tiers(report: Report) -> str:
+    """How many nodes are of each tier, over the run."""
+    return _plot("tiers", report, _draw_tiers)
 
 
 def _draw_waits(axes: "Axes", report: Report) -> None:
@@ -105,6 +124,44 @@ def _draw_outcomes(axes: "Axes", report: Report) -> None:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("jobs in a stretch")
     _finish(axes)
+
+
+def _draw_wrong(axes: "Axes", report: Report) -> None:
+    moments = report.trust_over_time
+    times = [one.at_s for one in moments]
+    served, final = [one.wrong_provisional for one in moments], [one.wrong_final for one in moments]
+    axes.plot(times, served, color=COLOURS["second"], label="of those served")
+    axes.plot(times, final, color=COLOURS["first"], linestyle="--", label="of those final")
+    axes.axhline(WRONG_TARGET, color=COLOURS["limit"], linestyle=":")
+    axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("share wrong, so far")
+    _finish(axes)
+
+
+def _draw_replication(axes: "Axes", report: Report) -> None:
+    moments = report.trust_over_time
+    times = [one.at_s for one in moments]
+    axes.plot(times, [one.replication for one in moments], color=COLOURS["first"], label="checks")
+    with_shadows = [one.replication_with_shadows for one in moments]
+    axes.plot(times, with_shadows, color=COLOURS["second"], linestyle="--", label="and shadow runs")
+    axes.axhline(REPLICATION_TARGET, color=COLOURS["limit"], linestyle=":")
+    axes.set_ylim(bottom=1)
+    axes.set_ylabel("runs an answer")
+    _finish(axes)
+
+
+def _draw_tiers(axes: "Axes", report: Report) -> None:
+    moments = report.trust_over_time
+    times = [one.at_s for one in moments]
+    for tier, colour, style in TIER_LINES:
+        counts = [one.tiers[tier] for one in moments]
+        axes.plot(times, counts, color=COLOURS[colour], linestyle=style, label=tier)
+    axes.set_yscale("symlog", linthresh=10)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("nodes")
+    axes.set_xlabel("simulated seconds")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(TIER_LINES))
 
 
 def _finish(axes: "Axes") -> None:

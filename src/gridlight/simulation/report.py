@@ -1,7 +1,6 @@
 """What a run found: `report.json` for programs, and the same in lines for a person."""
 
 from collections.abc import Callable
-from math import exp, sqrt
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +9,16 @@ from msgspec import Struct
 
 from gridlight.core.placement import Count
 from gridlight.simulation.measures import Interval, bucket_quantile_ms
+from gridlight.simulation.verified import (
+    REPLICATION_TARGET,
+    WRONG_TARGET,
+    TrustMoment,
+    Verified,
+    poisson_upper95,
+    trust_moments,
+    verified_of,
+    wrong_accept,
+)
 from gridlight.simulation.world import World
 
 JSON_FILE: Final = "report.json"
@@ -85,7 +94,16 @@ class Report(Struct, frozen=True, kw_only=True):
     latency_ms: Quantiles
     dispatches: int
     extra_dispatches: float
-    """Hedges and replacements, a task."""
+    """Hedges and replacements, a task. Checks are in replication."""
+    wrong_accept_final: float
+    """Wrong ones of the answers that were finally accepted."""
+    wrong_accept_upper95: float
+    """What that share is at most, with 95 % confidence."""
+    replication: float
+    """Runs a committed answer: its own, audits, canaries and reference runs."""
+    replication_with_shadows: float
+    honest_banned: int
+    verified: Verified
     scheduling: dict[str, int]
     attempts: dict[int, int]
     vanished: int
@@ -103,6 +121,7 @@ class Report(Struct, frozen=True, kw_only=True):
     replays: int
     targets: list[Target]
     over_time: list[Moment]
+    trust_over_time: list[TrustMoment]
     waits: list[tuple[int, int]]
     """Milliseconds and how many waited so long, where anybody did."""
 
@@ -116,6 +135,7 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
     dispatches = counts[Count.DISPATCHED]
     extra = dispatches / tasks - 1 if tasks else 0.0
     lower = within_lower95(tasks - measures.within_deadline, tasks)
+    wrong, wrong_upper = wrong_accept(world)
     quantiles = {name: measures.wait_quantile_ms(part) for name, part in QUANTILES.items()}
     return Report(
         scenario=name,
@@ -126,7 +146,7 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
         trace_digest=host.trace_digest,
         nodes=world.population.count,
         cpus=sum(world.population.slots),
-        simulated_s=(world.timeline.now_ms - world.measured_from_ms) // 1_000,
+        simulated_s=(world.rested_ms - world.measured_from_ms) // 1_000,
         tasks=tasks,
         done=measures.done,
         refused=measures.refused_by_code,
@@ -138,6 +158,12 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
         latency_ms=Quantiles(**quantiles),
         dispatches=dispatches,
         extra_dispatches=extra,
+        wrong_accept_final=wrong,
+        wrong_accept_upper95=wrong_upper,
+        replication=world.truth.replication(),
+        replication_with_shadows=world.truth.replication(with_shadows=True),
+        honest_banned=world.truth.honest_banned,
+        verified=verified_of(world),
         scheduling={count.value: number for count, number in counts.items()},
         attempts=dict(sorted(measures.attempts.items())),
         vanished=world.attendance.vanished,
@@ -151,8 +177,12 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
         rss_mib=instruments.rss_mib(),
         checks=_checks_of(world),
         replays=host.replays,
-        targets=weigh(world.scenario.demand.deadline_ms, within=within, lower=lower, extra=extra),
+        targets=[
+            *weigh(world.scenario.demand.deadline_ms, within=within, lower=lower, extra=extra),
+            *weigh_verification(world, wrong=wrong, upper=wrong_upper),
+        ],
         over_time=[_moment(world, place, one) for place, one in enumerate(measures.intervals) if one.events],
+        trust_over_time=trust_moments(world),
         waits=[(wait_ms, count) for wait_ms, count in enumerate(measures.waits) if count],
     )
 
@@ -178,27 +208,30 @@ def weigh(deadline_ms: int, *, within: float, lower: float, extra: float) -> lis
     ]
 
 
+def weigh_verification(world: World, *, wrong: float, upper: float) -> list[Target]:
+    """What checking is for, and what it may cost; nothing is said of wrong answers where nothing was accepted."""
+    truth, replication = world.truth, world.truth.replication()
+    is_told = truth.finals > 0
+    of_wrong = Target(
+        name="wrong answers among those finally accepted",
+        target=f"at most {WRONG_TARGET:g}",
+        measured=f"{wrong:.2g} of {truth.finals:,}, at most {upper:.2g} with 95 % confidence",
+        is_met=wrong <= WRONG_TARGET,
+    )
+    of_replication = Target(
+        name="replication",
+        target=f"at most {REPLICATION_TARGET}",
+        measured=f"{replication:.4f}; {truth.replication(with_shadows=True):.4f} with newcomers' shadow runs",
+        is_met=replication <= REPLICATION_TARGET,
+    )
+    return [of_wrong, of_replication] if is_told else [of_replication]
+
+
 def within_lower95(misses: int, tasks: int) -> float:
     """The share that is within with 95 % confidence, one-sided: misses are few among many, and so taken as Poisson."""
     if not tasks:
         return 0.0
-    if misses > 500:
-        upper = misses + 1.645 * sqrt(misses) + 1.9
-    else:
-        low, high = float(misses), misses + 4 * sqrt(misses + 1) + 4
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if _poisson_at_most(misses, middle) > 0.05 else (low, middle)
-        upper = high
-    return max(0.0, 1 - upper / tasks)
-
-
-def _poisson_at_most(count: int, mean: float) -> float:
-    term = total = exp(-mean)
-    for number in range(1, count + 1):
-        term *= mean / number
-        total += term
-    return total
+    return max(0.0, 1 - poisson_upper95(misses) / tasks)
 
 
 def write_json(report: Report, folder: Path) -> Path:
@@ -224,12 +257,25 @@ def summary(report: Report) -> list[str]:
             for one in report.targets
         ),
         f"latency          p50 {latency.p50} ms, p99 {latency.p99}, p99.9 {latency.p999}, p99.99 {latency.p9999}",
+        _said_of_answers(report),
+        f"nodes            {report.verified.banned:,} banned, {report.honest_banned:,} of them honest; "
+        f"{report.verified.honest_faulted:,} faults of honest nodes; {report.verified.renewed:,} came back as others",
         f"faults           {befell}; {report.vanished:,} nodes vanished, {report.left:,} left",
         f"events           {report.events:,} in {report.wall_s:.1f} s: {report.events_per_second:,} a second, "
         f"{report.us_per_event} us each; {report.rss_mib} MiB",
         f"checked          {'; '.join(report.checks)}",
         f"trace digest     {report.trace_digest}",
     ]
+
+
+def _said_of_answers(report: Report) -> str:
+    found = report.verified
+    will = f"{found.adversaries:,} {found.strategy} among nodes" if found.strategy else "no ill will"
+    return (
+        f"answers          {will}; {found.committed:,} committed, {found.final:,} final, "
+        f"{found.corrected:,} corrected, {found.void:,} void; "
+        f"{found.provisional_wrong:,} wrong when served, {found.wrong_final:,} when final"
+    )
 
 
 def counts_of(world: World) -> dict[Count, int]:
@@ -247,7 +293,7 @@ def _faults_of(world: World) -> dict[str, int]:
 
 def _checks_of(world: World) -> list[str]:
     checks = world.scenario.checks
-    said = ["at rest after faults", "the core's own at the end"]
+    said = ["at rest after faults, and settled", "the core's own at the end"]
     if checks.account:
         said.append("every effect against an account")
     if checks.core_each:

@@ -1,6 +1,7 @@
 """Runs one scenario with one seed, and says with which line to repeat it."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from gridlight.simulation.demands import CheckFailed
@@ -17,11 +18,14 @@ class SimulationFailed(Exception):
         self.command = command
 
 
-def run_scenario(path: Path, *, seed: int | None, instruments: Instruments, listen: Listener) -> Report:
+def run_scenario(
+    path: Path, *, seed: int | None, instruments: Instruments, listen: Listener, overrides: Sequence[str] = ()
+) -> Report:
     """The run's report; SimulationFailed where a promise was broken, BadScenario where the file is none."""
-    scenario = load_scenario(path)
+    scenario = load_scenario(path, overrides)
     chosen = scenario.seed if seed is None else seed
-    command = shlex.join(["gridlight", "simulate", str(path), "--seed", str(chosen)])
+    options = [part for override in overrides for part in ("--set", override)]
+    command = shlex.join(["gridlight", "simulate", str(path), "--seed", str(chosen), *options])
     world = World(scenario, chosen)
     try:
         world.warm(listen)

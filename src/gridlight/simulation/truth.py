@@ -109,6 +109,10 @@ class Truth:
         """The run is over."""
         self._stretch.tiers = tuple(self._tier_counts)
 
+    def tier_count(self, tier: Tier) -> int:
+        """How many nodes are of it now."""
+        return self._tier_counts[_NUMBERS[tier]]
+
     def is_trusted(self, node: int) -> bool:
         """Whether the node's answers are served."""
         return self.tier[node] == _NUMBERS[Tier.TRUSTED]

@@ -1,11 +1,13 @@
 """The population and what its nodes do follow from the seed alone."""
 
+from collections import Counter
+
 import pytest
 
 from gridlight.messages.ids import AssignmentId
 from gridlight.simulation.behaviour import Behaviour, Vanishing
 from gridlight.simulation.population import Kind, Population, node_id, number_of
-from gridlight.simulation.scenario import Attempts, Kinds, Nodes
+from gridlight.simulation.scenario import Attempts, Fleet, Kinds, Nodes
 
 NODES = Nodes(count=5_000, cpus=(1, 2, 2, 4, 4), kinds=Kinds(slow_ppm=100_000, flaky_ppm=50_000))
 
@@ -13,6 +15,29 @@ NODES = Nodes(count=5_000, cpus=(1, 2, 2, 4, 4), kinds=Kinds(slow_ppm=100_000, f
 @pytest.mark.parametrize("number", [0, 1, 31, 32, 421_000, 999_999])
 def test_an_id_tells_its_number(number: int) -> None:
     assert number_of(node_id(number)) == number
+
+
+def test_a_node_that_takes_on_a_new_identity_is_the_same_machine() -> None:
+    population = Population(1, NODES)
+    before = population.ids[7], population.operator_of(7), population.prefix_of(7)
+    population.age[7] = 90
+
+    population.renew(7)
+
+    assert not set(before) & {population.ids[7], population.operator_of(7), population.prefix_of(7)}
+    assert population.node_of(population.ids[7]) == population.node_of(before[0]) == 7
+    assert population.age[7] == 0
+    assert len({*population.ids, before[0]}) == population.count + 1
+
+
+def test_operators_have_as_many_nodes_as_the_scenario_says() -> None:
+    population = Population(1, NODES, Fleet(nodes_per_operator=5), crowd=100, crowd_of=2)
+
+    operators = Counter(population.operator_of(node) for node in range(population.count))
+
+    assert sorted(operators.values())[-2:] == [50, 50]
+    assert set(operators.values()) == {5, 50}
+    assert len({population.prefix_of(node) for node in range(population.count)}) == len(operators)
 
 
 def test_nodes_are_as_the_scenario_says() -> None:
