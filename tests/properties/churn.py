@@ -82,7 +82,8 @@ def _step(drive: Drive, random: Random, step: int) -> None:
             eta_ms = random.choice([50, 300, 5_000])
             drive.acknowledge(_pick(drive, random), eta_ms=eta_ms, elapsed_ms=random.randrange(800))
         case 2 if drive.sent:
-            drive.give_result(_pick(drive, random))
+            somebody_else = node_id(random.randrange(_NODES)) if random.random() < 0.05 else None
+            drive.give_result(_pick(drive, random), somebody_else)
         case 3 if drive.sent:
             drive.return_it(_pick(drive, random), reason=random.choice(_REASONS))
         case 4:

@@ -46,11 +46,11 @@ class Drive:
         self.sent: list[SendAssignment] = []
         """The last assignments, ended or not: who replies to them may be late."""
         self._twin: Coordinator | None = None
-        self._history: list[tuple[int, bytes]] = []
+        self.history: list[tuple[int, bytes]] = []
 
     def tell(self, event: Event) -> list[Effect]:
         """One event, now."""
-        self._history.append((self.now_ms, encode_record([event])))
+        self.history.append((self.now_ms, encode_record([event])))
         is_of_no_lease = isinstance(event, ResultSubmitted) and not self._is_live(event)
         bare = self._bare() if is_of_no_lease else None
         self.witness.hear(self.now_ms, event)
@@ -178,7 +178,7 @@ class Drive:
         self.trust.all_is_settled()
         assert self.is_patient or not self.trust.broken, self.trust.broken
         folded = Coordinator()
-        for now_ms, record in self._history:
+        for now_ms, record in self.history:
             for event in decode_record(record):
                 folded.handle(now_ms, event)
         assert folded.snapshot() == self.coordinator.snapshot()
