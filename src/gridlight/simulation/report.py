@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -128,15 +128,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def make_report(world: World, *, name: str, command: str, wall_ms: int, instruments: Instruments) -> Report:
     """Read everything off a world that has come to rest."""
-    measures, host, counts = world.measures, world.host, counts_of(world)
-    tasks = measures.tasks
-    within = measures.within_deadline / tasks if tasks else 0.0
+    host = world.host
     events = host.events - world.events_before
-    dispatches = counts[Count.DISPATCHED]
-    extra = dispatches / tasks - 1 if tasks else 0.0
-    lower = within_lower95(tasks - measures.within_deadline, tasks)
-    wrong, wrong_upper = wrong_accept(world)
-    quantiles = {name: measures.wait_quantile_ms(part) for name, part in QUANTILES.items()}
     return Report(
         scenario=name,
         description=world.scenario.description,
@@ -147,25 +140,6 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
         nodes=world.population.count,
         cpus=sum(world.population.slots),
         simulated_s=(world.rested_ms - world.measured_from_ms) // 1_000,
-        tasks=tasks,
-        done=measures.done,
-        refused=measures.refused_by_code,
-        failed=measures.failed_by_code,
-        unanswered=measures.unanswered_count,
-        deadline_ms=world.scenario.demand.deadline_ms,
-        within_deadline=within,
-        within_deadline_lower95=lower,
-        latency_ms=Quantiles(**quantiles),
-        dispatches=dispatches,
-        extra_dispatches=extra,
-        wrong_accept_final=wrong,
-        wrong_accept_upper95=wrong_upper,
-        replication=world.truth.replication(),
-        replication_with_shadows=world.truth.replication(with_shadows=True),
-        honest_banned=world.truth.honest_banned,
-        verified=verified_of(world),
-        scheduling={count.value: number for count, number in counts.items()},
-        attempts=dict(sorted(measures.attempts.items())),
         vanished=world.attendance.vanished,
         left=world.attendance.left,
         faults=_faults_of(world),
@@ -177,14 +151,44 @@ def make_report(world: World, *, name: str, command: str, wall_ms: int, instrume
         rss_mib=instruments.rss_mib(),
         checks=_checks_of(world),
         replays=host.replays,
-        targets=[
-            *weigh(world.scenario.demand.deadline_ms, within=within, lower=lower, extra=extra),
-            *weigh_verification(world, wrong=wrong, upper=wrong_upper),
-        ],
-        over_time=[_moment(world, place, one) for place, one in enumerate(measures.intervals) if one.events],
-        trust_over_time=trust_moments(world),
-        waits=[(wait_ms, count) for wait_ms, count in enumerate(measures.waits) if count],
+        **_for_requesters(world),
     )
+
+
+def _for_requesters(world: World) -> dict[str, Any]:
+    """What became of what they asked."""
+    measures, truth, counts = world.measures, world.truth, counts_of(world)
+    tasks, deadline_ms = measures.tasks, world.scenario.demand.deadline_ms
+    within = measures.within_deadline / tasks if tasks else 0.0
+    lower = within_lower95(tasks - measures.within_deadline, tasks)
+    extra = counts[Count.DISPATCHED] / tasks - 1 if tasks else 0.0
+    wrong, wrong_upper = wrong_accept(world)
+    targets = weigh(deadline_ms, within=within, lower=lower, extra=extra)
+    return {
+        "tasks": tasks,
+        "done": measures.done,
+        "refused": measures.refused_by_code,
+        "failed": measures.failed_by_code,
+        "unanswered": measures.unanswered_count,
+        "deadline_ms": deadline_ms,
+        "within_deadline": within,
+        "within_deadline_lower95": lower,
+        "latency_ms": Quantiles(**{name: measures.wait_quantile_ms(part) for name, part in QUANTILES.items()}),
+        "dispatches": counts[Count.DISPATCHED],
+        "extra_dispatches": extra,
+        "wrong_accept_final": wrong,
+        "wrong_accept_upper95": wrong_upper,
+        "replication": truth.replication(),
+        "replication_with_shadows": truth.replication(with_shadows=True),
+        "honest_banned": truth.honest_banned,
+        "verified": verified_of(world),
+        "scheduling": {count.value: number for count, number in counts.items()},
+        "attempts": dict(sorted(measures.attempts.items())),
+        "targets": [*targets, *weigh_verification(world, wrong=wrong, upper=wrong_upper)],
+        "over_time": [_moment(world, place, one) for place, one in enumerate(measures.intervals) if one.events],
+        "trust_over_time": trust_moments(world),
+        "waits": [(wait_ms, count) for wait_ms, count in enumerate(measures.waits) if count],
+    }
 
 
 QUANTILES: Final = {"p50": 500_000, "p90": 900_000, "p99": 990_000, "p999": 999_000, "p9999": 999_900}
