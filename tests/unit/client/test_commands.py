@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,16 +92,23 @@ def test_a_frozen_node_is_woken_when_a_case_study_is_stopped(
     # One look at the nodes, seven pinned tasks, and ten of the twenty requests: then the nodes are struck.
     stand_in.hold_after = 1 + 7 + 10
     arguments = ["casestudy", str(photo_path), "--network", str(network_path), "--out", str(tmp_path), "--kill"]
-    study = subprocess.Popen(
-        [sys.executable, "-m", "gridlight", *arguments, "--requests", "20"], stderr=subprocess.PIPE
-    )
-    assert sleepers[2].wait(timeout=30) == -signal.SIGKILL
     frozen = psutil.Process(sleepers[4].pid)
-    assert frozen.status() == psutil.STATUS_STOPPED
+    command = [sys.executable, "-m", "gridlight", *arguments, "--requests", "20"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as study:
+        assert sleepers[2].wait(timeout=60) == -signal.SIGKILL
+        wait_until_stopped(frozen)
 
-    study.send_signal(signal.SIGTERM)
-    _, printed = study.communicate(timeout=30)
+        study.send_signal(signal.SIGTERM)
+        _, printed = study.communicate(timeout=60)
 
     assert study.returncode == 130
     assert b"Traceback" not in printed
     assert frozen.status() != psutil.STATUS_STOPPED
+
+
+def wait_until_stopped(process: psutil.Process) -> None:
+    """The one node is frozen just after the other is killed."""
+    deadline_s = time.monotonic() + 60
+    while process.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline_s, "nobody froze it"
+        time.sleep(0.01)
