@@ -1,23 +1,25 @@
 """Makes a journal for this folder: `PYTHONPATH=. python -m tests.replay.making NAME`.
 
 For a new version of the core, or a new kind of event. The life of a small network by a script that always draws the
-same. A file that is there is never written again.
+same. A file that is there is never written again. The digest that it prints is for test_replay.py.
 """
 
 import random
 import sys
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 from tests.unit.core.world import (
-    DIGEST,
-    OUTPUT,
     WORKLOAD,
+    digest_of,
     enrolled,
     job_id,
     node_id,
     offer,
+    only,
+    secret,
     sends,
     slots,
     submitted,
@@ -27,9 +29,9 @@ from gridlight.core.coordinator import CORE_VERSION, Coordinator
 from gridlight.messages.codec import Effect, Event, encode_record
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
-from gridlight.messages.jobs import JobWithdrawn, SendAssignment
-from gridlight.messages.nodes import NodeDisconnected
-from gridlight.messages.results import ResultSubmitted, RunTiming
+from gridlight.messages.jobs import EndJob, JobWithdrawn, SendAssignment
+from gridlight.messages.nodes import NodeDisconnected, RequestOffer
+from gridlight.messages.results import Detection, ResultSubmitted, RunTiming, encode_detections
 from gridlight.messages.tasks import (
     AssignmentAcknowledged,
     AssignmentDeclined,
@@ -39,10 +41,32 @@ from gridlight.messages.tasks import (
     FailureCode,
     UndeliverableReason,
 )
+from gridlight.messages.trust import (
+    LAPTOP,
+    Assurance,
+    Comparison,
+    EpochBegan,
+    RecordCommit,
+    RecordFault,
+    RecordVerification,
+    SettleCommits,
+    Tier,
+    TrustParameters,
+)
 
 FOLDER = Path(__file__).parent
-NODES = 5
-JOBS = 60
+NODES = 7
+REFERENCES = (6,)
+NEWCOMERS = (7,)
+LIARS = (3,)
+JOBS = 90
+TRUST: TrustParameters = msgspec.structs.replace(LAPTOP, canary_ppm=300_000, canary_delay_ms_max=2_000)
+RULE = Comparison(
+    name="boxes",
+    parameters={"iou_min": 9_500, "score_delta_max": 100, "border_band": 100, "probe_delta_max": 1_000},
+)
+HELD_TO = (EndJob, RecordCommit, RecordVerification, SettleCommits, RecordFault)
+"""What a requester, an operator or a ledger would hold us to."""
 START_MS = 1_790_000_000_000
 UNKNOWN = WorkloadId("unheard-of@sha256:" + "0" * 64)
 
@@ -55,6 +79,8 @@ class Network:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.said: list[Effect] = []
+        self.session = 1
         self._core = Coordinator()
         self._now_ms = START_MS
         self._random = random.Random(20_261_122)
@@ -64,7 +90,9 @@ class Network:
         """One batch; what nodes will say to what comes of it is noted for later."""
         self.rows.append((len(self.rows) + 1, self._now_ms, CORE_VERSION, encode_record(list(events))))
         for event in events:
-            self._answer(self._core.handle(self._now_ms, event))
+            effects = self._core.handle(self._now_ms, event)
+            self.said += effects
+            self._answer(effects)
         self._core.check()
 
     def pass_ms(self, ms: int) -> None:
@@ -83,7 +111,10 @@ class Network:
             self.tell(*said, *([TimePassed()] if is_due else []))
         self._now_ms = until_ms
 
-    def _answer(self, effects: Iterable[Effect]) -> None:
+    def _answer(self, effects: list[Effect]) -> None:
+        for request in only(RequestOffer, effects):
+            again = offer(request.node_id, slots(2), session=self.session)
+            self._due.append((self._now_ms + 60, again))
         for send in sends(effects):
             for delay_ms, event in self._replies(send):
                 self._due.append((self._now_ms + delay_ms, event))
@@ -109,36 +140,72 @@ class Network:
 
 
 def _result(send: SendAssignment, run_ms: int) -> ResultSubmitted:
+    """What honest nodes find differs in the last digit; there is nothing in every ninth picture; liars shift it."""
+    number, node = int(send.job_id.removeprefix("req_")), send.node_id
+    left = 400 if node in {node_id(liar) for liar in LIARS} else 0
+    found = Detection(class_id=1, score=9_000 + int(node[-1] in "BD"), box=(left + 10 * number, 10, 2_000 + left, 900))
+    output = encode_detections([] if number % 9 == 0 else [found])
     return ResultSubmitted(
         assignment_id=send.assignment.assignment_id,
-        node_id=send.node_id,
-        output_digest=DIGEST,
-        output_bytes=len(OUTPUT),
+        node_id=node,
+        output_digest=digest_of(output),
+        output_bytes=len(output),
         timing=RunTiming(queue=1, infer=run_ms),
-        probes=(1, -2),
-        output=OUTPUT,
+        probes=(send.assignment.probe_seed % 1_000_000, -2),
+        output=output,
     )
 
 
-def live() -> list[Row]:
-    """Nodes join, work, fail and leave; the bus is lost once, and the coordinator restarted once under load."""
+def digest(effects: Iterable[Effect]) -> str:
+    """Of all that was said and that others rely on; not of the words of hints."""
+    said: list[object] = []
+    for effect in effects:
+        if isinstance(effect, EndJob):
+            bare = msgspec.structs.replace(effect.outcome, hint=None, retry_after_ms=None)
+            said.append((effect.job_id, effect.is_repeated, bare))
+        elif isinstance(effect, HELD_TO):
+            said.append(effect)
+    return sha256(msgspec.json.encode(said)).hexdigest()
+
+
+def live() -> Network:
+    """Nodes join, work, lie, fail and leave; the bus is lost once, and the coordinator restarted once under load."""
     network = Network()
     nodes = [node_id(number) for number in range(1, NODES + 1)]
-    network.tell(CoordinatorStarted(seed=1, workloads=(WORKLOAD,)))
-    network.tell(*(enrolled(node) for node in nodes))
+    network.tell(_started(seed=1))
+    network.tell(_began(1))
+    network.tell(*(enrolled(node_id(number), endorsed=_endorsed(number)) for number in range(1, NODES + 1)))
     _lend(network, nodes, session=1)
     for number in range(1, JOBS + 1):
-        pinned = nodes[number % NODES] if number % 11 == 0 else None
-        deadline_ms = 300 if number % 6 == 0 else 4_000
-        workload = UNKNOWN if number % 29 == 0 else WORKLOAD
-        network.tell(submitted(job_id(number), deadline_ms=deadline_ms, pinned_node=pinned, workload=workload))
+        job = submitted(
+            job_id(number),
+            deadline_ms=300 if number % 6 == 0 else 4_000,
+            pinned_node=nodes[number % 5] if number % 11 == 0 else None,
+            workload=UNKNOWN if number % 29 == 0 else WORKLOAD,
+            assurance=list(Assurance)[number % 4 if number % 3 == 0 else 1],
+            is_public=number % 2 == 0,
+        )
+        network.tell(job)
         network.pass_ms(120)
         _disturb(network, nodes, number)
-    network.pass_ms(20_000)
-    return network.rows
+    network.pass_ms(2 * (TRUST.settle_ms_max + TRUST.settle_grace_ms))
+    return network
+
+
+def _started(seed: int) -> CoordinatorStarted:
+    return CoordinatorStarted(seed=seed, workloads=(WORKLOAD,), comparisons={WORKLOAD: RULE}, trust=TRUST)
+
+
+def _began(epoch: int) -> EpochBegan:
+    return EpochBegan(epoch=epoch, secret=secret(epoch), next_secret=secret(epoch + 1))
+
+
+def _endorsed(number: int) -> Tier | None:
+    return Tier.REFERENCE if number in REFERENCES else None if number in NEWCOMERS else Tier.TRUSTED
 
 
 def _lend(network: Network, nodes: list[NodeId], *, session: int) -> None:
+    network.session = session
     network.tell(*(offer(node, slots(1 + place % 2), session=session) for place, node in enumerate(nodes)))
 
 
@@ -156,14 +223,17 @@ def _disturb(network: Network, nodes: list[NodeId], number: int) -> None:
             network.pass_ms(200)
             _lend(network, nodes, session=3)
         case 45:
-            network.tell(CoordinatorStarted(seed=2, workloads=(WORKLOAD,)))
+            network.tell(_started(seed=2))
+            network.tell(_began(2))
             _lend(network, nodes, session=4)
+        case 60 | 75:
+            network.tell(_began(number // 15 - 1))
         case _:
             pass
 
 
 if __name__ == "__main__":
-    path = FOLDER / f"core_{CORE_VERSION}_{sys.argv[1]}.msgpack"
+    path, network = FOLDER / f"core_{CORE_VERSION}_{sys.argv[1]}.msgpack", live()
     with path.open("xb") as file:
-        file.write(msgspec.msgpack.encode(live()))
-    print(path.name, path.stat().st_size, "bytes")
+        file.write(msgspec.msgpack.encode(network.rows))
+    print(path.name, path.stat().st_size, "bytes", digest(network.said))

@@ -6,20 +6,37 @@ wants a new CORE_VERSION. `making.py` writes the next one.
 """
 
 from collections import Counter
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.replay.making import Row
+from tests.replay.making import Row, digest
+from tests.unit.core.world import only
 
 from gridlight.core.coordinator import CORE_VERSION, Coordinator
-from gridlight.messages.codec import decode_record, encode_record
+from gridlight.messages.codec import Effect, decode_record, encode_record
 from gridlight.messages.jobs import EndJob
+from gridlight.messages.trust import (
+    FaultGrade,
+    RecordCheck,
+    RecordCommit,
+    RecordEpoch,
+    RecordFault,
+    RecordVerification,
+    Role,
+    SettleCommits,
+    Verification,
+)
 
 FOLDER = Path(__file__).parent
+FINAL, DISPUTED, CORRECTED, VOID = (
+    Verification.FINAL,
+    Verification.DISPUTED,
+    Verification.CORRECTED,
+    Verification.VOID,
+)
 DIGESTS = {
-    "core_1_first_network.msgpack": "7d904a714f3a28808e32f5ee8d3a797d53548e6fa1bcf72dff07d8016c1d676f",
+    "core_1_first_network.msgpack": "f5b86aef3712f415632ab757f0de76bbbc94e2e8027c9e31198bd14d0dbd211a",
 }
 
 
@@ -27,21 +44,14 @@ def rows(name: str) -> list[Row]:
     return msgspec.msgpack.decode((FOLDER / name).read_bytes(), type=list[Row])
 
 
-def replayed(name: str) -> tuple[Coordinator, list[EndJob]]:
-    """The core after the last record, and how every job ended, in order."""
-    core, ends = Coordinator(), []
+def replayed(name: str) -> tuple[Coordinator, list[Effect]]:
+    """The core after the last record, and all that it said, in order."""
+    core, said = Coordinator(), list[Effect]()
     for _, now_ms, _, record in rows(name):
         for event in decode_record(record):
-            ends += [effect for effect in core.handle(now_ms, event) if isinstance(effect, EndJob)]
+            said += core.handle(now_ms, event)
         core.check()
-    return core, ends
-
-
-def digest(ends: list[EndJob]) -> str:
-    """Of all that a requester or a ledger would hold us to; not of the words of hints."""
-    bare = [msgspec.structs.replace(end.outcome, hint=None, retry_after_ms=None) for end in ends]
-    said = [(end.job_id, end.is_repeated, outcome) for end, outcome in zip(ends, bare, strict=True)]
-    return sha256(msgspec.json.encode(said)).hexdigest()
+    return core, said
 
 
 def test_every_file_has_its_digest() -> None:
@@ -50,9 +60,9 @@ def test_every_file_has_its_digest() -> None:
 
 @pytest.mark.parametrize("name", DIGESTS)
 def test_every_journal_is_understood_and_each_of_its_jobs_ends_once(name: str) -> None:
-    core, ends = replayed(name)
+    core, said = replayed(name)
 
-    once = Counter(end.job_id for end in ends if not end.is_repeated)
+    once = Counter(end.job_id for end in only(EndJob, said) if not end.is_repeated)
     assert once
     assert set(once.values()) == {1}
     assert core.scheduling.placement.table.open_tasks() == []
@@ -60,9 +70,9 @@ def test_every_journal_is_understood_and_each_of_its_jobs_ends_once(name: str) -
 
 @pytest.mark.parametrize("name", [name for name in DIGESTS if rows(name)[0][2] == CORE_VERSION])
 def test_a_journal_of_this_core_comes_out_as_it_did(name: str) -> None:
-    _, ends = replayed(name)
+    _, said = replayed(name)
 
-    assert digest(ends) == DIGESTS[name]
+    assert digest(said) == DIGESTS[name]
 
 
 @pytest.mark.parametrize("name", [name for name in DIGESTS if rows(name)[0][2] == CORE_VERSION])
@@ -77,6 +87,42 @@ def test_a_restored_snapshot_goes_on_to_the_same_state(name: str) -> None:
             half.handle(now_ms, event)
 
     assert half.snapshot() == core.snapshot()
+
+
+def test_the_first_network_saw_what_verification_can_come_to() -> None:
+    _, said = replayed("core_1_first_network.msgpack")
+
+    became = Counter(one.verification for one in only(RecordVerification, said))
+    settled = Counter(one.verification for one in only(SettleCommits, said))
+    checked = Counter(one.role for one in only(RecordCheck, said))
+    assert min(became[one] for one in (FINAL, DISPUTED, CORRECTED)) >= 1
+    assert min(settled[one] for one in (FINAL, VOID)) >= 1
+    assert min(checked[one] for one in (Role.AUDIT, Role.CANARY, Role.SHADOW, Role.REFERENCE)) >= 1
+    assert {one.grade for one in only(RecordFault, said)} == set(FaultGrade)
+    assert sum(one.secret is not None for one in only(RecordEpoch, said)) >= 1
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_every_answer_on_record_is_settled_once(name: str) -> None:
+    _, said = replayed(name)
+
+    open_commits: dict[int, RecordCommit] = {}
+    for effect in said:
+        match effect:
+            case RecordCommit(commit=commit):
+                open_commits[commit] = effect
+            case RecordVerification(commit=commit):
+                assert commit in open_commits
+                if effect.verification is not DISPUTED:
+                    del open_commits[commit]
+            case SettleCommits(node_id=node_id, commit=last):
+                mine = [one for one in open_commits.values() if one.node_id == node_id and not one.is_bound]
+                for one in mine:
+                    if one.commit <= last:
+                        del open_commits[one.commit]
+            case _:
+                pass
+    assert open_commits == {}
 
 
 @pytest.mark.parametrize("name", DIGESTS)
