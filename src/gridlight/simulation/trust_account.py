@@ -69,6 +69,8 @@ class Examined(Struct):
     """What the primary was sent."""
     executors: list[NodeId]
     """Who was sent the task, in order."""
+    tried: tuple[NodeId, ...]
+    """Those of them who were sent it before the answer was committed: they would know it for a check."""
     said: dict[NodeId, Blake3Digest]
     checks: list[RecordCheck]
     is_disputed: bool = False
@@ -145,7 +147,8 @@ class TrustAccount:
         assert examined is not None
         checker, primary = self.standings[effect.node_id], self.standings[examined.primary]
         demand(checker.tier is not Tier.BANNED, "P27: a banned node is asked nothing", effect.node_id)
-        demand(effect.node_id not in examined.said, "P18: nobody checks what it has executed", effect.node_id)
+        is_new = effect.node_id not in examined.tried and effect.node_id not in examined.said
+        demand(is_new, "P17, P18: nobody checks what it had before", f"{effect.job_id} to {effect.node_id}")
         self._demand_strangers("P14: a checker and the primary have nothing in common", checker, primary)
         sent, asked = effect.assignment, examined.asked
         is_same = type(sent) is Assignment and (
@@ -235,7 +238,7 @@ class TrustAccount:
         job_id, assignment, nodes = self._served
         assert job_id == commit.job_id
         said = {commit.node_id: commit.output_digest}
-        self.examined[job_id] = Examined(commit.commit, commit.node_id, assignment, list(nodes), said, [])
+        self.examined[job_id] = Examined(commit.commit, commit.node_id, assignment, list(nodes), tuple(nodes), said, [])
         self._by_commit[commit.commit] = job_id
 
     def _release(self, effect: ReleaseInput) -> None:
