@@ -112,7 +112,7 @@ class TrustWitness:
 
     def see(self, effects: list[Effect]) -> None:
         """Whether each effect keeps the promises."""
-        graded = {one.node_id: one.grade for one in effects if isinstance(one, RecordFault)}
+        graded = _grades(effects)
         for effect in effects:
             match effect:
                 case SendAssignment():
@@ -286,13 +286,14 @@ class TrustWitness:
                 if node.operator == operator:
                     node.forced = self.trust.forced_audits
 
-    def _stands(self, standing: RecordStanding, graded: dict[NodeId, FaultGrade]) -> None:
+    def _stands(self, standing: RecordStanding, graded: dict[NodeId, list[FaultGrade]]) -> None:
         node = self.nodes[standing.node_id]
         rise = standing.clean_run - node.clean_run
-        is_fault = standing.node_id in graded and standing.faults > node.faults
+        grades = graded.get(standing.node_id, [])
+        is_fault = bool(grades) and standing.faults > node.faults
         self.hold("P13", is_fault or (rise >= 0 and standing.faults == node.faults), "a loss that was no fault")
         if is_fault:
-            is_false = graded[standing.node_id] is FaultGrade.FALSE
+            is_false = grades.pop(0) is FaultGrade.FALSE
             clean_run = 0 if is_false else node.clean_run // 4
             tiers = (Tier.BANNED,) if is_false else (node.tier, Tier.SHADOW)
             is_lower = standing.clean_run == clean_run and standing.tier in tiers
@@ -309,3 +310,12 @@ class TrustWitness:
         else:
             self.hold("kept", effect.job_id in self._kept, "released twice")
             del self._kept[effect.job_id]
+
+
+def _grades(effects: Iterable[Effect]) -> dict[NodeId, list[FaultGrade]]:
+    """What each node was found to be, in order: one event may tell two faults of it."""
+    grades: dict[NodeId, list[FaultGrade]] = {}
+    for effect in effects:
+        if isinstance(effect, RecordFault):
+            grades.setdefault(effect.node_id, []).append(effect.grade)
+    return grades

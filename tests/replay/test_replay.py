@@ -36,7 +36,7 @@ FINAL, DISPUTED, CORRECTED, VOID = (
     Verification.VOID,
 )
 DIGESTS = {
-    "core_1_first_network.msgpack": "f5b86aef3712f415632ab757f0de76bbbc94e2e8027c9e31198bd14d0dbd211a",
+    "core_1_first_network.msgpack": "baa84566805f201181ee74f75361a35d09bd3acd23ba8e48432b1ca9ffea72f6",
 }
 
 

@@ -53,7 +53,7 @@ class Case(Struct):
     tested: int = NOBODY
     """Whom a canary is for."""
     executors: tuple[int, ...] = ()
-    """Who had a canary's task before."""
+    """Who was sent the task before it was a case."""
     rewarded: list[int] = []
     """Who passed this check already."""
     insists: bool = False

@@ -320,7 +320,7 @@ class Docket:
     def keep_canary(self, case: Case, *, now_ms: int) -> list[Output]:
         """The answer is known now, and may be asked once more."""
         ready_ms = now_ms + case.draw % (self.trust.canary_delay_ms_max + 1)
-        executors = tuple(answer.node for answer in case.answers)
+        executors = (*case.executors, *(answer.node for answer in case.answers))
         answer = Answer(Role.PRIMARY, NOBODY, None, case.served.output, case.served.output_digest, case.served.probes)
         gone = self.canaries.add(Canary(case.commit, case.job, case.probe_seed, answer, executors, ready_ms))
         job = case.job

@@ -65,6 +65,8 @@ class TaskAnswered(Struct, frozen=True, gc=False):
     output: bytes
     output_digest: Blake3Digest
     probes: tuple[int, ...]
+    tried: tuple[int, ...] = ()
+    """All who were sent the task: whoever is sent it again would know it for a check."""
 
 
 class AnswerCommitted(Struct, frozen=True, gc=False):

@@ -53,6 +53,7 @@ class ReputationSnapshot(Struct):
     passed: bytes
     faults: bytes
     suspicions: bytes
+    forgiven_at: bytes
     forced: bytes
     known_ms: bytes
 
@@ -68,7 +69,9 @@ class Reputation:
         self._passed = array("I")
         self._faults = bytearray()
         self._suspicions = bytearray()
-        """Faults of late: forgotten once the node has a clean run again that is audited at the lowest rate."""
+        """Faults of late."""
+        self._forgiven_at = array("q")
+        """The clean run at which they are forgotten: longer by what brings a node from nothing to the lowest rate."""
         self._forced = array("H")
         self._known_ms = array("q")
         self._kin = Kin()
@@ -119,7 +122,7 @@ class Reputation:
         if node == len(self._tiers):
             self._node_ids.append(event.node_id)
             self._tiers.append(_NUMBERS[Tier.SHADOW])
-            for column in (self._clean_runs, self._passed, self._forced):
+            for column in (self._clean_runs, self._passed, self._forced, self._forgiven_at):
                 column.append(0)
             self._faults.append(0)
             self._suspicions.append(0)
@@ -150,7 +153,7 @@ class Reputation:
     def _changed(self, now_ms: int, node: int) -> list[Output]:
         """More clean executions: a newcomer may have become trusted, and an old suspicion may be over."""
         trust, clean_run = self._trust, self._clean_runs[node]
-        if self._suspicions[node] and clean_run * trust.audit_ppm_min >= trust.trusted_after * MILLION:
+        if self._suspicions[node] and clean_run >= self._forgiven_at[node]:
             self._suspicions[node] = 0
         is_old = now_ms - self._known_ms[node] >= trust.age_ms_min
         if self.tier_of(node) is Tier.SHADOW and clean_run >= trust.trusted_after and is_old:
@@ -167,6 +170,8 @@ class Reputation:
         self._faults[node] = min(self._faults[node] + 1, FAULTS_MAX)
         self._suspicions[node] = min(self._suspicions[node] + 1, FAULTS_MAX)
         self._clean_runs[node] = 0 if is_false else self._clean_runs[node] // 4
+        to_lowest_rate = -(-trust.trusted_after * MILLION // max(trust.audit_ppm_min, 1))
+        self._forgiven_at[node] = self._clean_runs[node] + to_lowest_rate
         fault = RecordFault(
             node_id=event.node_id,
             grade=FaultGrade.FALSE if is_false else FaultGrade.FAULTY,
@@ -230,6 +235,7 @@ class Reputation:
             passed=self._passed.tobytes(),
             faults=bytes(self._faults),
             suspicions=bytes(self._suspicions),
+            forgiven_at=self._forgiven_at.tobytes(),
             forced=self._forced.tobytes(),
             known_ms=self._known_ms.tobytes(),
         )
@@ -244,5 +250,6 @@ class Reputation:
         self._passed = array("I", snapshot.passed)
         self._faults = bytearray(snapshot.faults)
         self._suspicions = bytearray(snapshot.suspicions)
+        self._forgiven_at = array("q", snapshot.forgiven_at)
         self._forced = array("H", snapshot.forced)
         self._known_ms = array("q", snapshot.known_ms)

@@ -17,6 +17,7 @@ from gridlight.core.attempts import (
     live_attempts,
     looks_late,
     may_be_added_to,
+    tried_nodes,
 )
 from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
 from gridlight.core.lanes import Lane
@@ -236,6 +237,7 @@ class Scheduling:
             output=event.output,
             output_digest=event.output_digest,
             probes=event.probes,
+            tried=tuple(tried_nodes(task)),
         )
         return [answered, *ended]
 

@@ -196,6 +196,7 @@ class Verifier:
                 due_ms=now_ms + 1 + draw % (trust.audit_delay_ms_max + 1),
                 until_ms=now_ms + INPUT_KEPT_MS,
                 wanted=wanted,
+                executors=answered.tried,
                 insists=job.assurance is Assurance.ARBITRATED,
             )
         )

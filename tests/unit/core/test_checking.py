@@ -352,3 +352,17 @@ def test_a_node_that_its_own_answer_cost_its_tier_gets_none_of_the_tasks_that_wa
     assert world.tier_of(check.node_id) is Tier.SHADOW
     assert sends(effects) == []
     assert world.lane.shadows.is_free(world.number_of(check.node_id))
+
+
+def test_who_lost_a_race_for_the_task_is_never_asked_to_check_it() -> None:
+    """It would know the input again, and so that it is a check."""
+    world = checked_world(trusted=3)
+    first = world.assign(assurance=Assurance.AUDITED)
+    (second,) = sends(world.pass_ms(ACK_SOFT_MS))
+    world.result(second)
+    world.result(first)
+
+    checkers = {one.node_id for one in sends(world.pass_ms(60_000))}
+
+    assert checkers
+    assert not checkers & {first.node_id, second.node_id}

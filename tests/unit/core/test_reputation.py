@@ -287,10 +287,13 @@ def test_wrong_probes_ban_at_once() -> None:
     assert reputation.tier_of(NODE) is Tier.BANNED
 
 
-def test_an_old_contradiction_is_forgotten_once_the_clean_run_is_audited_at_the_lowest_rate() -> None:
-    reputation = trusted_with(20 * A)
+@pytest.mark.parametrize("clean_run", [A, 20 * A, 1_000 * A])
+def test_an_old_contradiction_is_forgotten_once_the_clean_run_has_grown_by_a_over_the_lowest_rate(
+    clean_run: int,
+) -> None:
+    reputation = trusted_with(clean_run)
     tell(reputation, fault())
-    tell(reputation, CommitsSettled(NODE, 15 * A))
+    tell(reputation, CommitsSettled(NODE, 20 * A))
 
     record = tell(reputation, fault())[0]
 
@@ -298,10 +301,11 @@ def test_an_old_contradiction_is_forgotten_once_the_clean_run_is_audited_at_the_
     assert record.grade is FaultGrade.FAULTY
 
 
-def test_a_contradiction_is_not_forgotten_one_execution_earlier() -> None:
-    reputation = trusted_with(20 * A)
+@pytest.mark.parametrize("clean_run", [A, 20 * A, 1_000 * A])
+def test_a_contradiction_is_not_forgotten_one_execution_earlier(clean_run: int) -> None:
+    reputation = trusted_with(clean_run)
     tell(reputation, fault())
-    tell(reputation, CommitsSettled(NODE, 15 * A - 1))
+    tell(reputation, CommitsSettled(NODE, 20 * A - 1))
 
     record = tell(reputation, fault())[0]
 
