@@ -186,7 +186,9 @@ class Reputation:
             return [fault, *self._ban(node)]
         is_demoted = before is Tier.TRUSTED and self._clean_runs[node] < trust.trusted_after
         told = self._set_tier(node, Tier.SHADOW) if is_demoted else [self._record(node)]
-        # What it said beside the answer that was contradicted must not become final by the next one that is not.
+        # What it said beside the answer that was contradicted must not become final by the next one that is not; and
+        # whoever is forgiven is watched, or a liar would gain a second cycle.
+        self._forced[node] = trust.forced_audits
         return [fault, *told, TrustLost(node)]
 
     def _ban(self, node: int) -> list[Output]:

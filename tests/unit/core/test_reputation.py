@@ -235,6 +235,16 @@ def test_a_contradiction_leaves_nothing_that_its_node_has_open() -> None:
     assert only(TrustLost, tell(reputation, fault())) == [TrustLost(NODE)]
 
 
+def test_whoever_is_forgiven_is_audited_without_exception_for_a_while() -> None:
+    reputation = trusted_with(1_000 * A)
+    tell(reputation, fault())
+
+    *forced, free = rates(reputation, NODE, TRUST.forced_audits + 1)
+
+    assert forced == [MILLION] * TRUST.forced_audits
+    assert free < MILLION
+
+
 @pytest.mark.parametrize("endorsed", [Tier.TRUSTED, Tier.REFERENCE])
 def test_an_endorsement_brought_again_does_not_undo_a_fault(endorsed: Tier) -> None:
     reputation = trusted_with(4 * A - 1)
