@@ -1,8 +1,9 @@
 """The core alone: complete task lives a second on one core, and how long choosing a node takes.
 
 `python -m benchmarks.core [--nodes 50000] [--in-flight 2000] [--lives 60000] [--rounds 3]`. One life is a job
-submitted, a node chosen, the assignment, its acknowledgement, its result, and the audits of a settled fleet; events are encoded for the journal in
-records of 200. The clock is simulated: 10,000 lives pass in one of its seconds. No bus, disk, JSON or signature.
+submitted, a node chosen, the assignment, its acknowledgement, its result, and the audits of a settled fleet; events
+are encoded for the journal in records of 200. The clock is simulated: 10,000 lives pass in one of its seconds. No bus,
+disk, JSON or signature.
 """
 
 import argparse
