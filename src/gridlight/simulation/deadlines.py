@@ -6,8 +6,9 @@ from typing import Final
 
 from gridlight.simulation.demands import demand
 
-SLACK: Final = 0.05
-"""How far two distributions may lie apart beyond what chance explains: hedges, which are few, are of tasks alone."""
+SLACK: Final = 0.10
+"""How far two distributions may lie apart beyond what chance explains: hedges, and what makes up for lost assignments,
+have less than the whole deadline, and are of tasks alone."""
 
 AT_ONCE_SHARE: Final = 0.8
 """Of tasks' assignments in a network that is not overloaded, those that have the whole deadline."""
