@@ -46,7 +46,12 @@ class Up:
         self.port = port or free_port("127.0.0.1")
         arguments = [str(nodes), str(references), trust, str(folder), f"127.0.0.1:{self.port}", str(FAKE)]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", UP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", UP, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Under nohup we would hand down a SIGHUP that is ignored, and `up` rightly goes on ignoring it.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
         )
 
     def ready(self) -> str:

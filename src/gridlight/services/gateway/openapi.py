@@ -33,7 +33,8 @@ _BESIDE: Final = {
     "privacy": Schema(type=OpenAPIType.STRING, enum=[str(one) for one in Privacy]),
 }
 
-_STYLE: Final = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}
+_STYLE: Final = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;
+overflow-wrap:anywhere}
 code,pre{font-family:ui-monospace,monospace;background:#f3f3f3;padding:.1em .3em}
 section{border-top:1px solid #ccc;padding:.5rem 0}b{display:inline-block;min-width:4rem}
 @media(prefers-color-scheme:dark){body{background:#111;color:#ddd}code,pre{background:#222}}"""
