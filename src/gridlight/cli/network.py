@@ -2,24 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gridlight.cli.ending import explaining
+from gridlight.cli.options import URL, JsonOption
 from gridlight.client.errors import AnswerUnreadable, BadInput
 
 if TYPE_CHECKING:
     from gridlight.client.requester import Gridlight
     from gridlight.messages.api import CommitView, EpochView
 
-URL = "http://127.0.0.1:8080"
 EPOCHS_LISTED_MAX = 10_000
 EPOCHS_DRAWN_MAX = 1_000
 """At once, of those that are revealed: about a week."""
 
 network_app = typer.Typer(help="Look after a network that you founded, and check what it says of itself.")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 UrlOption = Annotated[
     str | None, typer.Option(envvar="GRIDLIGHT_URL", help=f"The network's gateway; of DATA, or {URL}, if left out.")
 ]
@@ -113,6 +113,24 @@ def recompute_audits(
         network_tables.print_findings(Console(), findings)
     if any(one.deviations for one in findings):
         raise typer.Exit(1)
+
+
+@network_app.command("endorse")
+def endorse(
+    node_id: Annotated[str, typer.Argument(help="As `gridlight node id` prints it.")],
+    tier: Annotated[Literal["trusted", "reference"], typer.Option("--as", help="What the node shall be.")],
+    data: Annotated[Path, typer.Option(help="The network's folder, as of `gridlight up`.")],
+    out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
+) -> None:
+    """Give the network's word that a node is one of yours; the node brings it when it joins."""
+    from gridlight.services.own_nodes import CannotEndorse, endorse_node
+
+    with explaining(CannotEndorse):
+        text = endorse_node(data, node_id, tier)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(f"{text}\n", encoding="ascii")
 
 
 def administrator(url: str | None, data: Path | None) -> "Gridlight":
