@@ -19,10 +19,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
 
 from gridlight.adapters.credentials import NodeCredentials, read_creds
-from gridlight.messages import subjects
-from gridlight.messages.codec import Decoder
 from gridlight.messages.envelope import MESSAGE_HEADER, SIGNATURE_HEADER
-from gridlight.messages.ids import NodeId
 
 PENDING_BYTES_MAX: Final = 32 * 1024 * 1024
 """Unsent bytes of a connection; past it, publishers wait. At least a dozen of the largest inputs."""
@@ -231,57 +228,6 @@ class Bus:
     async def _heard_closed(self) -> None:
         if self._on_closed is not None:
             await self._on_closed()
-
-
-async def follow_presence(
-    system_bus: Bus,
-    account: str,
-    *,
-    on_connected: Callable[[NodeId], Awaitable[None]] | None = None,
-    on_disconnected: Callable[[NodeId], Awaitable[None]],
-) -> None:
-    """Hear from the server itself which users of the account come and go; needs the system user's credentials.
-
-    Services are users too, so ids come that are no node's. A connection that closes after its node has made a newer
-    one is not reported: the node is there.
-    """
-    newest: dict[NodeId, tuple[str, int]] = {}
-
-    async def connected(delivery: Delivery) -> None:
-        event = _presence_events.decode(delivery.body)
-        newest[event.client.user] = (event.server.id, event.client.id)
-        if on_connected is not None:
-            await on_connected(event.client.user)
-
-    async def disconnected(delivery: Delivery) -> None:
-        event = _presence_events.decode(delivery.body)
-        connection = (event.server.id, event.client.id)
-        if newest.get(event.client.user, connection) != connection:
-            return
-        newest.pop(event.client.user, None)
-        await on_disconnected(event.client.user)
-
-    await system_bus.subscribe(subjects.account_connects(account), connected)
-    await system_bus.subscribe(subjects.account_disconnects(account), disconnected)
-
-
-class _PresenceServer(Struct, frozen=True, gc=False):
-    id: str
-
-
-class _PresenceClient(Struct, frozen=True, gc=False):
-    id: int
-    user: NodeId
-
-
-class _PresenceEvent(Struct, frozen=True, gc=False):
-    """What is read of the server's `client_connect` and `client_disconnect` advisories, version 1."""
-
-    server: _PresenceServer
-    client: _PresenceClient
-
-
-_presence_events: Final[Decoder[_PresenceEvent]] = Decoder(_PresenceEvent)
 
 
 class _LeanClient(Client):
