@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 from msgspec import Struct
-from nats.aio.client import PING_PROTO, Client
+from nats.aio.client import PING_PROTO, Client, Srv
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
@@ -44,6 +44,10 @@ class BusError(Exception):
     """The bus is away, refuses us, or does not answer in time."""
 
 
+class BusRefused(BusError):
+    """The bus is there, and does not take us."""
+
+
 class Delivery(Struct, frozen=True, gc=False):
     """One message as it arrived. `message` and `signature` are its headers' bytes, None where there are none."""
 
@@ -67,6 +71,8 @@ class Bus:
         self._on_reconnected: Callable[[], Awaitable[None]] | None = None
         self._on_closed: Callable[[], Awaitable[None]] | None = None
         self._on_error: Callable[[Exception], None] | None = None
+        self._last_error: Exception | None = None
+        """Why there is no connection, which nats-py tells only on the way."""
         self.dropped = 0
         """Messages lost because handlers were slower than their arrival."""
 
@@ -192,13 +198,13 @@ class Bus:
             await self._give_up(client)
             if tries_again:
                 return False
-            raise BusError(f"no bus at {options['servers'][0]}: {error}") from error
+            raise BusError(f"no bus at {options['servers'][0]}: {self._last_error or error}") from error
         except NatsError as error:
             await self._give_up(client)
-            raise BusError(f"the bus at {options['servers'][0]} refused {options['name']}: {error}") from error
+            raise BusRefused(f"the bus at {options['servers'][0]} refused {options['name']}: {error}") from error
         if not client.is_connected:  # nats-py returns so where the server hangs up without a word
             await self._give_up(client)
-            raise BusError(f"the bus at {options['servers'][0]} refused {options['name']} without a word")
+            raise BusRefused(f"the bus at {options['servers'][0]} refused {options['name']} without a word")
         return True
 
     async def _give_up(self, client: "_LeanClient") -> None:
@@ -212,6 +218,8 @@ class Bus:
     async def _heard_error(self, error: Exception) -> None:
         if isinstance(error, SlowConsumerError):
             self.dropped += 1
+        if not isinstance(error, NoServersError):
+            self._last_error = error
         _log.warning("bus", error=repr(error))
         if isinstance(error, NatsError):  # a line that breaks is told by on_reconnected or on_closed
             self._report(error)
@@ -269,6 +277,13 @@ class _LeanClient(Client):
         await self._send_ping(pong)
         await asyncio.wait({pong}, timeout=timeout_s)
         return pong.done() and pong.result()
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is None and s.uri.scheme in ("ws", "wss"):
+            from gridlight.adapters.websocket import WebSocketTransport
+
+            self._transport = WebSocketTransport()  # type: ignore[assignment]  # one by its shape, not by its class
+        await super()._connect_to_server(s)
 
     def abort(self) -> None:
         """Cut the connection without waiting for anything."""

@@ -23,6 +23,7 @@ def start_node(
             help="The network's word on this node; DATA/endorsement if left out.", exists=True, dir_okay=False
         ),
     ] = None,
+    bus: Annotated[str | None, typer.Option(hidden=True, help="Internal: the bus of this very machine.")] = None,
 ) -> None:
     """Lend this machine to a network until Ctrl-C."""
     from gridlight.client.exchange import check_url
@@ -31,6 +32,7 @@ def start_node(
     command = [sys.executable, "-m", "gridlight.services.agent"]
     options = ["--network", check_url(network), "--data", str(data), "--slots", str(slots)]
     options += [] if endorsement is None else ["--endorsement", str(endorsement)]
+    options += [] if bus is None else ["--bus", bus]
     os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)
 
 

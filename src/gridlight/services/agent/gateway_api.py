@@ -21,6 +21,7 @@ import msgspec
 import psutil
 
 from gridlight.adapters.blobs import Blobs, DigestMismatch
+from gridlight.adapters.proxies import proxy_for
 from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import codec
 from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse
@@ -32,7 +33,6 @@ _TIMEOUT_S: Final = 15.0
 _ARTIFACT_TIMEOUT_S: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 1024 * 1024
 _MIB: Final = 1024 * 1024
-_HERE: Final = ("127.0.0.1", "::1", "localhost")
 _ASK_AGAIN: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 """Beside all from 500 on: a gateway whose coordinator is away, or that is overloaded, is asked again."""
 
@@ -70,9 +70,9 @@ class GatewayApi:
         if not network_url.startswith(("http://", "https://")):
             raise ValueError(f"--network {network_url!r} is not a URL: write it as http://HOST:PORT")
         self._url = network_url.rstrip("/")
-        # No proxy knows what runs on this machine, whatever the environment says.
-        proxies = [urllib.request.ProxyHandler({})] if urlsplit(network_url).hostname in _HERE else []
-        self._opener = urllib.request.build_opener(*proxies)
+        proxy = proxy_for(network_url)
+        proxies = {} if proxy is None else {urlsplit(network_url).scheme: proxy}
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
 
     def enrol(self, node: SigningKey, operator: SigningKey, endorsement: str | None = None) -> EnrolmentResponse:
         """Prove the node's key and get credentials for the bus. GatewayUnreachable or GatewayRefused."""

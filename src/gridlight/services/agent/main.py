@@ -26,6 +26,7 @@ from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.link import Link
+from gridlight.services.agent.ways import LastWay
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
 
@@ -46,7 +47,15 @@ class FolderInUse(Exception):
 class AgentService:
     """One node."""
 
-    def __init__(self, network_url: str, data: Path, *, slots: int, endorsement_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        network_url: str,
+        data: Path,
+        *,
+        slots: int,
+        endorsement_file: Path | None = None,
+        own_bus_url: str | None = None,
+    ) -> None:
         self._api = GatewayApi(network_url)
         self._node = SigningKey.load_or_create(data / "node.nk")
         self._node_id = NodeId(self._node.public)
@@ -55,7 +64,14 @@ class AgentService:
         operator = SigningKey.load_or_create(data / "operator.nk")
         endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
         self._link = Link(
-            self._api, self._node, operator, endorsement, on_opened=self._opened, on_delivery=self._delivered
+            self._api,
+            self._node,
+            operator,
+            endorsement,
+            LastWay(data / "way"),
+            own_bus_url=own_bus_url,
+            on_opened=self._opened,
+            on_delivery=self._delivered,
         )
         self._workers: dict[WorkloadId, Workers] = {}
         self._replies: dict[AssignmentId, str] = {}
@@ -202,14 +218,23 @@ class AgentService:
                 self._outbox.put_nowait(effect)
 
 
-def run(network_url: str, data: Path, slots: int = 1, endorsement_file: Path | None = None) -> None:
+def run(
+    network_url: str,
+    data: Path,
+    slots: int = 1,
+    endorsement_file: Path | None = None,
+    own_bus_url: str | None = None,
+) -> None:
     """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already,
-    BadEndorsement where it has one that cannot be its own.
+    BadEndorsement where it has one that cannot be its own. `own_bus_url` stands for whatever the network says of it.
     """
     write_json_logs(None, service="agent")
     with _held(data):
+        service = AgentService(
+            network_url, data, slots=slots, endorsement_file=endorsement_file, own_bus_url=own_bus_url
+        )
         try:
-            uvloop.run(AgentService(network_url, data, slots=slots, endorsement_file=endorsement_file).run())
+            uvloop.run(service.run())
         except* GatewayRefused as group:
             raise _first(group) from None
 
