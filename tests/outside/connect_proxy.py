@@ -13,13 +13,16 @@ _START_S = 10.0
 class ConnectProxy:
     """Knows the names of its network, as `{"network.example:443": port}`; everything else is forbidden."""
 
-    def __init__(self, ways: Mapping[str, int], *, user: str | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, ways: Mapping[str, int], *, user: str | None = None, host: str = "127.0.0.1", source: str = "127.0.0.1"
+    ) -> None:
         self.asked: list[str] = []
         """What it was asked to connect to, granted or not."""
         self.url = ""
         self._ways = dict(ways)
         self._wanted = None if user is None else f"Basic {base64.b64encode(user.encode()).decode()}"
         self._host = host
+        self._source = source
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -83,7 +86,7 @@ class ConnectProxy:
         await writer.wait_closed()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(self._source, 0))
         self._writers |= {writer, there_writer}
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         with suppress(ConnectionError):
@@ -101,10 +104,10 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextmanager
 def connect_proxy(
-    ways: Mapping[str, int], *, user: str | None = None, host: str = "127.0.0.1"
+    ways: Mapping[str, int], *, user: str | None = None, host: str = "127.0.0.1", source: str = "127.0.0.1"
 ) -> Iterator[ConnectProxy]:
-    """A proxy for as long as the `with` lasts."""
-    proxy = ConnectProxy(ways, user=user, host=host)
+    """A proxy for as long as the `with` lasts. It listens at `host`, and comes from `source`."""
+    proxy = ConnectProxy(ways, user=user, host=host, source=source)
     proxy.start()
     try:
         yield proxy

@@ -16,6 +16,7 @@ from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE, keep_network
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
 from gridlight.messages import codec, subjects
@@ -57,18 +58,20 @@ class AgentService:
         own_bus_url: str | None = None,
     ) -> None:
         self._api = GatewayApi(network_url)
-        self._node = SigningKey.load_or_create(data / "node.nk")
+        self._network_url = network_url
+        self._folder = data
+        self._node = SigningKey.load_or_create(data / NODE_KEY_FILE)
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
         self._slots = slots
-        operator = SigningKey.load_or_create(data / "operator.nk")
+        operator = SigningKey.load_or_create(data / OPERATOR_KEY_FILE)
         endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
         self._link = Link(
             self._api,
             self._node,
             operator,
             endorsement,
-            LastWay(data / "way"),
+            LastWay(data / WAY_FILE),
             own_bus_url=own_bus_url,
             on_opened=self._opened,
             on_delivery=self._delivered,
@@ -102,6 +105,7 @@ class AgentService:
         """Join, fetch what the network's workloads need, start workers, and stay connected."""
         enrolment = await self._link.enrol()
         _log.info("enrolled", node_id=self._node_id)
+        keep_network(self._folder, self._network_url)
         async with asyncio.TaskGroup() as tasks:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
@@ -249,7 +253,7 @@ def _endorsement(given: Path | None, kept: Path, node_id: NodeId) -> str | None:
 def _held(folder: Path) -> Iterator[None]:
     """One agent a folder: two with one key would both be given every task, and spoil each other's replies."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("ab") as file:
+    with (folder / LOCK_FILE).open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
