@@ -1,6 +1,8 @@
 """Joining with two commands: from the wheel alone, on this machine and from behind a proxy that passes HTTPS only."""
 
+import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -74,6 +76,9 @@ def test_the_wheel_alone_joins_a_network_and_serves(wheel: Path, bus: Path, tmp_
             node_id = first_answer(network, bus, log)
             lasted_s = time.monotonic() - began
             [listed] = [one for one in network_nodes(network) if one == node_id]
+            here = doctor(gridlight, tmp_path / "home")
+            copied_key(tmp_path / "home", tmp_path / "elsewhere")
+            elsewhere = doctor(gridlight, tmp_path / "elsewhere")
     folder = tmp_path / "home" / ".local" / "share" / "gridlight" / "node"
     blobs = list((tmp_path / "home" / ".cache" / "gridlight" / "blobs").iterdir())
     print(f"first accepted task {lasted_s:.1f} s after the install began, packages at hand")
@@ -83,10 +88,12 @@ def test_the_wheel_alone_joins_a_network_and_serves(wheel: Path, bus: Path, tmp_
     assert (folder / "network").read_text().strip() == network.url
     assert [blob.stat().st_size > 1_000_000 for blob in blobs] == [True], "the model came from the gateway"
     assert lasted_s < FIRST_TASK_S_MAX
+    assert here == {}, "the doctor finds nothing wrong with a node that serves"
+    assert list(elsewhere) == ["identity"], "and one key on two machines"
 
 
 def test_a_word_that_needs_more_than_the_wheel_says_what_to_install(installed: Path, tmp_path: Path) -> None:
-    words = [installed, "up", "--data", tmp_path]
+    words = [str(installed), "up", "--data", str(tmp_path)]
 
     ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
@@ -126,6 +133,25 @@ def test_through_a_proxy_that_passes_https_alone_a_node_joins_and_serves(
     assert set(proxy.asked) == {f"CONNECT {NAME}:443"}
     assert b"127.0.7.0/24" in journal(network), "the gateway saw where the node came from, not its own reverse proxy"
     assert (tmp_path / "nginx" / "access.log").read_text().count('GET /bus HTTP/1.1" 101') == 1
+
+
+def doctor(gridlight: Path, home: Path) -> dict[str, str]:
+    """The problems that `gridlight node doctor` finds, by check."""
+    words = [str(gridlight), "node", "doctor", "--json"]
+    own = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=own)
+    told = json.loads(ran.stdout)
+    problems = {one["check"]: one["said"] for one in told["findings"] if one["level"] == "problem"}
+    assert (ran.returncode == 0) == told["healthy"] == (not problems)
+    return problems
+
+
+def copied_key(home: Path, other: Path) -> None:
+    """Another home with the node's key, as after moving to a new machine with the old one still on."""
+    folder = Path(".local") / "share" / "gridlight" / "node"
+    (other / folder).mkdir(parents=True)
+    for name in ("node.nk", "network"):
+        shutil.copy(home / folder / name, other / folder / name)
 
 
 def network_nodes(network: Network) -> list[str]:

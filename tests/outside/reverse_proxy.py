@@ -44,13 +44,13 @@ class Certificate(Struct, frozen=True):
     key: Path
 
 
-def self_signed(folder: Path, *names: str, issuer: str = "Gridlight test", days: int = 2) -> Certificate:
+def self_signed(folder: Path, *names: str, issuer: str = "Gridlight test") -> Certificate:
     """For these host names."""
     assert OPENSSL is not None
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
     alternatives = ",".join(f"DNS:{name}" for name in names)
     command = [OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subject = ["-subj", f"/O={issuer}/CN={names[0]}", "-addext", f"subjectAltName={alternatives}", "-days", str(days)]
+    subject = ["-subj", f"/O={issuer}/CN={names[0]}", "-addext", f"subjectAltName={alternatives}", "-days", "2"]
     subprocess.run(
         [*command, *subject, "-out", str(made.file), "-keyout", str(made.key)], check=True, capture_output=True
     )

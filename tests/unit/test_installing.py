@@ -13,6 +13,7 @@ from gridlight.adapters.user_unit import unit_text
 ROOT = Path(__file__).resolve().parents[2]
 ANALYZE = shutil.which("systemd-analyze")
 URL = "https://network.example"
+PROXY = "http://" + "ada:se%20cret@proxy.example:3128"
 
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="!!! units are NOT checked: there is no systemd-analyze")
 
@@ -76,10 +77,10 @@ def test_systemd_s_word_is_heard_where_a_unit_is_wrong(tmp_path: Path) -> None:
 
 
 def test_the_unit_carries_the_way_through_the_proxy_and_shows_it_to_nobody(home: Path) -> None:
-    ran = gridlight(home, "install", "--network", URL, HTTPS_PROXY="http://ada:se%20cret@proxy.example:3128", SHELL="x")
+    ran = gridlight(home, "install", "--network", URL, HTTPS_PROXY=PROXY, SHELL="x")
 
     text = unit_of(home).read_text(encoding="utf-8")
-    assert 'Environment="HTTPS_PROXY=http://ada:se%%20cret@proxy.example:3128"' in text
+    assert f'Environment="HTTPS_PROXY={PROXY.replace("%", "%%")}"' in text
     assert "SHELL" not in text
     assert "cret" not in ran.stdout + ran.stderr
 

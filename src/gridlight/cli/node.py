@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from gridlight.cli import installing
+from gridlight.cli import examining, installing
 from gridlight.cli.ending import explaining
 from gridlight.cli.options import NodeFolderOption
 
 node_app = typer.Typer(help="Run a node of a network.")
 node_app.command("install")(installing.install_node)
 node_app.command("uninstall")(installing.uninstall_node)
+node_app.command("doctor")(examining.examine_node)
 
 
 @node_app.command("start")

@@ -30,7 +30,7 @@ def test_the_ports_of_the_bus_are_the_same_after_a_restart(tmp_path: Path) -> No
         ("https://network.example", "wss://network.example/bus"),
         ("https://network.example/", "wss://network.example/bus"),
         ("https://network.example:8443", "wss://network.example:8443/bus"),
-        ("http://10.0.0.1:8000", "ws://10.0.0.1:8000/bus"),
+        ("http://gateway.example:8000", "ws://gateway.example:8000/bus"),
     ],
 )
 def test_from_elsewhere_the_bus_is_reached_through_the_reverse_proxy_alone(

@@ -16,7 +16,7 @@ from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
-from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE, keep_network
+from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
 from gridlight.messages import codec, subjects
@@ -27,6 +27,7 @@ from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.link import Link
+from gridlight.services.agent.memory import remember
 from gridlight.services.agent.ways import LastWay
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
@@ -105,7 +106,7 @@ class AgentService:
         """Join, fetch what the network's workloads need, start workers, and stay connected."""
         enrolment = await self._link.enrol()
         _log.info("enrolled", node_id=self._node_id)
-        keep_network(self._folder, self._network_url)
+        await apart(lambda: remember(self._folder, self._network_url))
         async with asyncio.TaskGroup() as tasks:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
