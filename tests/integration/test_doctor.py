@@ -193,7 +193,7 @@ def test_a_container_engine_that_is_missing_or_stopped(tmp_path: Path, monkeypat
 
 
 def test_a_name_without_an_address(folder: Path) -> None:
-    assert "getent ahosts nowhere.invalid" in the_problem(examine("https://nowhere.invalid", folder), "name")
+    assert "getent ahosts nowhere.example" in the_problem(examine("https://nowhere.example", folder), "name")
 
 
 def test_nobody_at_the_network_s_address(folder: Path) -> None:
@@ -313,7 +313,7 @@ def test_somebody_between_who_reads_along(
 
 
 def test_it_is_told_as_lines_for_a_person(tmp_path: Path) -> None:
-    words = ["--network", "https://nowhere.invalid", "--data", str(tmp_path)]
+    words = ["--network", "https://nowhere.example", "--data", str(tmp_path)]
     own = {"PATH": "", "HOME": str(tmp_path)}
 
     ran = subprocess.run(
@@ -324,5 +324,5 @@ def test_it_is_told_as_lines_for_a_person(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (1, "")
     lines = ran.stdout.splitlines()
     [problem] = [number for number, line in enumerate(lines) if line.startswith("problem")]
-    assert "nowhere.invalid has no address" in lines[problem]
-    assert lines[problem + 1].strip().startswith("getent ahosts nowhere.invalid")
+    assert "nowhere.example has no address" in lines[problem]
+    assert lines[problem + 1].strip().startswith("getent ahosts nowhere.example")

@@ -123,7 +123,7 @@ OK, NOTE, WARNING, PROBLEM = Level
         (partial(checkup.check_bus, replace(BUS, tcp_error="timed out")), OK, "at wss://network.example/bus; nats", ""),
         (partial(checkup.check_bus, replace(BUS, tcp_url="")), OK, "offers no other way", ""),
         (partial(checkup.check_bus, OFF), PROBLEM, "(HTTP 403); nats://network.example:4222 does not (timed", ""),
-        (partial(checkup.check_bus, replace(OFF, tcp_url="")), PROBLEM, "offers no other", "https://network"),
+        (partial(checkup.check_bus, replace(OFF, tcp_url="")), PROBLEM, "offers no other", "/bus"),
         (partial(checkup.check_bus, replace(OFF, websocket_url="")), PROBLEM, "offers no WebSocket", "curl"),
         (partial(checkup.check_identity, is_running_here=True, is_online=True), OK, "no other machine", ""),
         (partial(checkup.check_identity, is_running_here=False, is_online=False), OK, "no other machine", ""),
