@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from tests.acceptance.stand import Network, running, until
@@ -23,6 +24,7 @@ from gridlight.client.requester import Gridlight
 from gridlight.messages.trust import Assurance
 
 FIRST_TASK_S_MAX = 180.0
+NOTHING: Mapping[str, str] = MappingProxyType({})
 PROXY_ADDRESS = "127.0.7.7"
 """Where the proxy comes from: of another prefix than everything else here."""
 
@@ -39,7 +41,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def volunteering(command: list[str], home: Path, environment: Mapping[str, str] = {}) -> Iterator[Path]:
+def volunteering(command: list[str], home: Path, environment: Mapping[str, str] = NOTHING) -> Iterator[Path]:
     """A stranger's machine at work: nothing of ours in its environment, and its own home. Its log."""
     home.mkdir()
     log = home / "log"
@@ -76,9 +78,9 @@ def test_the_wheel_alone_joins_a_network_and_serves(wheel: Path, bus: Path, tmp_
             node_id = first_answer(network, bus, log)
             lasted_s = time.monotonic() - began
             [listed] = [one for one in network_nodes(network) if one == node_id]
-            here = doctor(gridlight, tmp_path / "home")
+            here = doctor([str(gridlight)], tmp_path / "home")
             copied_key(tmp_path / "home", tmp_path / "elsewhere")
-            elsewhere = doctor(gridlight, tmp_path / "elsewhere")
+            elsewhere = doctor([str(gridlight)], tmp_path / "elsewhere")
     folder = tmp_path / "home" / ".local" / "share" / "gridlight" / "node"
     blobs = list((tmp_path / "home" / ".cache" / "gridlight" / "blobs").iterdir())
     print(f"first accepted task {lasted_s:.1f} s after the install began, packages at hand")
@@ -127,18 +129,20 @@ def test_through_a_proxy_that_passes_https_alone_a_node_joins_and_serves(
                 node_id = first_answer(network, bus, log)
                 print(f"first accepted task through the proxy {time.monotonic() - began:.1f} s after the start")
                 said = log.read_text(encoding="utf-8")
+                problems = doctor(far.command(installed), tmp_path / "home", told)
 
+    assert problems == {}
     assert node_id in said
     assert f'"nats_url":"wss://{NAME}/bus"' in said.replace(" ", "")
     assert set(proxy.asked) == {f"CONNECT {NAME}:443"}
     assert b"127.0.7.0/24" in journal(network), "the gateway saw where the node came from, not its own reverse proxy"
-    assert (tmp_path / "nginx" / "access.log").read_text().count('GET /bus HTTP/1.1" 101') == 1
+    assert (tmp_path / "nginx" / "access.log").read_text().count('GET /bus HTTP/1.1" 101') == 2
 
 
-def doctor(gridlight: Path, home: Path) -> dict[str, str]:
+def doctor(command: list[str], home: Path, environment: Mapping[str, str] = NOTHING) -> dict[str, str]:
     """The problems that `gridlight node doctor` finds, by check."""
-    words = [str(gridlight), "node", "doctor", "--json"]
-    own = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    words = [*command, "node", "doctor", "--json"]
+    own = {"PATH": os.environ["PATH"], "HOME": str(home), **environment}
     ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=own)
     told = json.loads(ran.stdout)
     problems = {one["check"]: one["said"] for one in told["findings"] if one["level"] == "problem"}

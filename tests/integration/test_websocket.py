@@ -95,6 +95,16 @@ async def test_stolen_credentials_are_refused(server: Server) -> None:
         await connect(server, credentials=NodeCredentials(jwt=node.jwt, key=thief.key), reconnect=False)
 
 
+@pytest.mark.parametrize("name", ["gateway", "coordinator", "system"])
+async def test_a_service_is_not_let_in_where_the_world_comes_in(server: Server, name: str) -> None:
+    creds = server.keys.creds_file(name)
+
+    by_tcp = await connect(server, url=server.url, credentials=creds)
+    await by_tcp.close()
+    with pytest.raises(BusRefused):
+        await connect(server, credentials=creds, reconnect=False)
+
+
 async def test_what_is_no_bus_is_named(server: Server, website: int) -> None:
     for url in (f"ws://127.0.0.1:{website}/bus", "ws://127.0.0.1:9/bus"):
         with pytest.raises(BusError, match=url) as refused:
@@ -139,6 +149,7 @@ async def test_a_proxy_that_refuses_is_named_with_its_reason(server: Server, mon
         ),
         ("https://bus.example", {"HTTPS_PROXY": "http://p.example:1"}, "http://p.example:1"),
         ("https://bus.example", {"all_proxy": "http://p.example:1"}, "http://p.example:1"),
+        ("https://bus.example", {"all_proxy": "socks5://p.example:1"}, None),
         ("https://bus.example", {"https_proxy": "http://p.example:1", "no_proxy": "bus.example"}, None),
         ("https://bus.example", {"https_proxy": "http://p.example:1", "no_proxy": ".example"}, None),
         ("https://bus.example", {"http_proxy": "http://q.example:1"}, None),

@@ -57,7 +57,7 @@ def see_certificate(url: str, issuer_kept: str | None = None) -> CertificateSeen
             issuer, error = _issuer(shown.getpeercert()), None
     except ssl.SSLCertVerificationError as untrusted:
         issuer, error = _untrusted_issuer(url), untrusted.verify_message
-    except OSError:
+    except (OSError, ValueError):
         return None
     return CertificateSeen(host=host, issuer=issuer, error=error, issuer_kept=issuer_kept)
 
@@ -150,7 +150,7 @@ def _untrusted_issuer(url: str) -> str:
         itself.load_verify_locations(cadata=shown)
         with _tls(url, itself, host) as verified:
             return _issuer(verified.getpeercert())
-    except OSError:  # such as one that is out of date
+    except (OSError, ValueError):  # such as one that is out of date
         return ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from gridlight.adapters.blobs import cache_folder
@@ -20,7 +21,9 @@ from gridlight.messages.ids import NodeId
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, NotAGateway
 from gridlight.workloads.contract import catalogue
 
-_MIB = 1024 * 1024
+_MIB: Final = 1024 * 1024
+_ENDS_THE_WAY: Final = ("proxy", "name", "certificate", "gateway")
+"""What lies behind these is not seen where they fail, and so not blamed."""
 
 
 def examine(network_url: str | None, folder: Path) -> list[Finding]:
@@ -34,10 +37,6 @@ def examine(network_url: str | None, folder: Path) -> list[Finding]:
             if finding.level is Level.PROBLEM and finding.check in _ENDS_THE_WAY:
                 break
     return findings
-
-
-_ENDS_THE_WAY = ("proxy", "name", "certificate", "gateway")
-"""What lies behind these is not seen where they fail, and so not blamed."""
 
 
 def _machine(folder: Path, key: KeySeen, *, is_running: bool) -> Iterator[Finding]:

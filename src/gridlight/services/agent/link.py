@@ -114,7 +114,10 @@ class Link:
 
     async def _connect_by_some_way(self, enrolment: EnrolmentResponse) -> None:
         """By the first way that leads there. BusError where none does, BusRefused where the bus does not take us."""
-        *others, last = ways_to(enrolment, last=self._last_way.kind, own_url=self._own_bus_url)
+        ways = ways_to(enrolment, last=self._last_way.kind, own_url=self._own_bus_url)
+        if not ways:
+            raise BusError("the network names no address of its bus")
+        *others, last = ways
         for way in others:
             try:
                 return await self._connect(enrolment, way, CONNECT_S_MAX_WITH_ANOTHER_WAY)
