@@ -25,6 +25,7 @@ def enrolled(nats_url: str = TCP.url, websocket_url: str | None = WEBSOCKET.url)
         (enrolled(), WayKind.WEBSOCKET, [WEBSOCKET, TCP]),
         (enrolled(websocket_url=None), WayKind.WEBSOCKET, [TCP]),
         (enrolled(nats_url=""), WayKind.TCP, [WEBSOCKET]),
+        (enrolled(nats_url="", websocket_url=None), None, []),
     ],
 )
 def test_what_worked_last_is_tried_first(enrolment: EnrolmentResponse, last: WayKind | None, ways: list[Way]) -> None:
