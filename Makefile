@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo test check bench honest simulate simulate-full oracle docs lock clean
+.PHONY: help setup demo wheel test check bench honest simulate simulate-full oracle docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -23,6 +23,9 @@ setup: $(STAMP) ## Make .venv from the hashed lock file
 
 demo: $(STAMP) ## The main job: seven nodes, real photos, a report in build/demo
 	@$(BIN)/gridlight demo --out build/demo
+
+wheel: $(STAMP) ## Build the wheel that volunteers install, into dist/
+	@$(BIN)/python -m hatchling build --target wheel --directory dist
 
 test: $(STAMP) ## Everything that CI asks: the checks, then the whole suite
 	@.ci/packages

@@ -65,6 +65,8 @@ class Door:
         """Digests of the artifacts that were asked for."""
         self.ttl_s = 3_600
         self.jitter_s = 0.2
+        self.nats_url = server.url
+        self.websocket_url: str | None = None
         self.issues_to: list[str] = []
         """Whose credentials the next nodes are given instead of their own."""
         self._server = server
@@ -130,7 +132,8 @@ class Door:
         response = EnrolmentResponse(
             node_id=enrolment.node_id,
             user_jwt=self._server.keys.issue_node_jwt(holder, ttl_s=self.ttl_s),
-            nats_url=self._server.url,
+            nats_url=self.nats_url,
+            websocket_url=self.websocket_url,
             expires_s=self.ttl_s,
             workloads=self._workloads,
             reconnect_jitter_s=self.jitter_s,

@@ -27,8 +27,12 @@ class Server:
         self.keys = NetworkKeys.create(folder / "keys", reply_ttl_s=reply_ttl_s)
         self.folder = folder / "nats"
         self.port = bus_server.free_port("127.0.0.1")
-        self.config = bus_server.write_config(self.folder, self.keys, host="127.0.0.1", port=self.port)
+        self.websocket_port = bus_server.free_port("127.0.0.1")
+        self.config = bus_server.write_config(
+            self.folder, self.keys, host="127.0.0.1", port=self.port, websocket=("127.0.0.1", self.websocket_port)
+        )
         self.url = f"nats://127.0.0.1:{self.port}"
+        self.websocket_url = f"ws://127.0.0.1:{self.websocket_port}/bus"
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:

@@ -243,7 +243,7 @@ class Stand:
             "/v1/detect", content=picture, params=parameters, headers={"Content-Type": kind} if kind else {}
         )
 
-    async def enrol(self, key: SigningKey) -> dict[str, Any]:
+    async def enrol(self, key: SigningKey, **headers: str) -> dict[str, Any]:
         challenge = (await self.http.post("/v1/nodes/challenge")).json()
         body = encode(
             EnrolNode(
@@ -256,7 +256,7 @@ class Stand:
             )
         )
         signature = base64.b64encode(key.sign(ENROLMENT_DOMAIN, body)).decode()
-        answer = await self.http.post("/v1/nodes", content=body, headers={"Gridlight-Signature": signature})
+        answer = await self.http.post("/v1/nodes", content=body, headers={"Gridlight-Signature": signature, **headers})
         assert answer.status_code == 200, answer.text
         enrolled: dict[str, Any] = answer.json()
         return enrolled

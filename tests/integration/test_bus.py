@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 from tests.integration.conftest import WAIT_S, Connections, Inbox, Server
 
-from gridlight.adapters.bus import Bus, BusError, Delivery, follow_presence
+from gridlight.adapters.bus import Bus, BusError, Delivery
 from gridlight.adapters.credentials import NodeCredentials, NodeIssuer
+from gridlight.adapters.presence import follow_presence
 from gridlight.messages import subjects
 from gridlight.messages.ids import AssignmentId, GatewayId, NodeId
 from gridlight.messages.limits import INLINE_BYTES_MAX

@@ -18,7 +18,7 @@ from gridlight.messages.api import DetectResponse
 from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobState, JobSubmitted, JobTiming, Outcome
-from gridlight.messages.nodes import CancelWork
+from gridlight.messages.nodes import CancelWork, NodeEnrolled
 from gridlight.messages.tasks import Assignment, AssignmentUndeliverable, UndeliverableReason
 from gridlight.workloads.contract import catalogue
 
@@ -237,6 +237,20 @@ async def test_nodes_that_joined_are_listed(stand: Stand) -> None:
     assert len((await stand.http.get("/v1/nodes?limit=1")).json()["nodes"]) == 1
     refused = await stand.http.get("/v1/nodes?limit=0")
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "BAD_REQUEST")
+
+
+async def test_a_header_that_anybody_can_write_moves_no_node_to_another_prefix(stand: Stand) -> None:
+    await stand.enrol(SigningKey.generate(), **{"X-Forwarded-For": "203.0.113.77"})
+
+    (event,) = await stand.coordinator.heard(NodeEnrolled)
+    assert event.prefix == "127.0.0.0/24"
+
+
+async def test_whoever_thinks_of_joining_is_told_where_the_bus_is(stand: Stand, server: Server) -> None:
+    told = (await stand.http.get("/v1/network")).json()
+
+    assert (told["nats_url"], told["websocket_url"]) == (server.url, None)
+    assert told["agent_version_min"]
 
 
 async def test_a_killed_picture_process_is_replaced(stand: Stand, node: Node) -> None:

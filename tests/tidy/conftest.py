@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OUR_FOLDERS = (".ci", "benchmarks", "docs", "scenarios", "schemas", "src", "tests")
+OUR_FOLDERS = (".ci", "benchmarks", "deploy", "docs", "scenarios", "schemas", "src", "tests")
 
 
 @pytest.fixture(scope="session")

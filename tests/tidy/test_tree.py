@@ -10,6 +10,7 @@ HOSTS = {
     "example.org",
     "example.com",
     "host",  # stands for one, in words
+    "user",  # the same, before a password
     "json",  # what a test sends that is no picture
     "developers.google.com",
     "docs.nats.io",

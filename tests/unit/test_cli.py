@@ -22,6 +22,9 @@ COMMANDS = [
     ["node"],
     ["node", "start"],
     ["node", "id"],
+    ["node", "install"],
+    ["node", "uninstall"],
+    ["node", "doctor"],
     ["network"],
     ["network", "endorse"],
     ["network", "audits"],
@@ -94,6 +97,8 @@ def test_the_version_is_one_line() -> None:
             2,
             "/nothing/x",
         ),
+        (["node", "install", "--data", "x"], 2, "--network URL"),
+        (["node", "doctor", "--network", "nowhere"], 1, "nowhere"),
         (["coordinator", "--config", "/nothing/config.toml"], 2, "/nothing/config.toml"),
     ],
 )

@@ -13,16 +13,13 @@ from typing import Any, Final
 
 import structlog
 from msgspec import Struct
-from nats.aio.client import PING_PROTO, Client
+from nats.aio.client import PING_PROTO, Client, Srv
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
 
 from gridlight.adapters.credentials import NodeCredentials, read_creds
-from gridlight.messages import subjects
-from gridlight.messages.codec import Decoder
 from gridlight.messages.envelope import MESSAGE_HEADER, SIGNATURE_HEADER
-from gridlight.messages.ids import NodeId
 
 PENDING_BYTES_MAX: Final = 32 * 1024 * 1024
 """Unsent bytes of a connection; past it, publishers wait. At least a dozen of the largest inputs."""
@@ -45,6 +42,10 @@ _log = structlog.get_logger()
 
 class BusError(Exception):
     """The bus is away, refuses us, or does not answer in time."""
+
+
+class BusRefused(BusError):
+    """The bus is there, and does not take us."""
 
 
 class Delivery(Struct, frozen=True, gc=False):
@@ -70,6 +71,8 @@ class Bus:
         self._on_reconnected: Callable[[], Awaitable[None]] | None = None
         self._on_closed: Callable[[], Awaitable[None]] | None = None
         self._on_error: Callable[[Exception], None] | None = None
+        self._last_error: Exception | None = None
+        """Why there is no connection, which nats-py tells only on the way."""
         self.dropped = 0
         """Messages lost because handlers were slower than their arrival."""
 
@@ -195,13 +198,13 @@ class Bus:
             await self._give_up(client)
             if tries_again:
                 return False
-            raise BusError(f"no bus at {options['servers'][0]}: {error}") from error
+            raise BusError(f"no bus at {options['servers'][0]}: {self._last_error or error}") from error
         except NatsError as error:
             await self._give_up(client)
-            raise BusError(f"the bus at {options['servers'][0]} refused {options['name']}: {error}") from error
+            raise BusRefused(f"the bus at {options['servers'][0]} refused {options['name']}: {error}") from error
         if not client.is_connected:  # nats-py returns so where the server hangs up without a word
             await self._give_up(client)
-            raise BusError(f"the bus at {options['servers'][0]} refused {options['name']} without a word")
+            raise BusRefused(f"the bus at {options['servers'][0]} refused {options['name']} without a word")
         return True
 
     async def _give_up(self, client: "_LeanClient") -> None:
@@ -215,6 +218,8 @@ class Bus:
     async def _heard_error(self, error: Exception) -> None:
         if isinstance(error, SlowConsumerError):
             self.dropped += 1
+        if not isinstance(error, NoServersError):
+            self._last_error = error
         _log.warning("bus", error=repr(error))
         if isinstance(error, NatsError):  # a line that breaks is told by on_reconnected or on_closed
             self._report(error)
@@ -231,57 +236,6 @@ class Bus:
     async def _heard_closed(self) -> None:
         if self._on_closed is not None:
             await self._on_closed()
-
-
-async def follow_presence(
-    system_bus: Bus,
-    account: str,
-    *,
-    on_connected: Callable[[NodeId], Awaitable[None]] | None = None,
-    on_disconnected: Callable[[NodeId], Awaitable[None]],
-) -> None:
-    """Hear from the server itself which users of the account come and go; needs the system user's credentials.
-
-    Services are users too, so ids come that are no node's. A connection that closes after its node has made a newer
-    one is not reported: the node is there.
-    """
-    newest: dict[NodeId, tuple[str, int]] = {}
-
-    async def connected(delivery: Delivery) -> None:
-        event = _presence_events.decode(delivery.body)
-        newest[event.client.user] = (event.server.id, event.client.id)
-        if on_connected is not None:
-            await on_connected(event.client.user)
-
-    async def disconnected(delivery: Delivery) -> None:
-        event = _presence_events.decode(delivery.body)
-        connection = (event.server.id, event.client.id)
-        if newest.get(event.client.user, connection) != connection:
-            return
-        newest.pop(event.client.user, None)
-        await on_disconnected(event.client.user)
-
-    await system_bus.subscribe(subjects.account_connects(account), connected)
-    await system_bus.subscribe(subjects.account_disconnects(account), disconnected)
-
-
-class _PresenceServer(Struct, frozen=True, gc=False):
-    id: str
-
-
-class _PresenceClient(Struct, frozen=True, gc=False):
-    id: int
-    user: NodeId
-
-
-class _PresenceEvent(Struct, frozen=True, gc=False):
-    """What is read of the server's `client_connect` and `client_disconnect` advisories, version 1."""
-
-    server: _PresenceServer
-    client: _PresenceClient
-
-
-_presence_events: Final[Decoder[_PresenceEvent]] = Decoder(_PresenceEvent)
 
 
 class _LeanClient(Client):
@@ -323,6 +277,13 @@ class _LeanClient(Client):
         await self._send_ping(pong)
         await asyncio.wait({pong}, timeout=timeout_s)
         return pong.done() and pong.result()
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is None and s.uri.scheme in ("ws", "wss"):
+            from gridlight.adapters.websocket import WebSocketTransport
+
+            self._transport = WebSocketTransport()  # type: ignore[assignment]  # one by its shape, not by its class
+        await super()._connect_to_server(s)
 
     def abort(self) -> None:
         """Cut the connection without waiting for anything."""

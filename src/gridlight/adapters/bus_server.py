@@ -96,10 +96,14 @@ def write_config(
     *,
     host: str,
     port: int,
+    websocket: tuple[str, int] | None = None,
     ping_interval_s: int = 2,
     pings_outstanding_max: int = 2,
 ) -> Path:
-    """Write `server.conf` into the folder; its path. The pings suit a laptop: a frozen node is noticed in 6 s."""
+    """Write `server.conf` into the folder; its path. The pings suit a laptop: a frozen node is noticed in 6 s.
+
+    `websocket` is where it also speaks WebSocket, without TLS: from outside, that is a reverse proxy's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     preload = "\n".join(f"  {account}: {jwt}" for account, jwt in keys.account_jwts().items())
     text = f"""\
@@ -124,6 +128,7 @@ log_file: {_quoted(str(folder / "log"))}
 log_size_limit: 16MB
 log_max_num: 3
 
+{_websocket(websocket)}
 operator: {keys.operator_jwt()}
 system_account: {keys.system_account_public}
 resolver: MEMORY
@@ -190,6 +195,19 @@ def _checked(path: Path, origin: str) -> ServerBinary:
     if version[:2] < VERSION_MIN:
         raise ServerNotFound(f"{origin} is version {match[0]}, too old")
     return ServerBinary(path=path, version=version)
+
+
+def _websocket(address: tuple[str, int] | None) -> str:
+    if address is None:
+        return ""
+    return f"""\
+websocket {{
+  host: {_quoted(address[0])}
+  port: {address[1]}
+  no_tls: true
+  handshake_timeout: "10s"
+}}
+"""
 
 
 def _quoted(text: str) -> str:

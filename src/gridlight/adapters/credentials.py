@@ -144,7 +144,14 @@ class NetworkKeys:
         allowed = SERVICE_PERMISSIONS[name]
         account = self._system_account if name == "system" else self._account
         key = SigningKey.generate()
-        jwt = user_jwt(account, key.public, name=name, publish=allowed["pub"], subscribe=allowed["sub"])
+        jwt = user_jwt(
+            account,
+            key.public,
+            name=name,
+            publish=allowed["pub"],
+            subscribe=allowed["sub"],
+            connection_types=["STANDARD"],  # WebSocket is where strangers come in
+        )
         path = self.creds_file(name)
         write_secret(path, _CREDS.format(jwt=jwt, seed=key.seed))
         return path
@@ -199,6 +206,7 @@ def user_jwt(
     publish: list[str],
     subscribe: list[str],
     issuer_account: str | None = None,
+    connection_types: list[str] | None = None,
     ttl_s: int | None = None,
 ) -> str:
     """A user JWT that carries its own permissions, as services have. `issuer_account` where a signing key signs."""
@@ -211,6 +219,8 @@ def user_jwt(
     }
     if issuer_account is not None:
         nats["issuer_account"] = issuer_account
+    if connection_types is not None:
+        nats["allowed_connection_types"] = connection_types
     return encode_jwt(signer, subject=user, name=name, nats=nats, ttl_s=ttl_s)
 
 

@@ -50,6 +50,11 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except GridlightError as error:
         fail(str(error), error.hint)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "gridlight"):
+            raise
+        fail(f"this needs the package {package}, which a node does without", "pip install 'gridlight[demo]'")
     except OSError as error:
         fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), "")
     sys.exit(status if isinstance(status, int) else 0)

@@ -38,14 +38,26 @@ def up(
     trust: Annotated[
         Literal["laptop", "production"], typer.Option(help="How soon nodes are trusted, and how often checked.")
     ] = "laptop",
+    websocket: Annotated[
+        str | None, typer.Option(help="HOST:PORT where the bus speaks WebSocket, for a reverse proxy to pass on.")
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="What the gateway is called from elsewhere, with the bus below /bus.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Where the reverse proxy comes from: its word on who is behind it is believed. Repeatable."),
+    ] = None,
 ) -> None:
     """Run a whole network on this machine: bus, coordinator, gateway and nodes, each a process. Ctrl-C stops it."""
     from gridlight.adapters.bus_server import ServerNotFound
     from gridlight.services import network
+    from gridlight.services.addresses import CannotStart, Outside
     from gridlight.services.setup import SetupFailed
 
-    with explaining(network.CannotStart, ServerNotFound, SetupFailed):
-        network.run(nodes=nodes, data=data, http=http, references=references, trust=trust)
+    outside = Outside(websocket=websocket, public_url=public_url, trusted_proxies=tuple(trusted_proxy or ()))
+    with explaining(CannotStart, ServerNotFound, SetupFailed):
+        network.run(nodes=nodes, data=data, http=http, references=references, trust=trust, outside=outside)
 
 
 def coordinator(config: ConfigOption) -> None:

@@ -280,6 +280,19 @@ class EnrolmentResponse(Struct):
     node_id: NodeId
     user_jwt: str
     nats_url: str
+    """The bus over TCP; empty where the network offers none to this node."""
     expires_s: int
     workloads: list[str]
     reconnect_jitter_s: float
+    websocket_url: str | None = None
+    """The bus over WebSocket, for nodes that get nowhere by TCP; agents before 0.2 pass it over."""
+
+
+class NetworkResponse(Struct):
+    """`GET /v1/network`: what a node wants to know before it joins."""
+
+    version: str
+    agent_version_min: str
+    """The oldest agent that is taken."""
+    nats_url: str
+    websocket_url: str | None

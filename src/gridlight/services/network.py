@@ -32,6 +32,7 @@ from gridlight.messages.codec import Decoder, ProtocolViolation, encode
 from gridlight.messages.ids import NodeId
 from gridlight.messages.subjects import SHARD_DEFAULT
 from gridlight.messages.trust import LAPTOP, PROFILES
+from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outside, find_addresses
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, own_nodes
 from gridlight.services.setup import ensure_weights
 from gridlight.services.supervisor import Program, Supervisor
@@ -45,20 +46,14 @@ RESTARTS_UNREADY_MAX: Final = 5
 NETWORK_FILE: Final = "network.json"
 STOP_ORDER: Final = ("agent", "gateway", "coordinator", "nats")
 
-_BUS_HOST: Final = "127.0.0.1"
 _POLL_S: Final = 0.1
 _ANSWER_TIMEOUT_S: Final = 5.0
 _NODES_BYTES_MAX: Final = 16 * 1024 * 1024
-_PORT_MAX: Final = 65_535
-_WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104  (recognised here, not bound)
+INSIDE_ONLY: Final = Outside()
 GRIDLIGHT: Final = (sys.executable, "-m", "gridlight")
 
 _nodes_responses: Final[Decoder[NodesResponse]] = Decoder(NodesResponse, _NODES_BYTES_MAX)
 _log = structlog.get_logger()
-
-
-class CannotStart(OSError):
-    """The world is in the way: a port is taken, the folder is in use, a process does not come up."""
 
 
 class ProcessEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -91,6 +86,7 @@ def run(
     *,
     references: int = 0,
     trust: str = LAPTOP.profile,
+    outside: Outside = INSIDE_ONLY,
     command: Sequence[str] = GRIDLIGHT,
     set_up: Callable[[], None] = fetch_weights,
 ) -> None:
@@ -101,18 +97,17 @@ def run(
     assert 0 <= nodes <= NODES_MAX
     assert 0 <= references <= REFERENCES_MAX
     assert trust in PROFILES
-    host, port = _parse_address(http)
     folder = data.resolve()
     with _locked(folder):
+        addresses = find_addresses(folder / "nats", http, outside)
         write_json_logs(folder / "up.jsonl", service="up")
         _raise_open_files_max()
         (folder / NETWORK_FILE).unlink(missing_ok=True)  # left by a killed one: its process ids are others' by now
-        _check_address(host, port)
         set_up()
         try:
             keys = NetworkKeys.create(folder / KEYS_FOLDER)
             own = own_nodes(folder, keys, nodes=nodes, references=references)
-            network = Network(folder, keys, own, trust=trust, http_host=host, http_port=port, command=command)
+            network = Network(folder, keys, own, trust=trust, addresses=addresses, command=command)
             asyncio.run(network.serve())
         finally:
             (folder / NETWORK_FILE).unlink(missing_ok=True)
@@ -128,8 +123,7 @@ class Network:
         nodes: Sequence[OwnNode],
         *,
         trust: str,
-        http_host: str,
-        http_port: int,
+        addresses: Addresses,
         command: Sequence[str],
     ) -> None:
         self._command: Final = command
@@ -137,11 +131,7 @@ class Network:
         self._server: Final = bus_server.find_server()
         self._keys: Final = keys
         self._trust: Final = trust
-        self._http_host: Final = http_host
-        self._http_port: Final = http_port
-        self.url: Final = f"http://{_reachable(http_host)}:{http_port}"
-        self._bus_port: Final = _kept_port(folder / "nats" / "port")
-        self.nats_url: Final = f"nats://{_BUS_HOST}:{self._bus_port}"
+        self._at: Final = addresses
         self._nodes: Final = {node.name: node for node in nodes}
         self._stopping: Final = asyncio.Event()
         self._ready_at_ms: Final = monotonic_ms() + READY_TIMEOUT_MS
@@ -155,7 +145,8 @@ class Network:
             self._listen_for_signals()
             try:
                 if await self._is_started():
-                    _say(f"gridlight is ready at {self.url} with {self._size()} (Ctrl-C stops it)")
+                    public = f", from elsewhere {self._at.public_url}," if self._at.public_url else ""
+                    _say(f"gridlight is ready at {self._at.url}{public} with {self._size()} (Ctrl-C stops it)")
                     await self._stopping.wait()
             except CannotStart as error:
                 refusal = error
@@ -184,12 +175,12 @@ class Network:
     async def _is_started(self) -> bool:
         """Whether all is up; not so where we were told to stop meanwhile."""
         self._supervisor.start(self._bus_program())
-        if not await self._comes("the bus", lambda: bus_server.is_ready(_BUS_HOST, self._bus_port)):
+        if not await self._comes("the bus", lambda: bus_server.is_ready(BUS_HOST, self._at.bus_port)):
             return False
         self._supervisor.start(self._coordinator_program())
         self._supervisor.start(self._gateway_program())
         # The machine's proxy, if it has one, has nothing to do with this.
-        async with httpx.AsyncClient(base_url=self.url, timeout=_ANSWER_TIMEOUT_S, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self._at.url, timeout=_ANSWER_TIMEOUT_S, trust_env=False) as http:
             if not await self._comes("the gateway", lambda: _answers_ready(http)):
                 return False
             for node in self._nodes.values():
@@ -217,7 +208,13 @@ class Network:
 
     def _bus_program(self) -> Program:
         folder = self._folder / "nats"
-        config = bus_server.write_config(folder, self._keys, host=_BUS_HOST, port=self._bus_port)
+        config = bus_server.write_config(
+            folder,
+            self._keys,
+            host=BUS_HOST,
+            port=self._at.bus_port,
+            websocket=(self._at.websocket_host, self._at.websocket_port),
+        )
         return Program(
             name="nats",
             role="nats",
@@ -231,12 +228,12 @@ class Network:
             "coordinator",
             {
                 "shard": SHARD_DEFAULT,
-                "nats_url": self.nats_url,
+                "nats_url": self._at.nats_url,
                 "credentials": self._keys.creds_file("coordinator"),
                 "system_credentials": self._keys.creds_file("system"),
                 "account": self._keys.account_public,
                 "database_url": self._database_url,
-                "metrics_port": bus_server.free_port(_BUS_HOST),
+                "metrics_port": bus_server.free_port(BUS_HOST),
                 "trust": {"profile": self._trust},
             },
         )
@@ -249,29 +246,33 @@ class Network:
             "gateway",
             {
                 "shard": SHARD_DEFAULT,
-                "nats_url": self.nats_url,
-                "public_nats_url": self.nats_url,
+                "nats_url": self._at.nats_url,
+                "public_nats_url": self._at.public_nats_url,
+                "public_websocket_url": self._at.public_websocket_url,
+                "trusted_proxies": list(self._at.trusted_proxies),
                 "credentials": self._keys.creds_file("gateway"),
                 "node_signer_key": self._keys.node_issuer_file,
                 "network_key": self._keys.network_public,
                 "database_url": self._database_url,
-                "http_host": self._http_host,
-                "http_port": self._http_port,
+                "http_host": self._at.http_host,
+                "http_port": self._at.http_port,
                 "admin_token_file": admin_token,
                 "blobs_folder": cache_folder() / "blobs",
             },
         )
 
     def _agent_program(self, node: OwnNode) -> Program:
+        # On this machine the bus is at hand, whatever the gateway tells nodes elsewhere.
+        told = ["--network", self._at.url, "--data", str(node.data), "--bus", self._at.nats_url]
         return Program(
             name=node.name,
             role="agent",
-            command=[*self._command, "node", "start", "--network", self.url, "--data", str(node.data)],
+            command=[*self._command, "node", "start", *told],
             log_file=node.data / "log.jsonl",
             stop_timeout_s=3.0,
         )
 
-    def _service(self, role: str, config: dict[str, str | int | Path | dict[str, str]]) -> Program:
+    def _service(self, role: str, config: dict[str, str | int | Path | list[str] | dict[str, str]]) -> Program:
         folder = self._folder / role
         folder.mkdir(exist_ok=True)
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
@@ -288,7 +289,7 @@ class Network:
         if not self._is_ready:
             return
         entries = [self._entry(name, pid) for name, pid in self._supervisor.process_ids().items()]
-        text = encode(NetworkEntry(url=self.url, nats_url=self.nats_url, processes=entries))
+        text = encode(NetworkEntry(url=self._at.url, nats_url=self._at.nats_url, processes=entries))
         path = self._folder / NETWORK_FILE
         partial = path.with_suffix(".partial")
         partial.write_bytes(text + b"\n")
@@ -317,42 +318,6 @@ async def _are_lending(http: httpx.AsyncClient, wanted: set[NodeId]) -> bool:
     except (httpx.HTTPError, ProtocolViolation):
         return False
     return wanted <= {node.node_id for node in nodes if node.online and node.slots}
-
-
-def _kept_port(path: Path) -> int:
-    """The port chosen at the folder's first start, so that nodes find the bus again; another where it is taken."""
-    with suppress(FileNotFoundError, ValueError):
-        port = int(path.read_text(encoding="ascii"))
-        if bus_server.is_free(_BUS_HOST, port):
-            return port
-    port = bus_server.free_port(_BUS_HOST)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{port}\n", encoding="ascii")
-    return port
-
-
-def _parse_address(http: str) -> tuple[str, int]:
-    host, colon, port = http.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
-        raise CannotStart(f"--http {http!r} should be HOST:PORT, as 127.0.0.1:8080")
-    host = host.strip("[]") or "127.0.0.1"
-    return host, int(port) or bus_server.free_port(host)
-
-
-def _reachable(host: str) -> str:
-    """As a URL says it, for requesters and nodes on this machine."""
-    if host in _WILDCARDS:
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
-
-
-def _check_address(host: str, port: int) -> None:
-    try:
-        is_free = bus_server.is_free(host, port)
-    except OSError as error:
-        raise CannotStart(f"cannot listen at --http {host}:{port}: {error.strerror}") from error
-    if not is_free:
-        raise CannotStart(f"{host}:{port} is taken, perhaps by another network: stop it or choose another --http")
 
 
 @contextmanager

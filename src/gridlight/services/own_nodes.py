@@ -11,14 +11,12 @@ from msgspec import Struct
 
 from gridlight.adapters.credentials import NetworkKeys
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, EndorsedTier
+from gridlight.adapters.node_folder import NODE_KEY_FILE, OPERATOR_KEY_FILE
 from gridlight.adapters.signatures import SigningKey, is_public_key, write_secret
 from gridlight.messages.ids import NodeId
 
 KEYS_FOLDER: Final = "keys"
 """Of a network's folder."""
-
-NODE_KEY_FILE: Final = "node.nk"
-"""Of a node's folder."""
 
 
 class CannotEndorse(ValueError):
@@ -67,7 +65,7 @@ def id_of_node(data: Path) -> NodeId:
 
 
 def _own_node(keys: NetworkKeys, name: str, data: Path, tier: EndorsedTier) -> OwnNode:
-    SigningKey.load_or_create(data / "operator.nk")
+    SigningKey.load_or_create(data / OPERATOR_KEY_FILE)
     node_id = id_of_node(data)
     write_secret(data / ENDORSEMENT_FILE, keys.endorse(node_id, tier) + "\n")
     return OwnNode(name=name, node_id=node_id, data=data, is_reference=tier == "reference")

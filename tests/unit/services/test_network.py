@@ -19,9 +19,10 @@ from gridlight.adapters.configuration import load_config
 from gridlight.adapters.credentials import NetworkKeys
 from gridlight.adapters.endorsements import endorsed_tier
 from gridlight.messages.trust import PROFILES, Tier
+from gridlight.services.addresses import CannotStart
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.gateway.config import GatewayConfig
-from gridlight.services.network import CannotStart, run
+from gridlight.services.network import run
 
 WAIT_S = 60.0
 FAKE = Path(__file__).with_name("fake_gridlight.py")

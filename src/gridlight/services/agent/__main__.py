@@ -16,9 +16,10 @@ def main() -> int:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--slots", required=True, type=int)
     parser.add_argument("--endorsement", type=Path)
+    parser.add_argument("--bus")
     options = parser.parse_args()
     try:
-        run(options.network, options.data, options.slots, options.endorsement)
+        run(options.network, options.data, options.slots, options.endorsement, options.bus)
     except GatewayRefused as refused:
         sys.stderr.write(f"gridlight: the network does not take this node: {refused}\n")
         return 1

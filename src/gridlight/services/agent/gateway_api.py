@@ -21,9 +21,10 @@ import msgspec
 import psutil
 
 from gridlight.adapters.blobs import Blobs, DigestMismatch
+from gridlight.adapters.proxies import proxy_for
 from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import codec
-from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse
+from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, NetworkResponse, NodeResponse
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, SIGNATURE_HEADER
 from gridlight.messages.ids import NodeId
 from gridlight.messages.nodes import EnrolNode
@@ -32,7 +33,6 @@ _TIMEOUT_S: Final = 15.0
 _ARTIFACT_TIMEOUT_S: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 1024 * 1024
 _MIB: Final = 1024 * 1024
-_HERE: Final = ("127.0.0.1", "::1", "localhost")
 _ASK_AGAIN: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 """Beside all from 500 on: a gateway whose coordinator is away, or that is overloaded, is asked again."""
 
@@ -59,6 +59,10 @@ class GatewayUnreachable(Exception):
     """Nobody answers at the network's URL, or not in time; try again."""
 
 
+class NotAGateway(GatewayUnreachable):
+    """Something answers at the network's URL, and not as a gateway does: a hotel's log-in page, perhaps."""
+
+
 class GatewayRefused(Exception):
     """The gateway answered, and the answer is no."""
 
@@ -70,9 +74,11 @@ class GatewayApi:
         if not network_url.startswith(("http://", "https://")):
             raise ValueError(f"--network {network_url!r} is not a URL: write it as http://HOST:PORT")
         self._url = network_url.rstrip("/")
-        # No proxy knows what runs on this machine, whatever the environment says.
-        proxies = [urllib.request.ProxyHandler({})] if urlsplit(network_url).hostname in _HERE else []
-        self._opener = urllib.request.build_opener(*proxies)
+        proxy = proxy_for(network_url)
+        proxies = {} if proxy is None else {urlsplit(network_url).scheme: proxy}
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+        self.date = ""
+        """What time the last answer said it was, as HTTP says it."""
 
     def enrol(self, node: SigningKey, operator: SigningKey, endorsement: str | None = None) -> EnrolmentResponse:
         """Prove the node's key and get credentials for the bus. GatewayUnreachable or GatewayRefused."""
@@ -99,19 +105,34 @@ class GatewayApi:
         except DigestMismatch as error:  # it broke off on the way
             raise GatewayUnreachable(f"{request.full_url}: {error}") from error
 
+    def network(self) -> NetworkResponse:
+        """What the network says of itself to whoever thinks of joining. GatewayUnreachable or GatewayRefused."""
+        return self._get("/v1/network", NetworkResponse)
+
+    def node(self, node_id: NodeId) -> NodeResponse:
+        """What the network knows of a node. GatewayUnreachable, or GatewayRefused where it knows none of that id."""
+        return self._get(f"/v1/nodes/{node_id}", NodeResponse)
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        return self._decoded(urllib.request.Request(self._url + path), kind)  # noqa: S310 (the scheme is checked above)
+
     def _post(self, path: str, body: bytes, headers: dict[str, str], kind: type[T]) -> T:
         request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
             self._url + path, data=body, method="POST", headers={"Content-Type": "application/json", **headers}
         )
+        return self._decoded(request, kind)
+
+    def _decoded(self, request: urllib.request.Request, kind: type[T]) -> T:
         data = self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX)
         try:
             return msgspec.json.decode(data, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # a hotel's log-in page, perhaps
-            raise GatewayUnreachable(f"what answers at {request.full_url} is no gateway: {error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise NotAGateway(f"what answers at {request.full_url} is no gateway: {error}") from error
 
     def _read(self, request: urllib.request.Request, timeout_s: float, bytes_max: int) -> bytes:
         try:
             with self._opener.open(request, timeout=timeout_s) as answer:
+                self.date = answer.headers.get("Date", "")
                 data: bytes = answer.read(bytes_max + 1)
         except urllib.error.HTTPError as error:
             raise _refusal(request.full_url, error) from error

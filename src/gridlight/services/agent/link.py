@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from gridlight.adapters.bus import Bus, BusError, Delivery
+from gridlight.adapters.bus import Bus, BusError, BusRefused, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.signatures import SigningKey
@@ -19,10 +19,15 @@ from gridlight.messages import subjects
 from gridlight.messages.api import EnrolmentResponse
 from gridlight.messages.ids import NodeId
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayUnreachable, apart
+from gridlight.services.agent.ways import LastWay, Way, ways_to
 
 JITTER_S_MAX: Final = 60.0
 JITTER_S_MIN: Final = 0.05
 """Whatever the network says: a bus that is not there is not asked without a pause."""
+
+CONNECT_S_MAX: Final = 10.0
+CONNECT_S_MAX_WITH_ANOTHER_WAY: Final = 4.0
+"""A firewall that swallows what it does not like says nothing: so long is waited before the next way is tried."""
 
 _ENROL_RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -39,7 +44,9 @@ class Link:
         node: SigningKey,
         operator: SigningKey,
         endorsement: str | None,
+        last_way: LastWay,
         *,
+        own_bus_url: str | None = None,
         on_opened: Callable[[str], Awaitable[None]],
         on_delivery: Callable[[Delivery], Awaitable[None]],
     ) -> None:
@@ -49,6 +56,8 @@ class Link:
         self._node = node
         self._operator = operator
         self._endorsement = endorsement
+        self._last_way = last_way
+        self._own_bus_url = own_bus_url
         self._on_opened = on_opened
         self._on_delivery = on_delivery
         self._enrolment: EnrolmentResponse | None = None
@@ -80,11 +89,11 @@ class Link:
                 await asyncio.sleep(_random.uniform(0, min(JITTER_S_MAX, jitter_s)))
             attempt = min(attempt + 1, 16)
             try:
-                await self._connect(enrolment)
+                await self._connect_by_some_way(enrolment)
             except BusError as error:
                 _log.warning("no connection", error=str(error), attempt=attempt)
                 # Refused credentials are not tried for ever: the next attempt brings new ones.
-                self._enrolled_ms -= enrolment.expires_s * 1_000 if "refused" in str(error) else 0
+                self._enrolled_ms -= enrolment.expires_s * 1_000 if isinstance(error, BusRefused) else 0
                 continue
             await self._broken.wait()
             _log.warning("the connection broke")
@@ -103,20 +112,37 @@ class Link:
             return enrolment
         return await self.enrol()
 
-    async def _connect(self, enrolment: EnrolmentResponse) -> None:
+    async def _connect_by_some_way(self, enrolment: EnrolmentResponse) -> None:
+        """By the first way that leads there. BusError where none does, BusRefused where the bus does not take us."""
+        ways = ways_to(enrolment, last=self._last_way.kind, own_url=self._own_bus_url)
+        if not ways:
+            raise BusError("the network names no address of its bus")
+        *others, last = ways
+        for way in others:
+            try:
+                return await self._connect(enrolment, way, CONNECT_S_MAX_WITH_ANOTHER_WAY)
+            except BusRefused:
+                raise
+            except BusError as error:
+                _log.info("no connection this way", error=str(error), way=way.kind)
+        return await self._connect(enrolment, last, CONNECT_S_MAX)
+
+    async def _connect(self, enrolment: EnrolmentResponse, way: Way, timeout_s: float) -> None:
         self._broken.clear()
         node_id = NodeId(self._node.public)
         bus = await Bus.connect(
-            url=enrolment.nats_url,
+            url=way.url,
             name=f"agent {node_id}",
             credentials=NodeCredentials(jwt=enrolment.user_jwt, key=self._node),
             on_closed=self._closed,
             reconnect=False,
+            connect_timeout_s=timeout_s,
             ping_interval_s=10.0,
         )
         await bus.subscribe(subjects.node_tasks(node_id), self._on_delivery)
         self.bus = bus
-        _log.info("connected", nats_url=enrolment.nats_url)
+        self._last_way.keep(way.kind)
+        _log.info("connected", nats_url=way.url, way=way.kind)
         # Eight random bytes a connection: two agents with one key are told apart, and so are two connections.
         await self._on_opened(secrets.token_hex(8))
 

@@ -16,6 +16,7 @@ from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
 from gridlight.messages import codec, subjects
@@ -26,6 +27,8 @@ from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.link import Link
+from gridlight.services.agent.memory import remember
+from gridlight.services.agent.ways import LastWay
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
 
@@ -46,16 +49,33 @@ class FolderInUse(Exception):
 class AgentService:
     """One node."""
 
-    def __init__(self, network_url: str, data: Path, *, slots: int, endorsement_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        network_url: str,
+        data: Path,
+        *,
+        slots: int,
+        endorsement_file: Path | None = None,
+        own_bus_url: str | None = None,
+    ) -> None:
         self._api = GatewayApi(network_url)
-        self._node = SigningKey.load_or_create(data / "node.nk")
+        self._network_url = network_url
+        self._folder = data
+        self._node = SigningKey.load_or_create(data / NODE_KEY_FILE)
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
         self._slots = slots
-        operator = SigningKey.load_or_create(data / "operator.nk")
+        operator = SigningKey.load_or_create(data / OPERATOR_KEY_FILE)
         endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
         self._link = Link(
-            self._api, self._node, operator, endorsement, on_opened=self._opened, on_delivery=self._delivered
+            self._api,
+            self._node,
+            operator,
+            endorsement,
+            LastWay(data / WAY_FILE),
+            own_bus_url=own_bus_url,
+            on_opened=self._opened,
+            on_delivery=self._delivered,
         )
         self._workers: dict[WorkloadId, Workers] = {}
         self._replies: dict[AssignmentId, str] = {}
@@ -86,6 +106,7 @@ class AgentService:
         """Join, fetch what the network's workloads need, start workers, and stay connected."""
         enrolment = await self._link.enrol()
         _log.info("enrolled", node_id=self._node_id)
+        await apart(lambda: remember(self._folder, self._network_url))
         async with asyncio.TaskGroup() as tasks:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
@@ -202,14 +223,23 @@ class AgentService:
                 self._outbox.put_nowait(effect)
 
 
-def run(network_url: str, data: Path, slots: int = 1, endorsement_file: Path | None = None) -> None:
+def run(
+    network_url: str,
+    data: Path,
+    slots: int = 1,
+    endorsement_file: Path | None = None,
+    own_bus_url: str | None = None,
+) -> None:
     """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already,
-    BadEndorsement where it has one that cannot be its own.
+    BadEndorsement where it has one that cannot be its own. `own_bus_url` stands for whatever the network says of it.
     """
     write_json_logs(None, service="agent")
     with _held(data):
+        service = AgentService(
+            network_url, data, slots=slots, endorsement_file=endorsement_file, own_bus_url=own_bus_url
+        )
         try:
-            uvloop.run(AgentService(network_url, data, slots=slots, endorsement_file=endorsement_file).run())
+            uvloop.run(service.run())
         except* GatewayRefused as group:
             raise _first(group) from None
 
@@ -224,7 +254,7 @@ def _endorsement(given: Path | None, kept: Path, node_id: NodeId) -> str | None:
 def _held(folder: Path) -> Iterator[None]:
     """One agent a folder: two with one key would both be given every task, and spoil each other's replies."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("ab") as file:
+    with (folder / LOCK_FILE).open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

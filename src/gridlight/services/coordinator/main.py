@@ -10,11 +10,12 @@ from typing import Final
 import structlog
 import uvloop
 
-from gridlight.adapters.bus import Bus, Delivery, follow_presence
+from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
 from gridlight.adapters.journal import Journal
 from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.presence import follow_presence
 from gridlight.adapters.store import Store
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import ProtocolViolation

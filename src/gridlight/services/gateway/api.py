@@ -25,6 +25,7 @@ from gridlight.messages.api import (
     DetectResponse,
     EnrolmentResponse,
     ModelsResponse,
+    NetworkResponse,
     NodesResponse,
     RequestView,
 )
@@ -39,6 +40,7 @@ from gridlight.services.gateway.errors import Refusal, RequesterGone, encode_ref
 from gridlight.services.gateway.jobs import OpenJobs, new_job_id
 from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
 from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, errors, openapi_config
+from gridlight.services.gateway.peers import FORWARDED_HEADER
 from gridlight.services.gateway.pictures import PicturePool
 from gridlight.services.gateway.terms import TrustTerms
 from gridlight.services.gateway.uploads import BodyReader, check_announced
@@ -159,7 +161,7 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
         "/v1/nodes",
         status_code=200,
         operation_class=EnrolOperation,
-        responses={200: says(EnrolmentResponse), **errors(400, 401, 413, 503)},
+        responses={200: says(EnrolmentResponse), **errors(400, 401, 403, 413, 503)},
     )
     async def enrol(request: AnyRequest) -> Answer:
         """Join the network with a node's key; the answer holds what the node connects with."""
@@ -171,15 +173,25 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
         except TimeoutError:
             raise Refusal("UPLOAD_TOO_SLOW", "The enrolment did not arrive in time.", "Send it at once.") from None
         signature = _base64(headers.get(b"gridlight-signature"))
-        peer = request.client.host if request.client else ""
-        return answer(await parts.enrolments.enrol(parts.clock.now_ms(), body, signature, peer=peer))
+        connected = request.client.host if request.client else ""
+        forwarded = [value for name, value in request.scope["headers"] if name == FORWARDED_HEADER]
+        return answer(
+            await parts.enrolments.enrol(
+                parts.clock.now_ms(), body, signature, connected=connected, forwarded=forwarded
+            )
+        )
+
+    @get("/v1/network", responses={200: says(NetworkResponse)})
+    async def network() -> Answer:
+        """What a node wants to know before it joins: the oldest agent that is taken, and where the bus is."""
+        return answer(parts.enrolments.network(parts.version))
 
     @get("/v1/nodes", responses={200: says(NodesResponse), **errors(400)})
     async def nodes(limit: Annotated[int, QueryParameter(ge=1, le=NODES_LISTED_MAX)] = NODES_LISTED) -> Answer:
         """The nodes that joined, those online first. `online` and `enrolled` count all, `limit` bounds the list."""
         return json_answer(await read(_encoded_nodes, parts.store, limit))
 
-    return [challenge, enrol, nodes]
+    return [challenge, enrol, network, nodes]
 
 
 def model_routes(parts: Parts) -> list[HTTPRouteHandler]:

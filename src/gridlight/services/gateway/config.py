@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from gridlight.adapters.signatures import is_public_key
 from gridlight.messages.subjects import SHARD_DEFAULT
+from gridlight.services.gateway.peers import read_networks
 
 
 class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -14,7 +15,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     nats_url: str
     public_nats_url: str
-    """What an enrolled node is told to connect to."""
+    """What an enrolled node is told to connect to; empty where it is to come by WebSocket alone."""
     credentials: Path
     node_signer_key: Path
     network_key: str
@@ -28,9 +29,19 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     picture_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     node_jwt_ttl_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 86_400
     reconnect_jitter_s: Annotated[float, Meta(ge=0, le=600)] = 2.0
+    public_websocket_url: str | None = None
+    """The same for nodes that get nowhere by TCP."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the reverse proxies whose X-Forwarded-For is believed; nobody else's is."""
+    agent_version_min: str = "0.1.0"
+    """Older agents are told to upgrade."""
     log_file: Path | None = None
     """Standard error where it is absent."""
 
     def __post_init__(self) -> None:
         if not is_public_key(self.network_key):
             raise ValueError("network_key must be the public nkey of a user, as `U` and 55 characters")
+        try:
+            read_networks(self.trusted_proxies)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies must be addresses or networks: {error}") from error

@@ -6,14 +6,15 @@ import binascii
 import hmac
 import secrets
 from collections import defaultdict
+from collections.abc import Sequence
 from hashlib import blake2b, sha256
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from gridlight.adapters.credentials import NodeIssuer
 from gridlight.adapters.endorsements import endorsed_tier
 from gridlight.adapters.signatures import is_public_key, verify
-from gridlight.messages.api import ChallengeResponse, EnrolmentResponse
+from gridlight.core.versions import is_older
+from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, NetworkResponse
 from gridlight.messages.codec import ProtocolViolation, enrolments
 from gridlight.messages.envelope import ENROLMENT_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
@@ -23,6 +24,7 @@ from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
+from gridlight.services.gateway.peers import peer_of, prefix_of, read_networks
 
 NONCE_TTL_S: Final = 60
 ADMISSION_S_MAX: Final = 5.0
@@ -30,8 +32,6 @@ WAITING_MAX: Final = 1_024
 _TIME_BYTES: Final = 8
 _RANDOM_BYTES: Final = 16
 _MAC_BYTES: Final = 16
-_IPV4_PREFIX_BITS: Final = 24
-_IPV6_PREFIX_BITS: Final = 48
 _ADMITTED: Final = "ADMITTED"
 """Stands among the refusals' codes in the count of enrolments."""
 
@@ -85,6 +85,7 @@ class Enrolments:
         self._workloads = workloads
         self._counted = metrics.enrolments
         self._admission_s_max = admission_s_max
+        self._trusted_proxies = read_networks(config.trusted_proxies)
         self._issuer = NodeIssuer.load(config.node_signer_key)
         # Derived, so that every gateway of the network checks the others' nonces and no further secret is kept.
         self._nonces = Nonces(blake2b(config.node_signer_key.read_bytes(), person=b"gridlight.nonce").digest())
@@ -95,11 +96,26 @@ class Enrolments:
         """What the node must sign."""
         return ChallengeResponse(nonce=self._nonces.make(now_ms), expires_s=NONCE_TTL_S)
 
-    async def enrol(self, now_ms: int, body: bytes, signature: bytes | None, *, peer: str) -> EnrolmentResponse:
-        """The node's credentials, once the coordinator has admitted it. Refusal else. `peer` is who is connected."""
+    def network(self, version: str) -> NetworkResponse:
+        """What whoever thinks of joining may know."""
+        return NetworkResponse(
+            version=version,
+            agent_version_min=self._config.agent_version_min,
+            nats_url=self._config.public_nats_url,
+            websocket_url=self._config.public_websocket_url,
+        )
+
+    async def enrol(
+        self, now_ms: int, body: bytes, signature: bytes | None, *, connected: str, forwarded: Sequence[bytes] = ()
+    ) -> EnrolmentResponse:
+        """The node's credentials, once the coordinator has admitted it. Refusal else.
+
+        `connected` is the address at the other end, `forwarded` what the request says of others before it.
+        """
+        prefix = prefix_of(peer_of(connected, forwarded, self._trusted_proxies))
         try:
             enrolment = self._check(now_ms, body, signature)
-            await self._admission(enrolment, self._endorsed(enrolment), prefix_of(peer))
+            await self._admission(enrolment, self._endorsed(enrolment), prefix)
         except Refusal as refusal:
             self._counted.labels(refusal.code).inc()
             raise
@@ -112,6 +128,7 @@ class Enrolments:
             expires_s=ttl_s,
             workloads=list(self._workloads),
             reconnect_jitter_s=self._config.reconnect_jitter_s,
+            websocket_url=self._config.public_websocket_url,
         )
 
     def admitted(self, node_id: NodeId) -> None:
@@ -135,6 +152,9 @@ class Enrolments:
             raise Refusal("BAD_NONCE")
         if signature is None or not verify(enrolment.node_id, ENROLMENT_DOMAIN, body, signature):
             raise Refusal("BAD_SIGNATURE")
+        oldest = self._config.agent_version_min
+        if is_older(enrolment.agent_version, oldest):
+            raise Refusal("AGENT_TOO_OLD", f"This agent is {enrolment.agent_version}, the network takes {oldest} on.")
         return enrolment
 
     def _endorsed(self, enrolment: EnrolNode) -> Tier | None:
@@ -174,19 +194,3 @@ class Enrolments:
             if not self._waiting[node_id]:
                 del self._waiting[node_id]
                 del self._announced[node_id]
-
-
-def prefix_of(peer: str) -> str:
-    """The /24 or /48 around the address of whoever is connected: what one party is likely to hold as a whole.
-
-    Empty where there is no address. What a header says of it is never asked: anybody can write one.
-    """
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return ""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:  # as a socket for both kinds shows IPv4
-        address = address.ipv4_mapped
-    if isinstance(address, IPv4Address):
-        return str(IPv4Network((int(address), _IPV4_PREFIX_BITS), strict=False))
-    return str(IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False))

@@ -115,6 +115,7 @@ KINDS: Final[dict[str, Kind]] = {
         "The endorsement is not this network's word on this node.",
         "Ask the network's founder for another, or join without one: remove the node's file `endorsement`.",
     ),
+    "AGENT_TOO_OLD": Kind(403, "This agent is too old for the network.", "Run: pip install --upgrade gridlight"),
     # The service
     "BUSY": Kind(503, "The service has as much work as it can hold.", "Try again shortly.", retry_after_s=1),
     "NOT_READY": Kind(503, "The gateway is not ready.", "Wait until every check holds.", retry_after_s=1),

@@ -14,11 +14,11 @@ from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.endorsements import endorse
 from gridlight.adapters.signatures import SigningKey, verify
-from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, ErrorView
+from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, ErrorView, NetworkResponse
 from gridlight.messages.codec import encode, enrolments
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, SIGNATURE_HEADER
 from gridlight.messages.ids import NodeId
-from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, NotAGateway, apart
 
 NODE, OPERATOR = SigningKey.generate(), SigningKey.generate()
 CHALLENGE = encode(ChallengeResponse(nonce="a nonce of some length", expires_s=60))
@@ -233,3 +233,29 @@ async def test_a_call_apart_may_be_left_to_itself() -> None:
             await apart(wait)
     go_on.set()
     assert is_over.wait(10)
+
+
+def test_a_network_says_of_itself_what_a_node_wants_to_know_and_what_time_it_is(gateway: Gateway) -> None:
+    told = NetworkResponse(
+        version="1", agent_version_min="0.1.0", nats_url="", websocket_url="wss://network.example/bus"
+    )
+    gateway.answers["/v1/network"] = (200, encode(told))
+    api = GatewayApi(gateway.url)
+
+    assert api.network() == told
+    assert api.date.endswith("GMT")
+
+
+def test_what_answers_as_no_gateway_does_is_told_apart_from_silence(gateway: Gateway) -> None:
+    gateway.answers["/v1/network"] = (200, b"<html>Please log in.</html>")
+
+    with pytest.raises(NotAGateway):
+        GatewayApi(gateway.url).network()
+
+
+def test_a_node_that_the_network_does_not_know_is_a_refusal(gateway: Gateway) -> None:
+    node_id = NodeId(NODE.public)
+    gateway.answers[f"/v1/nodes/{node_id}"] = (404, b"")
+
+    with pytest.raises(GatewayRefused, match="HTTP 404"):
+        GatewayApi(gateway.url).node(node_id)

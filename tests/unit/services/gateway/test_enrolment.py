@@ -12,10 +12,10 @@ from gridlight.adapters.signatures import KeyKind, SigningKey
 from gridlight.messages.codec import encode
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
-from gridlight.messages.nodes import EnrolNode, NodeEnrolled, PrefixField
+from gridlight.messages.nodes import EnrolNode, NodeEnrolled
 from gridlight.messages.trust import Tier
 from gridlight.services.gateway.config import GatewayConfig
-from gridlight.services.gateway.enrolment import NONCE_TTL_S, Enrolments, Nonces, prefix_of
+from gridlight.services.gateway.enrolment import NONCE_TTL_S, Enrolments, Nonces
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
@@ -111,7 +111,7 @@ async def test_a_node_that_proves_its_key_is_given_credentials_once_admitted(
     request = request_of(key, enrolments.challenge(NOW_MS).nonce)
     body = encode(request)
 
-    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), peer=PEER))
+    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), connected=PEER))
     await outbox.wait()
     (event,) = outbox.take()
     assert isinstance(event, NodeEnrolled)
@@ -137,7 +137,7 @@ async def test_a_node_that_asks_twice_at_once_is_answered_twice(
     body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
     signature = key.sign(ENROLMENT_DOMAIN, body)
 
-    both = asyncio.gather(*[enrolments.enrol(NOW_MS, body, signature, peer=PEER) for _ in range(2)])
+    both = asyncio.gather(*[enrolments.enrol(NOW_MS, body, signature, connected=PEER) for _ in range(2)])
     await outbox.wait()
     await asyncio.sleep(0)
     enrolments.admitted(NodeId(key.public))
@@ -153,7 +153,7 @@ async def test_an_enrolment_that_nobody_admits_ends_in_an_explicit_error(
     body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
 
     with pytest.raises(Refusal) as caught:
-        await enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), peer=PEER)
+        await enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), connected=PEER)
 
     assert caught.value.code == "NO_COORDINATOR"
     assert enrolments.announcements() == []
@@ -162,7 +162,7 @@ async def test_an_enrolment_that_nobody_admits_ends_in_an_explicit_error(
 
 async def code_of(enrolments: Enrolments, body: bytes, signature: bytes | None) -> str:
     with pytest.raises(Refusal) as caught:
-        await enrolments.enrol(NOW_MS, body, signature, peer=PEER)
+        await enrolments.enrol(NOW_MS, body, signature, connected=PEER)
     return caught.value.code
 
 
@@ -211,7 +211,7 @@ async def test_an_enrolment_that_is_no_message_or_names_no_key_is_refused(
 async def enrolled(enrolments: Enrolments, outbox: Outbox, key: SigningKey, endorsement: str | None) -> NodeEnrolled:
     """What the coordinator is told of a node that is taken."""
     body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce, endorsement))
-    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), peer=PEER))
+    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), connected=PEER))
     await outbox.wait()
     (event,) = outbox.take()
     assert isinstance(event, NodeEnrolled)
@@ -278,31 +278,50 @@ async def test_nodes_that_were_taken_are_counted(
     assert 'gridlight_enrolments_total{code="ADMITTED"} 1.0' in metrics.text().decode()
 
 
-@pytest.mark.parametrize(
-    ("peer", "prefix"),
-    [
-        ("203.0.113.77", "203.0.113.0/24"),
-        ("203.0.113.0", "203.0.113.0/24"),
-        ("203.0.114.1", "203.0.114.0/24"),
-        ("127.0.0.1", "127.0.0.0/24"),
-        ("::ffff:203.0.113.77", "203.0.113.0/24"),
-        ("2001:db8:17:ffff:1::9", "2001:db8:17::/48"),
-        ("2001:db8:18::9", "2001:db8:18::/48"),
-        ("2001:0DB8:17::A", "2001:db8:17::/48"),
-        ("fe80::1%eth0", "fe80::/48"),
-        ("::1", "::/48"),
-        ("", ""),
-        ("unix:", ""),
-        ("/run/gateway.sock", ""),
-        ("203.0.113.77:4000", ""),
-    ],
-)
-def test_a_prefix_is_what_one_party_is_likely_to_hold(peer: str, prefix: str) -> None:
-    assert prefix_of(peer) == prefix
-    assert msgspec.convert(prefix, PrefixField) == prefix
-
-
 def test_a_gateway_with_a_mistyped_network_key_is_not_configured(config: GatewayConfig) -> None:
     for wrong in ("", "U" + "A" * 55, SigningKey.generate(KeyKind.ACCOUNT).public, config.network_key[:-1]):
         with pytest.raises(ValueError, match="network_key must be"):
             replace(config, network_key=wrong)
+
+
+def test_a_gateway_with_a_mistyped_proxy_is_not_configured(config: GatewayConfig) -> None:
+    with pytest.raises(ValueError, match=r"trusted_proxies must be .*10\.0\.0\.1/8"):
+        replace(config, trusted_proxies=("10.0.0.1/8",))
+
+
+async def test_an_agent_that_is_too_old_is_told_what_to_do(
+    config: GatewayConfig, outbox: Outbox, metrics: Metrics
+) -> None:
+    enrolments = Enrolments(
+        replace(config, agent_version_min="1.1"), GATEWAY, outbox=outbox, workloads=[WORKLOAD], metrics=metrics
+    )
+    key = SigningKey.generate()
+    body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
+
+    with pytest.raises(Refusal, match=r"This agent is 1\.0, the network takes 1\.1 on") as refused:
+        await enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), connected=PEER)
+
+    assert (refused.value.code, refused.value.status) == ("AGENT_TOO_OLD", 403)
+    assert "pip install --upgrade gridlight" in refused.value.hint
+
+
+async def test_behind_a_trusted_proxy_the_node_s_own_prefix_is_told(
+    config: GatewayConfig, outbox: Outbox, metrics: Metrics
+) -> None:
+    trusting = replace(config, trusted_proxies=("127.0.0.1",))
+    enrolments = Enrolments(trusting, GATEWAY, outbox=outbox, workloads=[WORKLOAD], metrics=metrics)
+    key = SigningKey.generate()
+    body = encode(request_of(key, enrolments.challenge(NOW_MS).nonce))
+
+    enrolling = asyncio.ensure_future(
+        enrolments.enrol(
+            NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), connected="127.0.0.1", forwarded=[b"203.0.113.77"]
+        )
+    )
+    await outbox.wait()
+    (event,) = outbox.take()
+    assert isinstance(event, NodeEnrolled)
+    enrolments.admitted(NodeId(key.public))
+
+    await enrolling
+    assert event.prefix == "203.0.113.0/24"
