@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gridlight.cli.ending import explaining
+from gridlight.cli.options import EngineOption
 
 node_app = typer.Typer(help="Run a node of a network.")
 
@@ -23,13 +24,14 @@ def start_node(
             help="The network's word on this node; DATA/endorsement if left out.", exists=True, dir_okay=False
         ),
     ] = None,
+    engine: EngineOption = "auto",
 ) -> None:
     """Lend this machine to a network until Ctrl-C."""
     from gridlight.client.exchange import check_url
 
     # The process goes on as the agent, without the command line's libraries and with one heap: it is a guest here.
     command = [sys.executable, "-m", "gridlight.services.agent"]
-    options = ["--network", check_url(network), "--data", str(data), "--slots", str(slots)]
+    options = ["--network", check_url(network), "--data", str(data), "--slots", str(slots), "--engine", engine]
     options += [] if endorsement is None else ["--endorsement", str(endorsement)]
     os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gridlight.cli.ending import explaining
-from gridlight.cli.options import JsonOption
+from gridlight.cli.options import EngineOption, JsonOption
 
 if TYPE_CHECKING:
     from gridlight.client.progress import StageProgress
@@ -38,6 +38,7 @@ def up(
     trust: Annotated[
         Literal["laptop", "production"], typer.Option(help="How soon nodes are trusted, and how often checked.")
     ] = "laptop",
+    engine: EngineOption = "subprocess",
 ) -> None:
     """Run a whole network on this machine: bus, coordinator, gateway and nodes, each a process. Ctrl-C stops it."""
     from gridlight.adapters.bus_server import ServerNotFound
@@ -45,7 +46,7 @@ def up(
     from gridlight.services.setup import SetupFailed
 
     with explaining(network.CannotStart, ServerNotFound, SetupFailed):
-        network.run(nodes=nodes, data=data, http=http, references=references, trust=trust)
+        network.run(nodes=nodes, data=data, http=http, references=references, trust=trust, engine=engine)
 
 
 def coordinator(config: ConfigOption) -> None:

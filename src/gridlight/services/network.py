@@ -42,6 +42,9 @@ READY_TIMEOUT_MS: Final = 80_000
 RESTARTS_UNREADY_MAX: Final = 5
 """A process that ends this often before the network was ever ready is not going to come up."""
 
+ENGINE_DEFAULT: Final = "subprocess"
+"""What one starts on one's own machine runs first-party code alone; a node that joins by hand takes the strongest."""
+
 NETWORK_FILE: Final = "network.json"
 STOP_ORDER: Final = ("agent", "gateway", "coordinator", "nats")
 
@@ -91,12 +94,13 @@ def run(
     *,
     references: int = 0,
     trust: str = LAPTOP.profile,
+    engine: str = ENGINE_DEFAULT,
     command: Sequence[str] = GRIDLIGHT,
     set_up: Callable[[], None] = fetch_weights,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop everything in order. CannotStart says what is in the way.
 
-    `trust` names a profile. `command` starts the services, and `set_up` makes what they need to be there.
+    `trust` names a profile, `engine` what keeps workers in; `command` starts services, `set_up` makes what they need.
     """
     assert 0 <= nodes <= NODES_MAX
     assert 0 <= references <= REFERENCES_MAX
@@ -112,8 +116,8 @@ def run(
         try:
             keys = NetworkKeys.create(folder / KEYS_FOLDER)
             own = own_nodes(folder, keys, nodes=nodes, references=references)
-            network = Network(folder, keys, own, trust=trust, http_host=host, http_port=port, command=command)
-            asyncio.run(network.serve())
+            how = {"trust": trust, "engine": engine, "http_host": host}
+            asyncio.run(Network(folder, keys, own, **how, http_port=port, command=command).serve())
         finally:
             (folder / NETWORK_FILE).unlink(missing_ok=True)
 
@@ -128,6 +132,7 @@ class Network:
         nodes: Sequence[OwnNode],
         *,
         trust: str,
+        engine: str,
         http_host: str,
         http_port: int,
         command: Sequence[str],
@@ -137,6 +142,7 @@ class Network:
         self._server: Final = bus_server.find_server()
         self._keys: Final = keys
         self._trust: Final = trust
+        self._engine: Final = engine
         self._http_host: Final = http_host
         self._http_port: Final = http_port
         self.url: Final = f"http://{_reachable(http_host)}:{http_port}"
@@ -167,7 +173,8 @@ class Network:
 
     def _size(self) -> str:
         references = sum(node.is_reference for node in self._nodes.values())
-        return f"{len(self._nodes) - references} nodes" + (f" and {references} for reference" if references else "")
+        size = f"{len(self._nodes) - references} nodes" + (f" and {references} for reference" if references else "")
+        return size if self._engine == ENGINE_DEFAULT else f"{size}, workers by {self._engine}"
 
     def _listen_for_signals(self) -> None:
         def heard() -> None:
@@ -263,10 +270,11 @@ class Network:
         )
 
     def _agent_program(self, node: OwnNode) -> Program:
+        options = ["--network", self.url, "--data", str(node.data), "--engine", self._engine]
         return Program(
             name=node.name,
             role="agent",
-            command=[*self._command, "node", "start", "--network", self.url, "--data", str(node.data)],
+            command=[*self._command, "node", "start", *options],
             log_file=node.data / "log.jsonl",
             stop_timeout_s=3.0,
         )
