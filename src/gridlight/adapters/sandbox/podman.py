@@ -67,7 +67,9 @@ class Podman:
         if shutil.which("podman") is None:
             raise EngineUnavailable("there is no podman: apt-get install podman runc")
         podman = cls(owner, (folder / "podman").resolve())
-        podman._root.mkdir(parents=True, exist_ok=True)
+        temporary = podman._root / TEMPORARY.lstrip("/")
+        temporary.mkdir(parents=True, exist_ok=True)
+        temporary.chmod(0o1777)  # what is mounted there takes its rights from it
         podman._profile.write_bytes(profile())
         first_party_files()
         await podman._sweep()
@@ -146,7 +148,7 @@ class Podman:
                 "core=0:0",
             ),
             *([] if limits.cpu_s is None else ["--ulimit", f"cpu={limits.cpu_s}:{limits.cpu_s}"]),
-            *("--cap-drop", "all", "--security-opt", "no-new-privileges"),
+            *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", "mask=/proc/pressure"),
             *("--security-opt", f"seccomp={self._profile}"),
             *("--log-driver", "k8s-file", "--log-opt", f"path={self._log(name)}"),
             *("--log-opt", f"max-size={_LOG_BYTES_MAX}"),

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -132,8 +132,7 @@ class _NameServer(asyncio.DatagramProtocol):
     """Gives every question back as its own answer, which is enough to have been reached."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)  # uvloop's is one without saying so
 
     def datagram_received(self, data: bytes, address: tuple[str | Any, int]) -> None:
         self._transport.sendto(data, address)

@@ -6,7 +6,8 @@ import platform
 import signal
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -58,13 +59,10 @@ def change_root(_bait: Bait) -> str:
 
 def make_device(_bait: Bait) -> str:
     """Make a file that is the machine's first disk."""
-    path = Path(tempfile.mkdtemp()) / "disk"
-    try:
-        os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(254, 0))
-        return f"{path} is a disk"
-    finally:
-        path.unlink(missing_ok=True)
-        path.parent.rmdir()
+    path = Path(_some_folder()) / "gridlight-makes-this"
+    os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(254, 0))
+    path.unlink()
+    return f"{path} is a disk"
 
 
 def change_kernel_setting(_bait: Bait) -> str:
@@ -98,13 +96,10 @@ def leave_control_group(_bait: Bait) -> str:
 
 
 def mount(_bait: Bait) -> str:
-    """Mount a file system on a folder of its own."""
-    folder = tempfile.mkdtemp()
-    try:
+    """Mount a file system on a folder."""
+    with _new_folder() as folder:
         _checked(_libc.mount(b"none", folder.encode(), b"tmpfs", 0, None))
         _libc.umount2(folder.encode(), 0)
-    finally:
-        Path(folder).rmdir()
     return "a file system was mounted"
 
 
@@ -208,6 +203,28 @@ def open_by_handle(_bait: Bait) -> str:
     mount_id = ctypes.c_int()
     _checked(_libc.name_to_handle_at(-100, b"/", ctypes.byref(handle), ctypes.byref(mount_id), 0))
     return "files can be opened by their number"
+
+
+def _some_folder() -> str:
+    """Where files can be made; the root where they can be made nowhere, so that an attempt is made all the same."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return "/"
+
+
+@contextmanager
+def _new_folder() -> Iterator[str]:
+    """One of our own, or the root where none can be made."""
+    try:
+        folder = tempfile.mkdtemp()
+    except OSError:
+        yield "/"
+        return
+    try:
+        yield folder
+    finally:
+        Path(folder).rmdir()
 
 
 def _system_call(name: str, *arguments: object) -> int:
