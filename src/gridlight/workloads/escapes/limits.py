@@ -16,7 +16,7 @@ _MIB: Final = 1024 * 1024
 _BEYOND_MIB: Final = 64
 _FILES_MAX: Final = 4096
 _BURNERS: Final = 2
-_BURN_S: Final = 0.25
+_BURN_S: Final = 0.5
 _CPU_SLACK: Final = 1.25
 _FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm", "/dev", "/dev/mqueue", "/run", "/var", "/home", "/root", "/", ".")  # noqa: S108
 
