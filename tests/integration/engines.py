@@ -19,7 +19,7 @@ CONFINING = ("podman", "bubblewrap")
 OWNER = "tests"
 READY_S = 30.0
 
-_PROGRAMS = ("/bin/sh", "/bin/cat", "/bin/sleep", "/usr/bin/yes")
+_PROGRAMS = ("/bin/sh", "/bin/cat", "/bin/sleep", "/usr/bin/head", "/usr/bin/yes")
 _NEEDS = {"podman": ("podman", "runc"), "bubblewrap": ("bwrap",)}
 
 

@@ -27,7 +27,7 @@ from gridlight.adapters.sandbox.port import (
 )
 from gridlight.messages.frames import FrameHeader
 
-PROBE_LIMITS: Final = Limits(memory_mib=192, cpus=0.35, processes=32, files=64, temporary_mib=16)
+PROBE_LIMITS: Final = Limits(memory_mib=128, cpus=0.5, processes=32, files=64, temporary_mib=16)
 """Small, so that passing them takes no time, and is possible on a busy machine."""
 
 PROBE_S_MAX: Final = 30.0

@@ -22,6 +22,7 @@ DESCRIPTOR: Final = 3
 _READY: Final = "ready"
 _SOCKET_BUFFER_BYTES: Final = MIB
 _KILL_WAIT_S: Final = 5.0
+_ENDING_S: Final = 0.2
 _ABANDONED_MAX: Final = 4
 """Cancelled calls that a worker may still be busy with; past that it is started anew."""
 
@@ -178,7 +179,7 @@ class WorkerProcess:
             return
         except OSError:
             self._unsent.clear()
-            self._end()
+            self._end_soon()
             return
         while self._unsent and sent >= len(self._unsent[0]):
             sent -= len(self._unsent.pop(0))
@@ -199,7 +200,7 @@ class WorkerProcess:
         except OSError:
             # It is ending, or cannot be talked to any more; how it ended is known when it has.
             self._loop.remove_reader(self._descriptor)
-            self._end()
+            self._end_soon()
             return
         if frame is None:
             return
@@ -209,6 +210,10 @@ class WorkerProcess:
             self._abandoned -= 1
         else:
             self._fail(f"worker {self.pid} broke the protocol: it answers what nobody asked")
+
+    def _end_soon(self) -> None:
+        """It may be about to end by itself, and to say how; killed at once it could not."""
+        self._loop.call_later(_ENDING_S, self._end)
 
     def _end(self) -> None:
         if not self._exited.done():
