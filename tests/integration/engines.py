@@ -14,6 +14,7 @@ import pytest
 from gridlight.adapters.sandbox.bubblewrap import Bubblewrap
 from gridlight.adapters.sandbox.podman import Podman
 from gridlight.adapters.sandbox.port import Sandbox
+from gridlight.messages.frames import FrameHeader, encode_prefix_and_header
 
 CONFINING = ("podman", "bubblewrap")
 OWNER = "tests"
@@ -65,6 +66,12 @@ def image(engine: str, folder: Path) -> Iterator[str]:
         yield reference
     finally:
         subprocess.run(["podman", "rmi", "--force", reference], capture_output=True, check=True)
+
+
+def said_in_shell(header: FrameHeader) -> str:
+    """A frame without a body, as a third party's shell script says it."""
+    frame = "".join(f"\\{byte:03o}" for byte in encode_prefix_and_header(header, 0))
+    return f"printf '{frame}' >&3;"
 
 
 async def containers(owner: str = OWNER) -> list[str]:

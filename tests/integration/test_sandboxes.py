@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.engines import CONFINING, READY_S, containers, control_groups, image, opened, require
+from tests.integration.engines import (
+    CONFINING,
+    READY_S,
+    containers,
+    control_groups,
+    image,
+    opened,
+    require,
+    said_in_shell,
+)
 from tests.pictures.making import GOOD
 
 from gridlight.adapters.sandbox.bubblewrap import Bubblewrap
@@ -28,7 +37,7 @@ from gridlight.messages.frames import FrameHeader
 RESIZE = {"prepare": "resize_rgb_uint8", "parameters": {"width": 300, "height": 300}}
 PREPARE = WorkerSpec(arguments=("prepare",), limits=Limits(memory_mib=512))
 
-READY = r"""printf '\016\000\000\000\000\000\000\000{"id":"ready"}' >&3; """
+READY = said_in_shell(FrameHeader(id="ready"))
 """What a third party's program says first, in the shell of its image."""
 
 

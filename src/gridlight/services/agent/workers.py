@@ -23,6 +23,7 @@ from gridlight.core.agent import AgentEvent, RunFailed, RunFinished, WorkerLost,
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
+from gridlight.services.agent.worker_answers import JunkAnswer, readiness, run_answer
 from gridlight.workloads.contract import Manifest
 
 _READY_TIMEOUT_S: Final = 60.0
@@ -74,12 +75,11 @@ class Workers:
             await asyncio.sleep(_RESTART_S[min(failures, len(_RESTART_S)) - 1] if failures else 0)
             failures += 1
             try:
-                worker = await self._sandbox.start(self._spec, ready_timeout_s=_READY_TIMEOUT_S)
-            except (WorkerCrashed, WorkerTimeout, EngineUnavailable, OSError) as error:
+                worker, benchmark_ms = await self._started()
+            except (WorkerCrashed, WorkerTimeout, JunkAnswer, EngineUnavailable, OSError) as error:
                 _log.error("a worker does not start", workload=self._workload, error=str(error))
                 continue
             ready_ms = monotonic_ms()
-            benchmark_ms = int(worker.ready.parameters["benchmark_ms"])
             _log.info(
                 "a worker is ready",
                 workload=self._workload,
@@ -94,6 +94,15 @@ class Workers:
             self._tell(WorkerLost(self._workload))
             if monotonic_ms() - ready_ms > _HEALTHY_S * 1_000:
                 failures = 0
+
+    async def _started(self) -> tuple[Worker, int]:
+        """A worker, and how long it says that a run takes it. JunkAnswer where it says nothing of the kind."""
+        worker = await self._sandbox.start(self._spec, ready_timeout_s=_READY_TIMEOUT_S)
+        try:
+            return worker, readiness(worker.ready).benchmark_ms
+        except JunkAnswer:
+            await worker.kill()
+            raise
 
     async def run(self, assignment: Assignment, body: bytes) -> None:
         """Give the input to the next free worker; the machine hears of the result, or why there is none."""
@@ -128,6 +137,10 @@ class Workers:
         left_ms = assignment.deadline_ms - (monotonic_ms() - taken_ms)
         try:
             answer, output = await worker.call(header, body, timeout_s=max(left_ms, _HANGING_MS) / 1_000)
+            said = run_answer(answer, output)
+        except JunkAnswer as junk:
+            await worker.kill()
+            code, reason = FailureCode.WORKER_ERROR, str(junk)
         except WorkerRefused as refused:
             code, reason = FailureCode.WORKER_ERROR, str(refused)
         except WorkerTimeout as timeout:
@@ -139,8 +152,8 @@ class Workers:
                 assignment_id=assignment_id,
                 output=output,
                 output_digest=blake3_digest(output),
-                probes=tuple(answer.parameters["probes"]),
-                infer_ms=int(answer.parameters["infer_ms"]),
+                probes=said.probes,
+                infer_ms=said.infer_ms,
                 run_ms=monotonic_ms() - taken_ms,
             )
         _log.warning("no result", assignment_id=assignment_id, code=code, reason=reason)
