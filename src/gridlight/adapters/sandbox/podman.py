@@ -34,14 +34,19 @@ _SAID_BYTES_MAX: Final = 64 * 1024
 _PROCESSES_MORE: Final = 24
 """The runtime's own threads count while it starts the worker."""
 
+_REMOVE_TRIES_MAX: Final = 3
 _LOG_BYTES_MAX: Final = 256 * 1024
 _NAME: Final = re.compile(r"[^a-zA-Z0-9]")
 
 _KEEPER: Final = """
 read -r _
-podman ps --all --quiet --filter "label=$1" | while read -r id; do podman rm --force --time 0 "$id"; done
+for _ in 1 2 3 4 5 6 7 8; do
+    left=$(podman ps --all --quiet --filter "label=$1") && [ -z "$left" ] && exit
+    podman rm --force --time 0 --volumes $left
+    sleep 0.5
+done
 """
-"""Waits until its agent is gone, by the end of its input."""
+"""Waits until its agent is gone, by the end of its input. What is just ending may not be removed at once."""
 
 
 class Podman:
@@ -170,8 +175,10 @@ class Podman:
         with suppress(OSError):
             last = _last_line(self._log(name).read_bytes()[-_SAID_BYTES_MAX:]).split(" ", 3)[-1]
             why = f"{why}, after it said: {last}" if last else why
-        with suppress(EngineUnavailable):
-            await _said_by("rm", "--force", "--ignore", "--time", "0", "--volumes", name)
+        for _ in range(_REMOVE_TRIES_MAX):  # one that is just ending may not be removed at once
+            with suppress(EngineUnavailable):
+                await _said_by("rm", "--force", "--ignore", "--time", "0", "--volumes", name)
+                break
         for path in self._folder.glob(f"{name}.*"):
             path.unlink(missing_ok=True)
         return why
