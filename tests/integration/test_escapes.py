@@ -127,3 +127,11 @@ async def test_nothing_of_the_bait_is_left(tmp_path: Path) -> None:
     assert not any(path.exists() for path in paths)
     with pytest.raises(ProcessLookupError):
         os.kill(bait["other_pid"], 0)
+
+
+def test_an_operator_is_told_of_every_attempt() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "run_a_node.md").read_text(encoding="utf-8")
+
+    for guarantee, attempt in EACH:
+        [row] = [line for line in page.splitlines() if line.startswith(f"| `{guarantee}`")]
+        assert f"`{attempt}`" in row, "what is claimed of a guarantee is what is tried"

@@ -7,9 +7,9 @@ from gridlight.adapters.sandbox.port import (
     NOTHING_PROVED,
     Findings,
     Guarantees,
-    decode_findings,
     may_run_third_party,
 )
+from gridlight.messages.codec import ProtocolViolation, shaped
 
 ALL = frozenset(Guarantees.__struct_fields__)
 HELD = Findings(outcomes={name: {"attempt": "EPERM"} for name in ALL}, escapes={})
@@ -46,5 +46,5 @@ def test_where_nothing_was_proved_nothing_holds() -> None:
 
 @pytest.mark.parametrize("junk", [{}, {"outcomes": 1, "escapes": {}}, {"outcomes": {"network": "fine"}, "escapes": {}}])
 def test_findings_that_are_none_are_refused(junk: dict[str, object]) -> None:
-    with pytest.raises(msgspec.ValidationError):
-        decode_findings(junk)
+    with pytest.raises(ProtocolViolation):
+        shaped(junk, Findings)

@@ -4,11 +4,10 @@ A backend is asked to prove its guarantees by attempts from inside, never by wha
 party runs only where all of those hold that `may_run_third_party` asks for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-import msgspec
 from msgspec import Struct
 
 from gridlight.messages.frames import FrameHeader
@@ -197,11 +196,6 @@ class Sandbox(Protocol):
     async def close(self) -> None:
         """Leave nothing behind of the workers that were started; none of them is used after this."""
         ...
-
-
-def decode_findings(answered: Mapping[str, object]) -> Findings:
-    """What the probe worker answered. msgspec.ValidationError where it is something else."""
-    return msgspec.convert(answered, Findings)
 
 
 def names(guarantees: Sequence[str]) -> str:

@@ -23,8 +23,8 @@ from gridlight.adapters.sandbox.port import (
     WorkerRefused,
     WorkerSpec,
     WorkerTimeout,
-    decode_findings,
 )
+from gridlight.messages.codec import ProtocolViolation, shaped
 from gridlight.messages.frames import FrameHeader
 
 PROBE_LIMITS: Final = Limits(memory_mib=128, cpus=0.5, processes=32, files=64, temporary_mib=16)
@@ -48,10 +48,10 @@ async def probe(sandbox: Sandbox, folder: Path) -> Findings:
             worker = await sandbox.start(spec, ready_timeout_s=PROBE_S_MAX)
             try:
                 answer, _ = await worker.call(FrameHeader(id="probe", parameters=bait), timeout_s=PROBE_S_MAX)
-                return decode_findings(answer.parameters)
+                return shaped(answer.parameters, Findings)
             finally:
                 await worker.kill()
-    except (WorkerCrashed, WorkerTimeout, WorkerRefused, EngineUnavailable, OSError, msgspec.ValidationError) as error:
+    except (WorkerCrashed, WorkerTimeout, WorkerRefused, EngineUnavailable, OSError, ProtocolViolation) as error:
         return msgspec.structs.replace(NOTHING_PROVED, failure=str(error))
 
 

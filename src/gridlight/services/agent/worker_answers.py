@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
+from gridlight.messages.codec import ProtocolViolation, shaped
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.limits import DEADLINE_MS_MAX, INLINE_BYTES_MAX, PROBES_MAX
 from gridlight.messages.results import DurationField, ProbeField
@@ -30,8 +30,8 @@ class RunAnswer(Struct, frozen=True, kw_only=True):
 def readiness(ready: FrameHeader) -> Readiness:
     """Of its first frame. JunkAnswer."""
     try:
-        return msgspec.convert(ready.parameters, Readiness)
-    except msgspec.ValidationError as error:
+        return shaped(ready.parameters, Readiness)
+    except ProtocolViolation as error:
         raise JunkAnswer(f"its first frame is junk: {error}") from error
 
 
@@ -40,6 +40,6 @@ def run_answer(answer: FrameHeader, output: bytes) -> RunAnswer:
     if len(output) > INLINE_BYTES_MAX:
         raise JunkAnswer(f"its output has {len(output)} bytes; {INLINE_BYTES_MAX} are allowed")
     try:
-        return msgspec.convert(answer.parameters, RunAnswer)
-    except msgspec.ValidationError as error:
+        return shaped(answer.parameters, RunAnswer)
+    except ProtocolViolation as error:
         raise JunkAnswer(f"its answer is junk: {error}") from error

@@ -1,4 +1,4 @@
-"""All attempts, by the guarantee that each of them tries to break."""
+"""All escape attempts, by the guarantee that each of them tries to break."""
 
 from collections.abc import Mapping
 from typing import Any, Final
