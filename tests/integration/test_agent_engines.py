@@ -74,6 +74,7 @@ async def test_a_killed_agent_leaves_no_container(
     agents[0].kill()
 
     assert (line["engine"], line["may_run_third_party"]) == ("podman", True)
+    assert (line["missing"], line["escapes"], line["passed_over"]) == ([], {}, {})
     assert isinstance(reply, ResultSubmitted)
     assert len(running) == 1
     async with asyncio.timeout(20):

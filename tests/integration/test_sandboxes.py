@@ -20,7 +20,6 @@ from tests.integration.engines import (
 from tests.pictures.making import GOOD
 
 from gridlight.adapters.sandbox.bubblewrap import Bubblewrap
-from gridlight.adapters.sandbox.engines import choose
 from gridlight.adapters.sandbox.podman import Podman
 from gridlight.adapters.sandbox.port import (
     EngineUnavailable,
@@ -193,27 +192,3 @@ async def test_an_engine_that_is_not_installed_is_missed_by_name(
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineUnavailable, match=f"there is no {name}: apt-get install {name}"):
         await (Podman if name == "podman" else Bubblewrap).opened("tests", tmp_path)
-
-
-async def test_without_any_engine_first_party_work_runs_as_a_plain_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-
-    chosen = await choose("auto", owner="tests", folder=tmp_path)
-
-    assert chosen.sandbox.name == "subprocess"
-    assert set(chosen.passed_over) == {"podman", "bubblewrap"}
-    assert not chosen.third_party.is_allowed
-
-
-async def test_the_strongest_engine_is_chosen_where_it_proves_itself(tmp_path: Path) -> None:
-    require("podman")
-
-    chosen = await choose("auto", owner="tests", folder=tmp_path)
-    await chosen.sandbox.close()
-
-    assert chosen.sandbox.name == "podman"
-    assert chosen.third_party.is_allowed
-    assert chosen.passed_over == {}
-    assert await containers() == []

@@ -131,7 +131,7 @@ class WorkerProcess:
         with suppress(TimeoutError):  # one that the kernel does not let go of yet is left to it
             async with asyncio.timeout(_KILL_WAIT_S):
                 await asyncio.shield(self._exited)
-                await self._cleared()
+            await self._cleared()
 
     async def _cleared(self) -> None:
         """What it left behind is gone, once; and the failure says why it ended, where that is known now."""
