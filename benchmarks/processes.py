@@ -18,7 +18,7 @@ import psutil
 
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.bus_server import free_port
-from gridlight.adapters.sandbox.subprocess import ENVIRONMENT
+from gridlight.adapters.sandbox.port import ENVIRONMENT
 from gridlight.workloads.contract import catalogue
 
 READY_S = 60.0

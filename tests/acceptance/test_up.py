@@ -194,7 +194,10 @@ def test_a_node_started_by_hand_joins_and_serves(bus: Path, tmp_path: Path) -> N
         words = [GRIDLIGHT, "node", "start", "--network", network.url, "--data", str(tmp_path / "node")]
         with (tmp_path / "node.log").open("wb") as log:
             node = subprocess.Popen(
-                [*words, "--endorsement", str(endorsement)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*words, "--endorsement", str(endorsement), "--engine", "subprocess"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         try:
             until(

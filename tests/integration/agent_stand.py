@@ -146,7 +146,7 @@ class Agent:
 
     def __init__(self, url: str, folder: Path, *options: str, **environment: str) -> None:
         command = [sys.executable, "-m", "gridlight.services.agent"]
-        told = ["--network", url, "--data", str(folder), "--slots", "1", *options]
+        told = ["--network", url, "--data", str(folder), "--slots", "1", "--engine", "subprocess", *options]
         folder.mkdir(parents=True, exist_ok=True)
         self._errors_file = folder / "stderr"
         with self._errors_file.open("wb") as errors:

@@ -8,7 +8,9 @@ import psutil
 import pytest
 
 from gridlight.adapters.blobs import Blobs, cache_folder
-from gridlight.adapters.sandbox.subprocess import Limits, WorkerProcess, WorkerRefused
+from gridlight.adapters.sandbox.port import Limits, WorkerRefused, WorkerSpec
+from gridlight.adapters.sandbox.subprocess import Subprocess
+from gridlight.adapters.sandbox.worker_process import WorkerProcess
 from gridlight.messages.api import DetectionView
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.jobs import Picture
@@ -31,11 +33,13 @@ async def model_process() -> WorkerProcess:
     (digest,) = MANIFEST.artifacts.values()
     path = Blobs(cache_folder() / "blobs").path(digest)
     limits = Limits(memory_mib=MANIFEST.memory_mib)
-    return await WorkerProcess.start(["run", MANIFEST.name, str(path)], limits=limits, ready_timeout_s=60)
+    spec = WorkerSpec(arguments=("run", MANIFEST.name, str(path)), limits=limits)
+    return await Subprocess().start(spec, ready_timeout_s=60)
 
 
 async def detected(photo: bytes) -> list[DetectionView]:
-    pictures = await WorkerProcess.start(["prepare"], limits=Limits(memory_mib=768), ready_timeout_s=60)
+    spec = WorkerSpec(arguments=("prepare",), limits=Limits(memory_mib=768))
+    pictures = await Subprocess().start(spec, ready_timeout_s=60)
     model = await model_process()
     try:
         step = {"prepare": MANIFEST.prepare.name, "parameters": MANIFEST.prepare.parameters}

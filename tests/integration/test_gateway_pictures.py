@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from tests.integration.conftest import WAIT_S
 
-from gridlight.adapters.sandbox.subprocess import WorkerCrashed, WorkerProcess
+from gridlight.adapters.sandbox.port import WorkerCrashed
+from gridlight.adapters.sandbox.worker_process import WorkerProcess
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.pictures import (

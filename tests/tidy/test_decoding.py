@@ -8,6 +8,8 @@ VERBS = {"decode", "Decoder", "load", "loads", "convert"}
 DECODER = "src/gridlight/messages/codec.py"
 EXCEPTIONS = {
     "src/gridlight/adapters/configuration.py": "the operator's own files",
+    "src/gridlight/adapters/sandbox/runtime.py": "what our own interpreter says of itself",
+    "src/gridlight/adapters/sandbox/seccomp.py": "a table that comes with this package",
     "src/gridlight/adapters/store.py": "rows that our own coordinator wrote",
     "src/gridlight/core/coordinator.py": "a snapshot that this core wrote",
     "src/gridlight/messages/trust.py": "the operator's own table",

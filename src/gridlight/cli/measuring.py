@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridlight.cli.ending import interrupt_on_termination
-from gridlight.cli.options import JsonOption
+from gridlight.cli.options import EngineOption, JsonOption
 from gridlight.cli.serving import set_up
 from gridlight.client.errors import GridlightError
 
@@ -51,6 +51,7 @@ def demo(
     nodes: Annotated[int, typer.Option(min=1, max=50, help="How many nodes to start.")] = 7,
     requests: Annotated[int, typer.Option(min=0, max=100_000, help="Ordinary requests.")] = 200,
     kill: Annotated[bool, typer.Option("--kill", help="Kill one node and freeze another midway.")] = False,
+    engine: EngineOption = "subprocess",
     as_json: JsonOption = False,
 ) -> None:
     """Everything at once: set up, start a network of seven nodes, run the case study, stop the network."""
@@ -66,7 +67,7 @@ def demo(
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gridlight-demo-") as folder, StageProgress(console) as progress:
         photos = set_up(progress)
-        with LocalNetwork(Path(folder), nodes=nodes, progress=progress) as started:
+        with LocalNetwork(Path(folder), nodes=nodes, progress=progress, engine=engine) as started:
             plan = Plan(photos=tuple(photos), network=started.network_path, requests=requests, concurrency=8, kill=kill)
             outcome = run_case_study(plan, progress)
     publish(outcome, out, console, as_json=as_json)

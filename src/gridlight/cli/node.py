@@ -9,7 +9,7 @@ import typer
 
 from gridlight.cli import examining, installing
 from gridlight.cli.ending import explaining
-from gridlight.cli.options import NodeFolderOption
+from gridlight.cli.options import EngineOption, NodeFolderOption
 
 node_app = typer.Typer(help="Run a node of a network.")
 node_app.command("install")(installing.install_node)
@@ -28,6 +28,7 @@ def start_node(
             help="The network's word on this node; DATA/endorsement if left out.", exists=True, dir_okay=False
         ),
     ] = None,
+    engine: EngineOption = "auto",
     bus: Annotated[str | None, typer.Option(hidden=True, help="Internal: the bus of this very machine.")] = None,
 ) -> None:
     """Lend this machine to a network until Ctrl-C."""
@@ -37,6 +38,7 @@ def start_node(
     # The process goes on as the agent, without the command line's libraries and with one heap: it is a guest here.
     command = [sys.executable, "-m", "gridlight.services.agent"]
     options = ["--network", check_url(network), "--data", str(data or default_folder()), "--slots", str(slots)]
+    options += ["--engine", engine]
     options += [] if endorsement is None else ["--endorsement", str(endorsement)]
     options += [] if bus is None else ["--bus", bus]
     os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)

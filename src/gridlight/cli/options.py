@@ -1,7 +1,7 @@
 """Options that several words share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,3 +12,8 @@ NodeFolderOption = Annotated[
     typer.Option("--data", help="The node's folder: its key, its memory. In your data folder, if left out."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+EngineOption = Annotated[
+    Literal["auto", "podman", "bubblewrap", "subprocess"],
+    typer.Option(help="What keeps workers in; auto is the strongest that proves itself on this machine."),
+]

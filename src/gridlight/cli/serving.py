@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gridlight.cli.ending import explaining
-from gridlight.cli.options import JsonOption
+from gridlight.cli.options import EngineOption, JsonOption
 
 if TYPE_CHECKING:
     from gridlight.client.progress import StageProgress
@@ -38,6 +38,7 @@ def up(
     trust: Annotated[
         Literal["laptop", "production"], typer.Option(help="How soon nodes are trusted, and how often checked.")
     ] = "laptop",
+    engine: EngineOption = "subprocess",
     websocket: Annotated[
         str | None, typer.Option(help="HOST:PORT where the bus speaks WebSocket, for a reverse proxy to pass on.")
     ] = None,
@@ -57,7 +58,9 @@ def up(
 
     outside = Outside(websocket=websocket, public_url=public_url, trusted_proxies=tuple(trusted_proxy or ()))
     with explaining(CannotStart, ServerNotFound, SetupFailed):
-        network.run(nodes=nodes, data=data, http=http, references=references, trust=trust, outside=outside)
+        network.run(
+            nodes=nodes, data=data, http=http, references=references, trust=trust, outside=outside, engine=engine
+        )
 
 
 def coordinator(config: ConfigOption) -> None:

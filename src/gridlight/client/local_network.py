@@ -34,10 +34,11 @@ class NetworkNotReady(GridlightError):
 class LocalNetwork:
     """Started on entry, stopped on exit with every process that belongs to it."""
 
-    def __init__(self, folder: Path, *, nodes: int, progress: ProgressListener) -> None:
+    def __init__(self, folder: Path, *, nodes: int, progress: ProgressListener, engine: str = "subprocess") -> None:
         self.network_path = folder / NETWORK_FILE
         self._folder = folder
         self._nodes = nodes
+        self._engine = engine
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,6 +46,7 @@ class LocalNetwork:
         self._folder.mkdir(parents=True, exist_ok=True)
         http = f"{HOST}:{free_port(HOST)}"
         arguments = ["up", "--nodes", str(self._nodes), "--data", str(self._folder), "--http", http]
+        arguments += ["--engine", self._engine]
         with (self._folder / LOG_FILE).open("wb") as log:
             # A session of its own, so that Ctrl-C reaches us alone and we stop the network in order.
             self._process = subprocess.Popen(  # noqa: S603 our own interpreter and module

@@ -164,6 +164,14 @@ class Decoder(Generic[T]):
             raise ProtocolViolation(ViolationReason.MALFORMED, str(error)) from error
 
 
+def shaped(value: object, kind: type[T]) -> T:
+    """A part that a message left open, once it is known what it should be; or ProtocolViolation."""
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ProtocolViolation(ViolationReason.MALFORMED, str(error)) from error
+
+
 assignments: Final[Decoder[Assignment]] = Decoder(Assignment)
 node_replies: Final[Decoder[NodeReply]] = Decoder(NodeReply)
 node_controls: Final[Decoder[NodeControl]] = Decoder(NodeControl)

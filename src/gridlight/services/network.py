@@ -43,6 +43,9 @@ READY_TIMEOUT_MS: Final = 80_000
 RESTARTS_UNREADY_MAX: Final = 5
 """A process that ends this often before the network was ever ready is not going to come up."""
 
+ENGINE_DEFAULT: Final = "subprocess"
+"""What one starts on one's own machine runs first-party code alone; a node that joins by hand takes the strongest."""
+
 NETWORK_FILE: Final = "network.json"
 STOP_ORDER: Final = ("agent", "gateway", "coordinator", "nats")
 
@@ -87,12 +90,13 @@ def run(
     references: int = 0,
     trust: str = LAPTOP.profile,
     outside: Outside = INSIDE_ONLY,
+    engine: str = ENGINE_DEFAULT,
     command: Sequence[str] = GRIDLIGHT,
     set_up: Callable[[], None] = fetch_weights,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop everything in order. CannotStart says what is in the way.
 
-    `trust` names a profile. `command` starts the services, and `set_up` makes what they need to be there.
+    `trust` names a profile, `engine` what keeps workers in; `command` starts services, `set_up` makes what they need.
     """
     assert 0 <= nodes <= NODES_MAX
     assert 0 <= references <= REFERENCES_MAX
@@ -107,7 +111,7 @@ def run(
         try:
             keys = NetworkKeys.create(folder / KEYS_FOLDER)
             own = own_nodes(folder, keys, nodes=nodes, references=references)
-            network = Network(folder, keys, own, trust=trust, addresses=addresses, command=command)
+            network = Network(folder, keys, own, trust=trust, engine=engine, addresses=addresses, command=command)
             asyncio.run(network.serve())
         finally:
             (folder / NETWORK_FILE).unlink(missing_ok=True)
@@ -123,6 +127,7 @@ class Network:
         nodes: Sequence[OwnNode],
         *,
         trust: str,
+        engine: str,
         addresses: Addresses,
         command: Sequence[str],
     ) -> None:
@@ -131,6 +136,7 @@ class Network:
         self._server: Final = bus_server.find_server()
         self._keys: Final = keys
         self._trust: Final = trust
+        self._engine: Final = engine
         self._at: Final = addresses
         self._nodes: Final = {node.name: node for node in nodes}
         self._stopping: Final = asyncio.Event()
@@ -158,7 +164,8 @@ class Network:
 
     def _size(self) -> str:
         references = sum(node.is_reference for node in self._nodes.values())
-        return f"{len(self._nodes) - references} nodes" + (f" and {references} for reference" if references else "")
+        size = f"{len(self._nodes) - references} nodes" + (f" and {references} for reference" if references else "")
+        return size if self._engine == ENGINE_DEFAULT else f"{size}, workers by {self._engine}"
 
     def _listen_for_signals(self) -> None:
         def heard() -> None:
@@ -267,7 +274,7 @@ class Network:
         return Program(
             name=node.name,
             role="agent",
-            command=[*self._command, "node", "start", *told],
+            command=[*self._command, "node", "start", *told, "--engine", self._engine],
             log_file=node.data / "log.jsonl",
             stop_timeout_s=3.0,
         )

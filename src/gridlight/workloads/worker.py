@@ -23,7 +23,7 @@ from gridlight.messages.frames import (
     headers,
 )
 from gridlight.messages.limits import FRAME_HEADER_BYTES_MAX
-from gridlight.workloads.confinement import DESCRIPTOR, attempt_escape, confine
+from gridlight.workloads.confinement import DESCRIPTOR, confine
 from gridlight.workloads.contract import manifest_named
 
 READY = "ready"
@@ -154,8 +154,17 @@ def run_handler(name: str, artifact: Path) -> tuple[Handler, dict[str, Any]]:
 
 
 def probe_handler() -> Handler:
-    """Answers any call with what the confinement withstood."""
-    return lambda _header, _body: Answer(dict(attempt_escape()))
+    """Answers a call that lays out bait with what could be reached of it, and what could not."""
+    from gridlight.workloads.escapes.every import attempt_all, bait_of
+
+    def handle(header: FrameHeader, _body: memoryview) -> Answer:
+        try:
+            bait = bait_of(header.parameters)
+        except TypeError as error:
+            raise Refused("BAD_CALL", str(error), "say all that a Bait has") from error
+        return Answer(dict(attempt_all(bait)))
+
+    return handle
 
 
 def _benchmark(run: Callable[[], object]) -> int:

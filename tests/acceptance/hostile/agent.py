@@ -71,7 +71,7 @@ class HostileAgent(AgentService):
     """The real agent, but for what it reports."""
 
     def __init__(self, network_url: str, data: Path, plan: Plan, endorsement_file: Path | None) -> None:
-        super().__init__(network_url, data, slots=plan.slots, endorsement_file=endorsement_file)
+        super().__init__(network_url, data, slots=plan.slots, endorsement_file=endorsement_file, engine="subprocess")
         self._plan = plan
         self._view_url = f"{network_url}/v1/nodes/{self._node_id}"
         self._view: NodeView | None = None

@@ -19,7 +19,7 @@ from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePass
 from gridlight.messages.ids import AssignmentId
 from gridlight.messages.jobs import JobWithdrawn
 from gridlight.messages.limits import BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX, PROBES_MAX, WORKLOADS_PER_OFFER_MAX
-from gridlight.messages.results import ResultSubmitted
+from gridlight.messages.results import ResultSubmitted, RunTiming
 from gridlight.messages.tasks import AssignmentAcknowledged
 
 RESULT: dict[str, Any] = {
@@ -86,6 +86,13 @@ def test_a_field_of_a_later_minor_version_is_ignored() -> None:
 )
 def test_what_is_no_message_is_malformed(data: bytes) -> None:
     assert refusal(codec.node_replies, data) is ViolationReason.MALFORMED
+
+
+def test_an_open_part_gets_its_shape_or_is_malformed() -> None:
+    assert codec.shaped({"queue": 1, "infer": 80}, RunTiming) == RunTiming(queue=1, infer=80)
+    with pytest.raises(ProtocolViolation) as violation:
+        codec.shaped({"queue": -1, "infer": 80}, RunTiming)
+    assert violation.value.reason is ViolationReason.MALFORMED
 
 
 @pytest.mark.parametrize("kind", ["task.result.v2", "job.end.v1", ""])

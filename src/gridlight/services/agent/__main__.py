@@ -3,8 +3,11 @@
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import get_args
 
 from gridlight.adapters.endorsements import BadEndorsement
+from gridlight.adapters.sandbox.engines import EngineChoice
+from gridlight.adapters.sandbox.port import EngineUnavailable
 from gridlight.services.agent.gateway_api import GatewayRefused
 from gridlight.services.agent.main import FolderInUse, run
 
@@ -17,13 +20,14 @@ def main() -> int:
     parser.add_argument("--slots", required=True, type=int)
     parser.add_argument("--endorsement", type=Path)
     parser.add_argument("--bus")
+    parser.add_argument("--engine", default="auto", choices=get_args(EngineChoice))
     options = parser.parse_args()
     try:
-        run(options.network, options.data, options.slots, options.endorsement, options.bus)
+        run(options.network, options.data, options.slots, options.endorsement, options.bus, options.engine)
     except GatewayRefused as refused:
         sys.stderr.write(f"gridlight: the network does not take this node: {refused}\n")
         return 1
-    except (FolderInUse, BadEndorsement) as error:
+    except (FolderInUse, BadEndorsement, EngineUnavailable) as error:
         sys.stderr.write(f"gridlight: {error}\n")
         return 1
     return 0

@@ -17,6 +17,8 @@ from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
+from gridlight.adapters.sandbox.engines import EngineChoice, choose
+from gridlight.adapters.sandbox.port import EngineUnavailable, Sandbox
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
 from gridlight.messages import codec, subjects
@@ -57,6 +59,7 @@ class AgentService:
         slots: int,
         endorsement_file: Path | None = None,
         own_bus_url: str | None = None,
+        engine: EngineChoice = "auto",
     ) -> None:
         self._api = GatewayApi(network_url)
         self._network_url = network_url
@@ -65,6 +68,8 @@ class AgentService:
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
         self._slots = slots
+        self._engine: EngineChoice = engine
+        self._sandbox: Sandbox | None = None
         operator = SigningKey.load_or_create(data / OPERATOR_KEY_FILE)
         endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
         self._link = Link(
@@ -100,6 +105,8 @@ class AgentService:
                 helper.cancel()
         for workers in self._workers.values():
             await workers.kill()
+        if self._sandbox is not None:
+            await self._sandbox.close()
         await self._link.close()
 
     async def _work(self) -> None:
@@ -111,10 +118,12 @@ class AgentService:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
                     artifact = await self._fetch(manifest)
+                    sandbox = self._sandbox = self._sandbox or await self._chosen_sandbox()
                     workers = Workers(
                         workload,
                         manifest,
                         artifact,
+                        sandbox=sandbox,
                         slots=self._slots,
                         tell=self._tell,
                         is_wanted=self._agent.is_wanted,
@@ -122,6 +131,20 @@ class AgentService:
                     self._workers[workload] = workers
                     tasks.create_task(workers.keep())
             tasks.create_task(self._link.keep())
+
+    async def _chosen_sandbox(self) -> Sandbox:
+        """Where workers run, after an escape probe inside of it; the log says what was proved. EngineUnavailable."""
+        chosen = await choose(self._engine, owner=self._node_id, folder=self._folder)
+        third_party = chosen.third_party
+        _log.info(
+            "the engine is ready",
+            engine=chosen.sandbox.name,
+            may_run_third_party=third_party.is_allowed,
+            missing=list(third_party.missing),
+            escapes=chosen.findings.escapes,
+            passed_over=chosen.passed_over,
+        )
+        return chosen.sandbox
 
     async def _fetch(self, manifest: Manifest) -> Path:
         """The model's file, from the cache or from the gateway by its digest."""
@@ -229,18 +252,25 @@ def run(
     slots: int = 1,
     endorsement_file: Path | None = None,
     own_bus_url: str | None = None,
+    engine: EngineChoice = "auto",
 ) -> None:
     """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already,
-    BadEndorsement where it has one that cannot be its own. `own_bus_url` stands for whatever the network says of it.
+    BadEndorsement where it has one that cannot be its own, EngineUnavailable where workers cannot run as was asked.
+    `own_bus_url` stands for whatever the network says of it.
     """
     write_json_logs(None, service="agent")
     with _held(data):
         service = AgentService(
-            network_url, data, slots=slots, endorsement_file=endorsement_file, own_bus_url=own_bus_url
+            network_url,
+            data,
+            slots=slots,
+            endorsement_file=endorsement_file,
+            own_bus_url=own_bus_url,
+            engine=engine,
         )
         try:
             uvloop.run(service.run())
-        except* GatewayRefused as group:
+        except* (GatewayRefused, EngineUnavailable) as group:
             raise _first(group) from None
 
 
@@ -262,9 +292,9 @@ def _held(folder: Path) -> Iterator[None]:
         yield
 
 
-def _first(group: BaseExceptionGroup[GatewayRefused]) -> GatewayRefused:
+def _first(group: BaseExceptionGroup[GatewayRefused | EngineUnavailable]) -> GatewayRefused | EngineUnavailable:
     while True:
         error = group.exceptions[0]
-        if isinstance(error, GatewayRefused):
+        if isinstance(error, GatewayRefused | EngineUnavailable):
             return error
         group = error

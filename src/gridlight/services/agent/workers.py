@@ -8,11 +8,14 @@ from typing import Final
 import structlog
 
 from gridlight.adapters.clock import monotonic_ms
-from gridlight.adapters.sandbox.subprocess import (
+from gridlight.adapters.sandbox.port import (
+    EngineUnavailable,
     Limits,
+    Sandbox,
+    Worker,
     WorkerCrashed,
-    WorkerProcess,
     WorkerRefused,
+    WorkerSpec,
     WorkerTimeout,
 )
 from gridlight.adapters.signatures import blake3_digest
@@ -20,6 +23,7 @@ from gridlight.core.agent import AgentEvent, RunFailed, RunFinished, WorkerLost,
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
+from gridlight.services.agent.worker_answers import JunkAnswer, readiness, run_answer
 from gridlight.workloads.contract import Manifest
 
 _READY_TIMEOUT_S: Final = 60.0
@@ -40,17 +44,23 @@ class Workers:
         manifest: Manifest,
         artifact: Path,
         *,
+        sandbox: Sandbox,
         slots: int,
         tell: Callable[[AgentEvent], None],
         is_wanted: Callable[[AssignmentId], bool],
     ) -> None:
         self._workload = workload
-        self._arguments = ("run", manifest.name, str(artifact.resolve()))
-        self._limits = Limits(memory_mib=manifest.memory_mib)
+        self._sandbox = sandbox
+        model = artifact.resolve()
+        self._spec = WorkerSpec(
+            arguments=("run", manifest.name, str(model)),
+            limits=Limits(memory_mib=manifest.memory_mib),
+            read_only=(model,),
+        )
         self._slots = slots
         self._tell = tell
         self._is_wanted = is_wanted
-        self._free: asyncio.Queue[WorkerProcess] = asyncio.Queue()
+        self._free: asyncio.Queue[Worker] = asyncio.Queue()
 
     async def keep(self) -> None:
         """Start the workers, and each that dies again, at work or idle. Never returns."""
@@ -65,15 +75,18 @@ class Workers:
             await asyncio.sleep(_RESTART_S[min(failures, len(_RESTART_S)) - 1] if failures else 0)
             failures += 1
             try:
-                worker = await WorkerProcess.start(
-                    self._arguments, limits=self._limits, ready_timeout_s=_READY_TIMEOUT_S
-                )
-            except (WorkerCrashed, WorkerTimeout, OSError) as error:
+                worker, benchmark_ms = await self._started()
+            except (WorkerCrashed, WorkerTimeout, JunkAnswer, EngineUnavailable, OSError) as error:
                 _log.error("a worker does not start", workload=self._workload, error=str(error))
                 continue
             ready_ms = monotonic_ms()
-            benchmark_ms = int(worker.ready.parameters["benchmark_ms"])
-            _log.info("a worker is ready", workload=self._workload, pid=worker.pid, benchmark_ms=benchmark_ms)
+            _log.info(
+                "a worker is ready",
+                workload=self._workload,
+                engine=self._sandbox.name,
+                pid=worker.pid,
+                benchmark_ms=benchmark_ms,
+            )
             self._free.put_nowait(worker)
             self._tell(WorkerReady(self._workload, benchmark_ms))
             reason = await worker.ended()
@@ -81,6 +94,15 @@ class Workers:
             self._tell(WorkerLost(self._workload))
             if monotonic_ms() - ready_ms > _HEALTHY_S * 1_000:
                 failures = 0
+
+    async def _started(self) -> tuple[Worker, int]:
+        """A worker, and how long it says that a run takes it. JunkAnswer where it says nothing of the kind."""
+        worker = await self._sandbox.start(self._spec, ready_timeout_s=_READY_TIMEOUT_S)
+        try:
+            return worker, readiness(worker.ready).benchmark_ms
+        except JunkAnswer:
+            await worker.kill()
+            raise
 
     async def run(self, assignment: Assignment, body: bytes) -> None:
         """Give the input to the next free worker; the machine hears of the result, or why there is none."""
@@ -96,7 +118,7 @@ class Workers:
         if worker.is_alive:
             self._free.put_nowait(worker)
 
-    async def _take(self, deadline_ms: int) -> WorkerProcess | None:
+    async def _take(self, deadline_ms: int) -> Worker | None:
         """A free worker, None where there is none by then. Those that died while free are passed over: `keep` starts
         others."""
         try:
@@ -108,13 +130,17 @@ class Workers:
         return worker
 
     async def _outcome(
-        self, worker: WorkerProcess, assignment: Assignment, body: bytes, taken_ms: int
+        self, worker: Worker, assignment: Assignment, body: bytes, taken_ms: int
     ) -> RunFinished | RunFailed:
         assignment_id = assignment.assignment_id
         header = FrameHeader(id=assignment_id, parameters={"probe_seed": assignment.probe_seed})
         left_ms = assignment.deadline_ms - (monotonic_ms() - taken_ms)
         try:
             answer, output = await worker.call(header, body, timeout_s=max(left_ms, _HANGING_MS) / 1_000)
+            said = run_answer(answer, output)
+        except JunkAnswer as junk:
+            await worker.kill()
+            code, reason = FailureCode.WORKER_ERROR, str(junk)
         except WorkerRefused as refused:
             code, reason = FailureCode.WORKER_ERROR, str(refused)
         except WorkerTimeout as timeout:
@@ -126,8 +152,8 @@ class Workers:
                 assignment_id=assignment_id,
                 output=output,
                 output_digest=blake3_digest(output),
-                probes=tuple(answer.parameters["probes"]),
-                infer_ms=int(answer.parameters["infer_ms"]),
+                probes=said.probes,
+                infer_ms=said.infer_ms,
                 run_ms=monotonic_ms() - taken_ms,
             )
         _log.warning("no result", assignment_id=assignment_id, code=code, reason=reason)

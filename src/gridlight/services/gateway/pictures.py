@@ -11,13 +11,9 @@ from typing import Any, Final
 import structlog
 from msgspec import Struct
 
-from gridlight.adapters.sandbox.subprocess import (
-    Limits,
-    WorkerCrashed,
-    WorkerProcess,
-    WorkerRefused,
-    WorkerTimeout,
-)
+from gridlight.adapters.sandbox.port import Limits, WorkerCrashed, WorkerRefused, WorkerSpec, WorkerTimeout
+from gridlight.adapters.sandbox.subprocess import Subprocess
+from gridlight.adapters.sandbox.worker_process import WorkerProcess
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.jobs import Picture
 from gridlight.messages.limits import INLINE_BYTES_MAX, PICTURE_PIXELS_MAX
@@ -52,7 +48,7 @@ class Prepared(Struct, frozen=True, eq=False):
 
 async def start_picture_process() -> WorkerProcess:
     """One confined process that answers `prepare`."""
-    return await WorkerProcess.start(["prepare"], limits=LIMITS, ready_timeout_s=START_S_MAX)
+    return await Subprocess().start(WorkerSpec(arguments=("prepare",), limits=LIMITS), ready_timeout_s=START_S_MAX)
 
 
 class PicturePool:
