@@ -16,8 +16,8 @@ from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
-from gridlight.adapters.sandbox.engines import EngineChoice, choose
-from gridlight.adapters.sandbox.port import EngineUnavailable, Sandbox
+from gridlight.adapters.sandbox.engines import Chosen, EngineChoice, choose
+from gridlight.adapters.sandbox.port import EngineUnavailable
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
 from gridlight.messages import codec, subjects
@@ -64,7 +64,8 @@ class AgentService:
         self._slots = slots
         self._data = data
         self._engine: EngineChoice = engine
-        self._sandbox: Sandbox | None = None
+        self._chosen: Chosen | None = None
+        """Where workers run, and whether a third party's may."""
         operator = SigningKey.load_or_create(data / "operator.nk")
         endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
         self._link = Link(
@@ -93,8 +94,8 @@ class AgentService:
                 helper.cancel()
         for workers in self._workers.values():
             await workers.kill()
-        if self._sandbox is not None:
-            await self._sandbox.close()
+        if self._chosen is not None:
+            await self._chosen.sandbox.close()
         await self._link.close()
 
     async def _work(self) -> None:
@@ -105,12 +106,12 @@ class AgentService:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
                     artifact = await self._fetch(manifest)
-                    sandbox = self._sandbox = self._sandbox or await self._chosen_sandbox()
+                    chosen = self._chosen = self._chosen or await self._choose_engine()
                     workers = Workers(
                         workload,
                         manifest,
                         artifact,
-                        sandbox=sandbox,
+                        sandbox=chosen.sandbox,
                         slots=self._slots,
                         tell=self._tell,
                         is_wanted=self._agent.is_wanted,
@@ -119,7 +120,7 @@ class AgentService:
                     tasks.create_task(workers.keep())
             tasks.create_task(self._link.keep())
 
-    async def _chosen_sandbox(self) -> Sandbox:
+    async def _choose_engine(self) -> Chosen:
         """Where workers run, after an escape probe inside of it; the log says what was proved. EngineUnavailable."""
         chosen = await choose(self._engine, owner=self._node_id, folder=self._data)
         third_party = chosen.third_party
@@ -131,7 +132,7 @@ class AgentService:
             escapes=chosen.findings.escapes,
             passed_over=chosen.passed_over,
         )
-        return chosen.sandbox
+        return chosen
 
     async def _fetch(self, manifest: Manifest) -> Path:
         """The model's file, from the cache or from the gateway by its digest."""
