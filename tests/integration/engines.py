@@ -17,7 +17,8 @@ from gridlight.adapters.sandbox.port import Sandbox
 from gridlight.messages.frames import FrameHeader, encode_prefix_and_header
 
 CONFINING = ("podman", "bubblewrap")
-OWNER = "tests"
+OWNER, OTHER = f"tests{os.getpid()}", f"other{os.getpid()}"
+"""Of this run alone: what carries an owner's name is swept by it."""
 READY_S = 30.0
 
 _PROGRAMS = ("/bin/sh", "/bin/cat", "/bin/sleep", "/usr/bin/head", "/usr/bin/yes")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.integration.engines import (
     CONFINING,
+    OTHER,
     READY_S,
     containers,
     control_groups,
@@ -129,6 +130,7 @@ async def test_a_worker_that_loops_without_end_is_killed_with_all_that_it_starte
         await worker.call(FrameHeader(id="1"), timeout_s=0.3)
 
     assert time.monotonic() - started_s < 5
+    assert "was killed" in await worker.ended()
     assert await is_all_gone()
 
 
@@ -167,7 +169,7 @@ async def test_an_image_that_is_not_there_is_never_fetched(sandbox: Sandbox) -> 
 
 async def test_what_an_earlier_life_left_is_swept_and_nobody_elses(tmp_path: Path) -> None:
     require("podman")
-    async with opened("podman", tmp_path) as sandbox, opened("podman", tmp_path / "b", owner="another") as other:
+    async with opened("podman", tmp_path) as sandbox, opened("podman", tmp_path / "b", owner=OTHER) as other:
         orphan = await sandbox.start(PREPARE, ready_timeout_s=READY_S)
         theirs = await other.start(PREPARE, ready_timeout_s=READY_S)
         assert isinstance(orphan, WorkerProcess)
@@ -175,7 +177,7 @@ async def test_what_an_earlier_life_left_is_swept_and_nobody_elses(tmp_path: Pat
 
         async with opened("podman", tmp_path):
             assert await containers() == []
-            assert len(await containers("another")) == 1
+            assert len(await containers(OTHER)) == 1
         await orphan.kill()
         await theirs.kill()
 

@@ -118,7 +118,7 @@ class WorkerProcess:
         except TimeoutError:
             if not is_sent:
                 raise WorkerTimeout(f"worker {self.pid} was busy with other calls for {timeout_s:.1f} s") from None
-            await self.kill()
+            await self._stop()
             raise WorkerTimeout(f"worker {self.pid} gave no answer within {timeout_s:.1f} s and was killed") from None
         if answer.error is not None:
             hint = str(answer.parameters.get("hint", ""))
@@ -126,12 +126,15 @@ class WorkerProcess:
         return answer, data
 
     async def kill(self) -> None:
-        """End the process and forget it; safe to call twice."""
+        """End the process and forget it; safe to call twice. What it leaves behind is gone when this returns."""
+        await self._stop()
+        await self._cleared()
+
+    async def _stop(self) -> None:
         self._fail(f"worker {self.pid} was killed by its owner")
         with suppress(TimeoutError):  # one that the kernel does not let go of yet is left to it
             async with asyncio.timeout(_KILL_WAIT_S):
                 await asyncio.shield(self._exited)
-            await self._cleared()
 
     async def _cleared(self) -> None:
         """What it left behind is gone, once; and the failure says why it ended, where that is known now."""

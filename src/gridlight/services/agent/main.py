@@ -17,8 +17,8 @@ from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
-from gridlight.adapters.sandbox.engines import EngineChoice, choose
-from gridlight.adapters.sandbox.port import EngineUnavailable, Sandbox
+from gridlight.adapters.sandbox.engines import Chosen, EngineChoice, choose
+from gridlight.adapters.sandbox.port import EngineUnavailable
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
 from gridlight.messages import codec, subjects
@@ -69,7 +69,8 @@ class AgentService:
         self._agent = Agent(self._node_id)
         self._slots = slots
         self._engine: EngineChoice = engine
-        self._sandbox: Sandbox | None = None
+        self._chosen: Chosen | None = None
+        """Where workers run, and whether a third party's may."""
         operator = SigningKey.load_or_create(data / OPERATOR_KEY_FILE)
         endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
         self._link = Link(
@@ -105,8 +106,8 @@ class AgentService:
                 helper.cancel()
         for workers in self._workers.values():
             await workers.kill()
-        if self._sandbox is not None:
-            await self._sandbox.close()
+        if self._chosen is not None:
+            await self._chosen.sandbox.close()
         await self._link.close()
 
     async def _work(self) -> None:
@@ -118,12 +119,12 @@ class AgentService:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
                     artifact = await self._fetch(manifest)
-                    sandbox = self._sandbox = self._sandbox or await self._chosen_sandbox()
+                    chosen = self._chosen = self._chosen or await self._choose_engine()
                     workers = Workers(
                         workload,
                         manifest,
                         artifact,
-                        sandbox=sandbox,
+                        sandbox=chosen.sandbox,
                         slots=self._slots,
                         tell=self._tell,
                         is_wanted=self._agent.is_wanted,
@@ -132,7 +133,7 @@ class AgentService:
                     tasks.create_task(workers.keep())
             tasks.create_task(self._link.keep())
 
-    async def _chosen_sandbox(self) -> Sandbox:
+    async def _choose_engine(self) -> Chosen:
         """Where workers run, after an escape probe inside of it; the log says what was proved. EngineUnavailable."""
         chosen = await choose(self._engine, owner=self._node_id, folder=self._folder)
         third_party = chosen.third_party
@@ -144,7 +145,7 @@ class AgentService:
             escapes=chosen.findings.escapes,
             passed_over=chosen.passed_over,
         )
-        return chosen.sandbox
+        return chosen
 
     async def _fetch(self, manifest: Manifest) -> Path:
         """The model's file, from the cache or from the gateway by its digest."""
