@@ -141,9 +141,10 @@ class Door:
 class Agent:
     """An agent as `gridlight node start` becomes one."""
 
-    def __init__(self, url: str, folder: Path, *options: str, **environment: str) -> None:
+    def __init__(self, url: str, folder: Path, *options: str, is_always: bool = True, **environment: str) -> None:
         command = [sys.executable, "-m", "gridlight.services.agent"]
         told = ["--network", url, "--data", str(folder), "--slots", "1", *options]
+        told += ["--always"] if is_always else []  # not what happens on this machine meanwhile
         folder.mkdir(parents=True, exist_ok=True)
         self._errors_file = folder / "stderr"
         with self._errors_file.open("wb") as errors:

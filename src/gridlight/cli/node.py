@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from gridlight.cli import owning
 from gridlight.cli.ending import explaining
 
 node_app = typer.Typer(help="Run a node of a network.")
+owning.add_to(node_app)
 
 
 @node_app.command("start")
@@ -23,14 +25,18 @@ def start_node(
             help="The network's word on this node; DATA/endorsement if left out.", exists=True, dir_okay=False
         ),
     ] = None,
+    always: Annotated[
+        bool, typer.Option("--always", help="This machine is there to be a node: lend it whatever else happens on it.")
+    ] = False,
 ) -> None:
-    """Lend this machine to a network until Ctrl-C."""
+    """Lend this machine to a network until Ctrl-C, whenever its operator does not need it."""
     from gridlight.client.exchange import check_url
 
     # The process goes on as the agent, without the command line's libraries and with one heap: it is a guest here.
     command = [sys.executable, "-m", "gridlight.services.agent"]
     options = ["--network", check_url(network), "--data", str(data), "--slots", str(slots)]
     options += [] if endorsement is None else ["--endorsement", str(endorsement)]
+    options += ["--always"] if always else []
     os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)
 
 

@@ -266,7 +266,8 @@ class Network:
         return Program(
             name=node.name,
             role="agent",
-            command=[*self._command, "node", "start", "--network", self.url, "--data", str(node.data)],
+            # A network that somebody starts is meant to serve, whatever they do meanwhile.
+            command=[*self._command, "node", "start", "--always", "--network", self.url, "--data", str(node.data)],
             log_file=node.data / "log.jsonl",
             stop_timeout_s=3.0,
         )

@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
+from gridlight.adapters.configuration import BadConfiguration
 from gridlight.adapters.endorsements import BadEndorsement
 from gridlight.services.agent.gateway_api import GatewayRefused
 from gridlight.services.agent.main import FolderInUse, run
@@ -16,13 +17,14 @@ def main() -> int:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--slots", required=True, type=int)
     parser.add_argument("--endorsement", type=Path)
+    parser.add_argument("--always", action="store_true")
     options = parser.parse_args()
     try:
-        run(options.network, options.data, options.slots, options.endorsement)
+        run(options.network, options.data, options.slots, options.endorsement, is_always=options.always)
     except GatewayRefused as refused:
         sys.stderr.write(f"gridlight: the network does not take this node: {refused}\n")
         return 1
-    except (FolderInUse, BadEndorsement) as error:
+    except (FolderInUse, BadEndorsement, BadConfiguration) as error:
         sys.stderr.write(f"gridlight: {error}\n")
         return 1
     return 0

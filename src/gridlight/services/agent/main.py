@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,16 +17,32 @@ from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.preferences import laid_over, read_preferences
 from gridlight.adapters.signatures import SigningKey, blake3_digest
-from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
+from gridlight.core.agent import (
+    Agent,
+    AgentEvent,
+    BeliefChanged,
+    BusOpened,
+    InputSpoiled,
+    KeepWorkers,
+    PublishOffer,
+    Reply,
+    Run,
+)
+from gridlight.core.owner import Belief
+from gridlight.core.preferences import ALWAYS, GENTLE, Preferences
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.envelope import REPLY_DOMAIN
 from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
 from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
+from gridlight.services.agent.control import Control
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.link import Link
+from gridlight.services.agent.orders import Orders
+from gridlight.services.agent.ownership import Ownership
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
 
@@ -33,6 +50,12 @@ OFFER_REFRESH_S: Final = 240.0
 """Well within the ten minutes for which an offer stands."""
 
 ARTIFACT_BYTES_MAX: Final = 1024 * 1024 * 1024
+LOG_FILE: Final = "agent.jsonl"
+"""In the node's folder, whoever else reads what it says."""
+
+NICE: Final = 10
+"""Whatever else runs on the machine goes first; and what is nice is told from what its owner runs."""
+
 _DRAIN_S: Final = 4.0
 _FETCH_RETRY_S: Final = 2.0
 
@@ -46,7 +69,15 @@ class FolderInUse(Exception):
 class AgentService:
     """One node."""
 
-    def __init__(self, network_url: str, data: Path, *, slots: int, endorsement_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        network_url: str,
+        data: Path,
+        *,
+        slots: int,
+        endorsement_file: Path | None = None,
+        defaults: Preferences = GENTLE,
+    ) -> None:
         self._api = GatewayApi(network_url)
         self._node = SigningKey.load_or_create(data / "node.nk")
         self._node_id = NodeId(self._node.public)
@@ -58,12 +89,16 @@ class AgentService:
             self._api, self._node, operator, endorsement, on_opened=self._opened, on_delivery=self._delivered
         )
         self._workers: dict[WorkloadId, Workers] = {}
+        self._ownership = Ownership(data, defaults, lambda: [pid for one in self._workers.values() for pid in one.pids])
+        orders = Orders(self._ownership, self._agent, self._link, self._workers, self._believe, network_url)
+        self._control = Control(data, orders.answer)
         self._replies: dict[AssignmentId, str] = {}
         """Where to answer each assignment that runs."""
         self._bodies: dict[AssignmentId, bytes] = {}
         self._outbox: asyncio.Queue[Reply | PublishOffer] = asyncio.Queue()
         self._runs: asyncio.TaskGroup
         self._running: set[asyncio.Task[None]] = set()
+        self._workers_allowed = 0
         self._stopping = asyncio.Event()
         self._quiet = asyncio.Event()
 
@@ -72,7 +107,9 @@ class AgentService:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         async with asyncio.TaskGroup() as helpers, asyncio.TaskGroup() as self._runs:
-            started = [helpers.create_task(one) for one in (self._work(), self._send_all(), self._refresh())]
+            watch, control = self._ownership.watch(self._believe), self._control.serve()
+            endless = (self._work(), self._send_all(), self._refresh(), watch, control)
+            started = [helpers.create_task(one) for one in endless]
             await self._stopping.wait()
             self._tell(DrainNode())
             await self._drained()
@@ -89,6 +126,7 @@ class AgentService:
         async with asyncio.TaskGroup() as tasks:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
+                    await self._ownership.transfer_allowed()
                     artifact = await self._fetch(manifest)
                     workers = Workers(
                         workload,
@@ -99,6 +137,7 @@ class AgentService:
                         is_wanted=self._agent.is_wanted,
                     )
                     self._workers[workload] = workers
+                    self._allow(workers)
                     tasks.create_task(workers.keep())
             tasks.create_task(self._link.keep())
 
@@ -137,6 +176,7 @@ class AgentService:
 
     async def _delivered(self, delivery: Delivery) -> None:
         """A message on this node's own subjects; whoever may publish there is the network's."""
+        self._ownership.keeping.add(len(delivery.message or b"") + len(delivery.body))
         try:
             message = delivery.message or b""
             if delivery.subject == subjects.node_control(self._node_id):
@@ -158,8 +198,19 @@ class AgentService:
         for effect in self._agent.handle(monotonic_ms(), event):
             if isinstance(effect, Run):
                 self._start(effect.assignment)
+            elif isinstance(effect, KeepWorkers):
+                self._workers_allowed = effect.count
+                for workers in self._workers.values():
+                    self._allow(workers)
             else:
                 self._outbox.put_nowait(effect)
+
+    def _believe(self, belief: Belief) -> None:
+        self._tell(BeliefChanged(belief))
+
+    def _allow(self, workers: Workers) -> None:
+        workers.cpu_limit_percent = self._ownership.preferences.cpu_usage_limit_percent
+        workers.allow(self._workers_allowed)
 
     def _start(self, assignment: Assignment) -> None:
         body = self._bodies[assignment.assignment_id]
@@ -194,6 +245,7 @@ class AgentService:
         message = codec.encode(effect.message)
         signature = self._node.sign(REPLY_DOMAIN, message)
         await bus.publish(subject, effect.body, message=message, signature=signature)
+        self._ownership.keeping.add(len(message) + len(effect.body))
 
     async def _refresh(self) -> None:
         while True:
@@ -202,14 +254,22 @@ class AgentService:
                 self._outbox.put_nowait(effect)
 
 
-def run(network_url: str, data: Path, slots: int = 1, endorsement_file: Path | None = None) -> None:
+def run(
+    network_url: str, data: Path, slots: int = 1, endorsement_file: Path | None = None, *, is_always: bool = False
+) -> None:
     """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already,
-    BadEndorsement where it has one that cannot be its own.
+    BadEndorsement where it has one that cannot be its own, BadConfiguration where its preferences cannot be read.
+
+    `is_always` lends a machine that is there to be a node; what its preferences say goes before it.
     """
-    write_json_logs(None, service="agent")
     with _held(data):
+        write_json_logs(None, service="agent", copy=data / LOG_FILE)
+        defaults = ALWAYS if is_always else GENTLE
+        if laid_over(defaults, read_preferences(data)).suspend_cpu_usage_percent:
+            os.nice(NICE)
         try:
-            uvloop.run(AgentService(network_url, data, slots=slots, endorsement_file=endorsement_file).run())
+            service = AgentService(network_url, data, slots=slots, endorsement_file=endorsement_file, defaults=defaults)
+            uvloop.run(service.run())
         except* GatewayRefused as group:
             raise _first(group) from None
 
