@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from gridlight.services.agent.ownership import SENSORS_ROOT
+
 GIB_KB: Final = 1024 * 1024
 LONG_AGO_S: Final = 24 * 3_600
 
@@ -29,7 +31,7 @@ class MachineFiles:
     @property
     def environment(self) -> dict[str, str]:
         """For an agent that shall see this machine and no screen."""
-        return {"GRIDLIGHT_SENSORS_ROOT": str(self.root), "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+        return {SENSORS_ROOT: str(self.root), "DISPLAY": "", "WAYLAND_DISPLAY": ""}
 
     def plug(self, *, is_in: bool) -> None:
         """Pull the cord, or put it in."""

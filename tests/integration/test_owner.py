@@ -98,7 +98,7 @@ def lasting(
     machine = MachineFiles(tmp_path_factory.mktemp("machine"))
     folder = tmp_path_factory.mktemp("agent")
     (folder / "preferences.toml").write_text(PREFERENCES)
-    agent = Agent(door.url, folder, is_always=False, **machine.environment)
+    agent = Agent(door.url, folder, **machine.environment)
     yield machine, agent, folder
     agent.kill()
     door.close()
