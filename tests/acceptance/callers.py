@@ -13,6 +13,7 @@ from gridlight.client.errors import GridlightError, RequestRefused
 from gridlight.client.requester import Gridlight
 from gridlight.messages.api import DetectResponse
 from gridlight.messages.ids import NodeId
+from gridlight.messages.trust import Assurance
 
 REFUSED_PAUSE_S: Final = 0.05
 JOIN_S: Final = 30.0
@@ -99,12 +100,14 @@ class Callers:
                     self._stopping.wait(REFUSED_PAUSE_S)
 
 
-def ask(requester: Gridlight, photo: bytes | Path, *, node: NodeId | None = None) -> Ended:
+def ask(
+    requester: Gridlight, photo: bytes | Path, *, node: NodeId | None = None, verify: Assurance | None = None
+) -> Ended:
     """One request, however it ends."""
     started_s = time.monotonic()
     response, error = None, None
     try:
-        response = requester.detect(photo, node=node)
+        response = requester.detect(photo, node=node, verify=verify)
     except GridlightError as raised:
         error = raised
     return Ended(started_s=started_s, ended_s=time.monotonic(), response=response, error=error)

@@ -134,19 +134,6 @@ async def test_input_on_a_keyboard_is_yielded_to_within_a_second(lent: Lent) -> 
     await lent.comes_back()
 
 
-async def test_a_pulled_cord_is_yielded_to_within_a_second_until_it_is_back(lent: Lent) -> None:
-    assert await lent.yields(lambda: lent.machine.plug(is_in=False), OwnerState.ON_BATTERY) <= YIELDS_S
-    lent.machine.plug(is_in=True)
-    await lent.comes_back()
-
-
-async def test_others_work_is_yielded_to_within_a_second(lent: Lent) -> None:
-    assert await lent.yields(lambda: lent.machine.run_others(percent=80), OwnerState.BUSY) <= YIELDS_S
-    status = await lent.told("status")
-    assert status["reason"] == "cpu_busy"
-    assert "80 %" in status["line"]
-
-
 async def test_the_end_of_the_hours_is_yielded_to_within_a_second(lent: Lent) -> None:
     hour = (datetime.now().astimezone() + timedelta(hours=2)).hour
     hours = f"start_hour = {hour}\nend_hour = {(hour + 1) % 24}\n"
