@@ -89,3 +89,9 @@ class _Copied:
     def flush(self) -> None:
         """What structlog calls after each line."""
         self._stream.flush()
+
+    def close(self) -> None:
+        """Both, but for standard error, which is everybody's."""
+        self._file.close()
+        if self._stream is not sys.stderr:
+            self._stream.close()
