@@ -166,7 +166,7 @@ def test_whoever_is_at_the_screen_or_at_a_terminal_counts(
     bus: str, speak: Callable[..., Speaker], tmp_path: Path
 ) -> None:
     machine = MachineFiles(tmp_path / "machine")
-    machine.write("run/user/1000/wayland-0", "")
+    machine.write("run/systemd/sessions/4", "CLASS=user\nTYPE=wayland\n")
     speak("org.gnome.Mutter.IdleMonitor", GetIdletime=("t", 200_000))
     sensor = LinuxInput(machine.root, environment(bus))
 

@@ -1,5 +1,6 @@
 """What sensors make of what the kernel says, in files of a folder that stands for `/`."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -129,8 +130,6 @@ def test_from_inside_another_system_nobody_can_be_seen(machine: MachineFiles, re
     [
         (None, {"WAYLAND_DISPLAY": "wayland-0"}),
         (None, {"DISPLAY": ":7"}),
-        ("tmp/.X11-unix/X0", {}),
-        ("run/user/1000/wayland-1", {}),
         ("run/systemd/sessions/4", {}),
     ],
 )
@@ -143,6 +142,20 @@ def test_a_screen_whose_session_cannot_be_asked_leaves_it_unknown(
     nobody["DBUS_SYSTEM_BUS_ADDRESS"] = nobody["DBUS_SESSION_BUS_ADDRESS"]
 
     assert LinuxInput(machine.root, nobody).idle_s() is None
+
+
+@pytest.mark.parametrize("name", ["tmp/.X11-unix/X0", "run/user/1000/wayland-1"])
+def test_a_server_of_windows_is_a_screen_until_it_ends_and_leaves_its_socket_behind(
+    machine: MachineFiles, name: str
+) -> None:
+    path = machine.root / name
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        assert LinuxInput(machine.root, {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={path}.none"}).idle_s() is None
+
+    assert LinuxInput(machine.root, NO_SCREEN).idle_s() is not None
 
 
 def test_a_session_without_windows_is_no_screen(machine: MachineFiles) -> None:

@@ -3,6 +3,8 @@
 What cannot be asked is said to be unknown: nobody is taken to be away because they could not be seen.
 """
 
+import errno
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +22,9 @@ _CONTAINED: Final = (".dockerenv", "run/.containerenv", "run/systemd/container")
 
 _SOMEBODY_ELSES: Final = "microsoft"
 """In the kernel's release, where Linux runs inside of Windows."""
+
+
+_SCREEN_EVERY_S: Final = 2.0
 
 
 class Input(Protocol):
@@ -45,14 +50,18 @@ class LinuxInput:
         self._interrupts = 0
         self._touched_s = self._started_s
         self._desktop: Desktop | None = None
+        self._has_screen = False
+        self._screen_asked_s = float("-inf")
+        self._is_blind = _is_blind(root)
+        self._consoles = list((root / "dev").glob("tty[0-9]*"))
         self._count_interrupts()
 
     def idle_s(self) -> int | None:
         """Since the last input; where nobody ever came, since long ago."""
-        if self._is_blind():
+        if self._is_blind:
             return None
         known = [self._terminals_idle_s(), self._interrupts_idle_s()]
-        if self._has_screen():
+        if self._is_screen_there():
             self._desktop = self._desktop or Desktop(self._root, self._environment)
             shown = self._desktop.idle_s()
             if shown is None:
@@ -60,23 +69,11 @@ class LinuxInput:
             known.append(shown)
         return min(idle_s for idle_s in known if idle_s is not None)
 
-    def _is_blind(self) -> bool:
-        """Whether whoever uses the machine is on the other side of a wall: of a container's, or of Windows'."""
-        has_consoles = (self._root / "dev" / "tty1").exists()
-        if not has_consoles and any((self._root / path).exists() for path in _CONTAINED):
-            return True
-        try:
-            release = (self._root / "proc" / "sys" / "kernel" / "osrelease").read_text(encoding="utf-8")
-        except OSError:
-            return True
-        return _SOMEBODY_ELSES in release.lower()
-
     def _terminals_idle_s(self) -> int:
         """The kernel notes when a terminal was last read from, at most 8 s late, for sessions of every kind."""
-        consoles = (self._root / "dev").glob("tty[0-9]*")
         sessions = (self._root / "dev" / "pts").glob("[0-9]*")
         read_s = 0.0
-        for terminal in (*consoles, *sessions):
+        for terminal in (*self._consoles, *sessions):
             try:
                 read_s = max(read_s, terminal.stat().st_atime)
             except OSError:
@@ -105,15 +102,42 @@ class LinuxInput:
         )
         return self._interrupts
 
-    def _has_screen(self) -> bool:
+    def _is_screen_there(self) -> bool:
+        """Not asked anew each time: it opens sockets, and nobody logs in several times a second."""
+        now_s = time.monotonic()
+        if now_s >= self._screen_asked_s + _SCREEN_EVERY_S:
+            self._screen_asked_s, self._has_screen = now_s, self._look_for_screen()
+        return self._has_screen
+
+    def _look_for_screen(self) -> bool:
         """Whether anybody on this machine has a session with windows."""
         if self._environment.get("WAYLAND_DISPLAY") or self._environment.get("DISPLAY"):
             return True
-        if any((self._root / "tmp" / ".X11-unix").glob("X*")) or any((self._root / "run" / "user").glob("*/wayland-*")):
+        sockets = [*(self._root / "tmp" / ".X11-unix").glob("X*"), *(self._root / "run" / "user").glob("*/wayland-?")]
+        if any(_is_listening(path) for path in sockets):
             return True
         # logind's own files. They are not meant for others, but its bus may be out of reach, and to take somebody for
         # away who sits there is the one mistake not to make.
         return any(_is_graphical(session) for session in (self._root / "run" / "systemd" / "sessions").glob("[!.]*"))
+
+
+def _is_blind(root: Path) -> bool:
+    """Whether whoever uses the machine is on the other side of a wall: of a container's, or of Windows'."""
+    has_consoles = (root / "dev" / "tty1").exists()
+    if not has_consoles and any((root / path).exists() for path in _CONTAINED):
+        return True
+    try:
+        release = (root / "proc" / "sys" / "kernel" / "osrelease").read_text(encoding="utf-8")
+    except OSError:
+        return True
+    return _SOMEBODY_ELSES in release.lower()
+
+
+def _is_listening(path: Path) -> bool:
+    """Whether there is a server behind a socket, though it may let nobody in; a killed one leaves its socket behind."""
+    with socket.socket(socket.AF_UNIX) as connected:
+        connected.settimeout(0)
+        return connected.connect_ex(str(path)) != errno.ECONNREFUSED
 
 
 def _is_graphical(session: Path) -> bool:
