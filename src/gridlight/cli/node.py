@@ -18,7 +18,10 @@ owning.add_to(node_app)
 def start_node(
     network: Annotated[str, typer.Option(help="The URL of the network's gateway.")],
     data: Annotated[Path, typer.Option(help="The node's folder: its key, its logs.")],
-    slots: Annotated[int, typer.Option(min=1, max=256, help="Tasks to run at once, each on a core.")] = 1,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Tasks to run at once, at most; as many as you lend CPUs if left out."),
+    ] = None,
     endorsement: Annotated[
         Path | None,
         typer.Option(
@@ -34,7 +37,8 @@ def start_node(
 
     # The process goes on as the agent, without the command line's libraries and with one heap: it is a guest here.
     command = [sys.executable, "-m", "gridlight.services.agent"]
-    options = ["--network", check_url(network), "--data", str(data), "--slots", str(slots)]
+    options = ["--network", check_url(network), "--data", str(data)]
+    options += [] if slots is None else ["--slots", str(slots)]
     options += [] if endorsement is None else ["--endorsement", str(endorsement)]
     options += ["--always"] if always else []
     os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)

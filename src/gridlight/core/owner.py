@@ -238,7 +238,8 @@ def _room(preferences: Preferences, seen: Observation) -> int:
 
 def _cpus(preferences: Preferences, seen: Observation) -> int:
     """One at least: a share of a single CPU is meant as that CPU for a share of the time."""
-    return min(max(seen.cpus * preferences.max_ncpus_percent // 100, 1), _room(preferences, seen))
+    share = max(seen.cpus * preferences.max_ncpus_percent // 100, 1)
+    return min(share, preferences.slots_max, _room(preferences, seen))
 
 
 def _closes_in_s(preferences: Preferences, seen: Observation) -> int | None:

@@ -4,6 +4,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from gridlight.messages.limits import SLOTS_PER_OFFER_MAX
+
 DAY_MINUTES: Final = 24 * 60
 DAYS: Final = 7
 PPM: Final = 1_000_000
@@ -44,6 +46,8 @@ class Preferences(Struct, frozen=True, kw_only=True):
     hours: tuple[Hours, ...] = (Hours(),) * DAYS
     """Of each day, from Monday on."""
     network_hours: tuple[Hours, ...] = (Hours(),) * DAYS
+    slots_max: int = SLOTS_PER_OFFER_MAX
+    """As the node was started with, whatever the CPUs."""
     price_max_micros: int | None = None
     """No more than this for electricity, by a price file; None for any."""
 

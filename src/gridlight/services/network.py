@@ -53,6 +53,9 @@ _PORT_MAX: Final = 65_535
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104  (recognised here, not bound)
 GRIDLIGHT: Final = (sys.executable, "-m", "gridlight")
 
+_NODE_START: Final = ("node", "start", "--slots", "1", "--always")
+"""A network that somebody starts is meant to serve, whatever they do meanwhile."""
+
 _nodes_responses: Final[Decoder[NodesResponse]] = Decoder(NodesResponse, _NODES_BYTES_MAX)
 _log = structlog.get_logger()
 
@@ -266,8 +269,7 @@ class Network:
         return Program(
             name=node.name,
             role="agent",
-            # A network that somebody starts is meant to serve, whatever they do meanwhile.
-            command=[*self._command, "node", "start", "--always", "--network", self.url, "--data", str(node.data)],
+            command=[*self._command, *_NODE_START, "--network", self.url, "--data", str(node.data)],
             log_file=node.data / "log.jsonl",
             stop_timeout_s=3.0,
         )

@@ -25,6 +25,7 @@ from gridlight.adapters.bus import BusError
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.signatures import blake3_digest
 from gridlight.core.agent import AgentEvent, PublishOffer, Reply, RunFailed, RunFinished, WorkerReady
+from gridlight.core.preferences import ALWAYS
 from gridlight.messages.api import NodeResponse, NodeView
 from gridlight.messages.codec import encode
 from gridlight.messages.envelope import REPLY_DOMAIN
@@ -71,7 +72,7 @@ class HostileAgent(AgentService):
     """The real agent, but for what it reports."""
 
     def __init__(self, network_url: str, data: Path, plan: Plan, endorsement_file: Path | None) -> None:
-        super().__init__(network_url, data, slots=plan.slots, endorsement_file=endorsement_file)
+        super().__init__(network_url, data, slots=plan.slots, endorsement_file=endorsement_file, defaults=ALWAYS)
         self._plan = plan
         self._view_url = f"{network_url}/v1/nodes/{self._node_id}"
         self._view: NodeView | None = None

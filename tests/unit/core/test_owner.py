@@ -66,6 +66,10 @@ def test_a_machine_with_one_cpu_lends_that_one() -> None:
     assert believed(cpus=1).cpus == 1
 
 
+def test_it_lends_no_more_than_it_was_started_with() -> None:
+    assert believed(prefer(slots_max=3)).cpus == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "reason", "state"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gridlight.adapters.configuration import BadConfiguration
 from gridlight.adapters.endorsements import BadEndorsement
+from gridlight.messages.limits import SLOTS_PER_OFFER_MAX
 from gridlight.services.agent.gateway_api import GatewayRefused
 from gridlight.services.agent.main import FolderInUse, run
 
@@ -15,7 +16,7 @@ def main() -> int:
     parser = ArgumentParser(prog="gridlight node start", description=__doc__)
     parser.add_argument("--network", required=True)
     parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--slots", required=True, type=int)
+    parser.add_argument("--slots", type=int, default=SLOTS_PER_OFFER_MAX)
     parser.add_argument("--endorsement", type=Path)
     parser.add_argument("--always", action="store_true")
     options = parser.parse_args()

@@ -89,7 +89,8 @@ class AgentService:
             self._api, self._node, operator, endorsement, on_opened=self._opened, on_delivery=self._delivered
         )
         self._workers: dict[WorkloadId, Workers] = {}
-        self._ownership = Ownership(data, defaults, lambda: [pid for one in self._workers.values() for pid in one.pids])
+        pids = lambda: [pid for one in self._workers.values() for pid in one.pids]  # noqa: E731
+        self._ownership = Ownership(data, defaults, slots, pids)
         orders = Orders(self._ownership, self._agent, self._link, self._workers, self._believe, network_url)
         self._control = Control(data, orders.answer)
         self._replies: dict[AssignmentId, str] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from gridlight.adapters.blobs import cache_folder
 from gridlight.adapters.clock import monotonic_ms, wall_s
@@ -40,15 +41,16 @@ _log = structlog.get_logger()
 class Ownership:
     """What the operator of one node wants, and what follows from it now."""
 
-    def __init__(self, folder: Path, defaults: Preferences, workers: Callable[[], Sequence[int]]) -> None:
+    def __init__(self, folder: Path, defaults: Preferences, slots: int, workers: Callable[[], Sequence[int]]) -> None:
         self.keeping = Keeping(folder)
         self.belief: Belief | None = None
         """None before the first look."""
         self.seen: Observation | None = None
-        self.preferences = defaults
+        self.preferences = replace(defaults, slots_max=slots)
         self.preferences_error = ""
         self._folder = folder
         self._defaults = defaults
+        self._slots = slots
         self._workers = workers
         self._owner = Owner()
         self._root = Path(os.environ.get(SENSORS_ROOT, "/"))
@@ -128,7 +130,7 @@ class Ownership:
         self.preferences_error = ""
         try:
             self._host = read_preferences(self._folder)
-            self.preferences = laid_over(self._defaults, self._host)
+            self.preferences = replace(laid_over(self._defaults, self._host), slots_max=self._slots)
             path = self._price_file()
             self._tariff = None if path is None else read_prices(path)
         except (BadConfiguration, BadPrices) as error:

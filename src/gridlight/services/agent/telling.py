@@ -33,6 +33,9 @@ _REASONS: Final = {
     PauseReason.DISK_FULL: "the disk lent is full (disk_max_used_gb, disk_min_free_gb)",
     PauseReason.TRANSFER_SPENT: "today's transfer is spent (daily_xfer_limit_mb)",
 }
+_UNSURE: Final = (PauseReason.USER_ACTIVE, PauseReason.CPU_BUSY, PauseReason.MEMORY_PRESSURE)
+"""Whoever uses the machine may go on doing so."""
+
 _LONG_S: Final = 7 * 24 * 3_600
 
 
@@ -45,8 +48,11 @@ def line(preferences: Preferences, belief: Belief | None, seen: Observation | No
         return f"running: {_idle(seen)}, {_POWER[seen.power]}, {belief.cpus} of {seen.cpus} CPUs{until}"
     if belief.reason is PauseReason.FINISHING:
         return "finishing: takes nothing more and ends what runs, until `gridlight node resume`"
-    next_window = "" if belief.changes_in_s is None else f"; next window {_clock(now, belief.changes_in_s)}"
-    return f"paused: {_because(preferences, belief.reason, seen)}{next_window}"
+    because = _because(preferences, belief.reason, seen)
+    if belief.changes_in_s is None:
+        return f"paused: {because}"
+    promise = "not before" if belief.reason in _UNSURE else "next window"
+    return f"paused: {because}; {promise} {_clock(now, belief.changes_in_s)}"
 
 
 def seen_now(seen: Observation) -> SeenNow:

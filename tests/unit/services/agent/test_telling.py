@@ -40,7 +40,7 @@ def test_a_node_in_use_says_for_how_long_it_waits() -> None:
     said = told(PauseReason.USER_ACTIVE, 110, idle_s=70)
 
     assert said == (
-        "paused: in use, idle 1 min; runs after 3 min without input (idle_time_to_run); next window 12:01:50"
+        "paused: in use, idle 1 min; runs after 3 min without input (idle_time_to_run); not before 12:01:50"
     )
 
 
