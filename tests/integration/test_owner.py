@@ -26,6 +26,9 @@ STARTED_S = 4.0
 """Input of the first two seconds of an agent started it, and counts for nothing."""
 
 GRIDLIGHT = str(Path(sys.executable).with_name("gridlight"))
+ROUNDED_MS = 5
+"""Two clocks that are rounded, and the moment between two messages."""
+
 PREFERENCES = "idle_time_to_run = 0.034\n"
 """As the defaults, but for how long a test has to wait."""
 
@@ -170,6 +173,15 @@ async def test_a_pause_hands_back_what_runs_before_it_is_answered(lent: Lent) ->
     assert 3_500 < status["changes_in_s"] <= 3_600
     assert (await lent.told("resume"))["stance"] == "lending"
     await lent.comes_back()
+
+
+async def test_a_worker_rests_after_each_task_so_that_it_has_half_a_cpu(lent: Lent) -> None:
+    first, second = [await lent.node.assign() for _ in range(2)]
+    results = [(await lent.node.last_reply(one)).reply for one in (first, second)]
+
+    assert isinstance(results[0], ResultSubmitted)
+    assert isinstance(results[1], ResultSubmitted)
+    assert results[1].timing.queue >= results[0].timing.infer * 2 - ROUNDED_MS
 
 
 async def test_finish_ends_what_runs_and_stays_idle(lent: Lent) -> None:
