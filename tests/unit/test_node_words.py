@@ -12,7 +12,7 @@ from gridlight.cli.main import app
 from gridlight.client.errors import GridlightError
 
 ASKING = (["status"], ["pause"], ["pause", "--for", "2h"], ["resume"], ["finish"])
-WORDS = (*ASKING[:2], *ASKING[3:], ["preferences"], ["logs"], ["backup"], ["restore"])
+WORDS = (*ASKING[:2], *ASKING[3:], ["preferences"], ["page"], ["logs"], ["backup"], ["restore"])
 
 
 def say(*words: object) -> Result:
@@ -66,7 +66,6 @@ def test_preferences_show_both_layers_and_what_holds(tmp_path: Path) -> None:
     assert (shown["host"]["run_on_batteries"], shown["effect"]["run_on_batteries"]) == (None, False)
     assert shown["effect"]["start_hour"] == 22
     assert row.split() == ["max_ncpus_pct", "50", "75", "75"]
-    assert told("preferences", "--data", tmp_path, "--always")["defaults"]["max_ncpus_pct"] == 100
 
 
 def test_a_mistyped_preference_is_named_with_the_nearest(tmp_path: Path) -> None:

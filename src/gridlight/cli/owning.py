@@ -1,6 +1,7 @@
 """The words by which an operator stays owner of the machine: `gridlight node status`, `pause`, `preferences`, ..."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(resume)
     app.command()(finish)
     app.command()(preferences)
+    app.command()(page)
     app.command()(logs)
     app.command()(backup)
     app.command()(restore)
@@ -64,31 +66,59 @@ def finish(data: DataOption, as_json: JsonOption = False) -> None:
     _show(data, AskFinish(), as_json)
 
 
-def preferences(
-    data: DataOption,
-    always: Annotated[bool, typer.Option("--always", help="As for a node that is started with --always.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+def preferences(data: DataOption, as_json: JsonOption = False) -> None:
     """Show the defaults, what this machine's preferences.toml says, and what holds."""
-    from msgspec.structs import asdict
-
     from gridlight.adapters.configuration import BadConfiguration
-    from gridlight.adapters.preferences import PREFERENCES_FILE, as_host, laid_over, read_preferences
-    from gridlight.core.preferences import ALWAYS, GENTLE
+    from gridlight.adapters.preferences import PREFERENCES_FILE
     from gridlight.messages.codec import encode
+    from gridlight.messages.control import AskStatus, NodeStatus
+    from gridlight.services.agent.control import NoAgent, Refused, ask
 
+    try:
+        status = ask(data, AskStatus())
+    except (NoAgent, Refused):
+        status = None
+    is_always = isinstance(status, NodeStatus) and status.is_always
     with explaining(BadConfiguration):
-        host = read_preferences(data)
-    below = ALWAYS if always else GENTLE
-    layers = as_host(below), asdict(host), as_host(laid_over(below, host))
-    layers[2].update({name: layers[1][name] for name in ("day_prefs", "energy_price_file", "energy_price_max")})
+        layers = layers_of(data, is_always=is_always)
     if as_json:
-        typer.echo(encode(dict(zip(("defaults", "host", "effect"), layers, strict=True))).decode())
+        typer.echo(encode(layers).decode())
         return
     typer.echo(f"{'preference':<26}{'default':>12}{'this host':>12}{'holds':>12}")
-    for name in layers[0]:
-        typer.echo(f"{name:<26}" + "".join(f"{_cell(layer[name]):>12}" for layer in layers))
+    for name in layers["defaults"]:
+        typer.echo(f"{name:<26}" + "".join(f"{_cell(layer[name]):>12}" for layer in layers.values()))
     typer.echo(f"this host: {data / PREFERENCES_FILE}")
+    typer.echo(f"default: of a node that is started {'with' if is_always else 'without'} --always")
+
+
+def page(
+    data: DataOption,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Of 127.0.0.1; any that is free if left out.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a page about the node to a browser on this machine, until Ctrl-C."""
+    from contextlib import suppress
+
+    from gridlight.services.page.main import Page
+
+    with Page(data, lambda is_always: layers_of(data, is_always=is_always), port) as served:
+        _said({"url": served.url}, f"{served.url} (a secret; Ctrl-C stops it)", as_json)
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            served.serve_forever()
+
+
+def layers_of(data: Path, *, is_always: bool) -> dict[str, dict[str, Any]]:
+    """`defaults`, `host` and `effect` of a node's preferences, in the file's names and units. BadConfiguration."""
+    from msgspec.structs import asdict
+
+    from gridlight.adapters.preferences import as_host, laid_over, read_preferences
+    from gridlight.core.preferences import ALWAYS, GENTLE
+
+    host, below = read_preferences(data), (ALWAYS if is_always else GENTLE)
+    said = asdict(host)
+    as_written = {name: said[name] for name in ("day_prefs", "energy_price_file", "energy_price_max")}
+    return {"defaults": as_host(below), "host": said, "effect": as_host(laid_over(below, host)) | as_written}
 
 
 def logs(

@@ -9,6 +9,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 PAUSE_S_MAX = 366 * 24 * 3_600
+SAMPLES_MAX = 1_080
+"""So that a history fits a line."""
 
 
 class Stance(StrEnum):
@@ -67,7 +69,11 @@ class AskResume(Struct, frozen=True, kw_only=True, tag_field="ask", tag="resume"
     """Lend again whenever the preferences allow it."""
 
 
-ControlRequest = AskStatus | AskPause | AskFinish | AskResume
+class AskHistory(Struct, frozen=True, kw_only=True, tag_field="ask", tag="history"):
+    """What has become of the last hours?"""
+
+
+ControlRequest = AskStatus | AskPause | AskFinish | AskResume | AskHistory
 
 
 class SeenNow(Struct, frozen=True, kw_only=True):
@@ -119,6 +125,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True, tag_field="answer", tag="sta
     seen: SeenNow | None
     """None until the first look."""
     done: DoneSoFar
+    is_always: bool = False
+    """Whether it was started as a machine that is there to be a node."""
     preferences_error: str = ""
     """Why the preferences file is not followed, and the last good one is."""
 
@@ -129,4 +137,19 @@ class ControlRefusal(Struct, frozen=True, kw_only=True, tag_field="answer", tag=
     message: str
 
 
-ControlAnswer = NodeStatus | ControlRefusal
+class Sample(Struct, frozen=True, array_like=True):
+    """One moment: seconds since 1970, tasks finished and handed back by then, and why the node did not lend."""
+
+    at_s: int
+    finished: int
+    handed_back: int
+    reason: PauseReason | None = None
+
+
+class NodeHistory(Struct, frozen=True, kw_only=True, tag_field="answer", tag="history"):
+    """Moments at equal distances, the oldest first; since the agent started, and at most some hours."""
+
+    samples: Annotated[tuple[Sample, ...], Meta(max_length=SAMPLES_MAX)]
+
+
+ControlAnswer = NodeStatus | NodeHistory | ControlRefusal

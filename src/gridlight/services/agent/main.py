@@ -91,8 +91,8 @@ class AgentService:
         self._workers: dict[WorkloadId, Workers] = {}
         pids = lambda: [pid for one in self._workers.values() for pid in one.pids]  # noqa: E731
         self._ownership = Ownership(data, defaults, slots, pids)
-        orders = Orders(self._ownership, self._agent, self._link, self._workers, self._believe, network_url)
-        self._control = Control(data, orders.answer)
+        self._orders = Orders(self._ownership, self._agent, self._link, self._workers, self._believe, network_url)
+        self._control = Control(data, self._orders.answer)
         self._replies: dict[AssignmentId, str] = {}
         """Where to answer each assignment that runs."""
         self._bodies: dict[AssignmentId, bytes] = {}
@@ -108,8 +108,8 @@ class AgentService:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         async with asyncio.TaskGroup() as helpers, asyncio.TaskGroup() as self._runs:
-            watch, control = self._ownership.watch(self._believe), self._control.serve()
-            endless = (self._work(), self._send_all(), self._refresh(), watch, control)
+            own = (self._ownership.watch(self._believe), self._orders.take_samples(), self._control.serve())
+            endless = (self._work(), self._send_all(), self._refresh(), *own)
             started = [helpers.create_task(one) for one in endless]
             await self._stopping.wait()
             self._tell(DrainNode())

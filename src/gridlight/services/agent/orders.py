@@ -1,8 +1,10 @@
 """What an operator may ask of a running agent, and what is done and answered."""
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -10,13 +12,17 @@ from gridlight.adapters.clock import wall_s
 from gridlight.core.agent import Agent
 from gridlight.core.owner import Belief, Word, WordKind
 from gridlight.messages.control import (
+    SAMPLES_MAX,
     AskFinish,
+    AskHistory,
     AskPause,
     AskResume,
     AskStatus,
     ControlAnswer,
     ControlRequest,
+    NodeHistory,
     NodeStatus,
+    Sample,
     Stance,
 )
 from gridlight.messages.ids import WorkloadId
@@ -24,6 +30,9 @@ from gridlight.services.agent.link import Link
 from gridlight.services.agent.ownership import Ownership
 from gridlight.services.agent.telling import line, seen_now
 from gridlight.services.agent.workers import Workers
+
+_SAMPLE_S: Final = 20.0
+_FIRST_S: Final = 0.5
 
 _log = structlog.get_logger()
 
@@ -46,12 +55,23 @@ class Orders:
         self._workers = workers
         self._tell = tell
         self._network_url = network_url
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES_MAX)
+
+    async def take_samples(self) -> None:
+        """For those who ask what has become of the last hours. Never returns."""
+        while True:
+            belief, done = self._ownership.belief, self._agent.done
+            if belief is not None:
+                self._samples.append(Sample(wall_s(), done.finished, done.handed_back, belief.reason))
+            await asyncio.sleep(_SAMPLE_S if self._samples else _FIRST_S)
 
     def answer(self, request: ControlRequest) -> ControlAnswer:
         """Done when it is answered: the tasks of a node that is paused are handed back by then."""
         match request:
             case AskStatus():
                 return self._status()
+            case AskHistory():
+                return NodeHistory(samples=tuple(self._samples))
             case AskPause(for_s=for_s):
                 return self._obey(Word(WordKind.PAUSE, None if for_s is None else wall_s() + for_s))
             case AskFinish():
@@ -83,5 +103,6 @@ class Orders:
             changes_in_s=None if belief is None else belief.changes_in_s,
             seen=None if seen is None else seen_now(seen),
             done=self._agent.done,
+            is_always=ownership.is_always,
             preferences_error=ownership.preferences_error,
         )

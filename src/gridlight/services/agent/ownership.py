@@ -20,7 +20,7 @@ from gridlight.adapters.sensors.power import power
 from gridlight.adapters.sensors.prices import BadPrices, read_prices
 from gridlight.adapters.sensors.room import Resident, disk_bytes, memory_bytes
 from gridlight.core.owner import Belief, Observation, Owner
-from gridlight.core.preferences import Preferences
+from gridlight.core.preferences import ALWAYS, Preferences
 from gridlight.core.tariff import Price
 from gridlight.messages.control import PauseReason, Stance
 from gridlight.services.agent.gateway_api import apart
@@ -48,6 +48,7 @@ class Ownership:
         self.seen: Observation | None = None
         self.preferences = replace(defaults, slots_max=slots)
         self.preferences_error = ""
+        self.is_always = defaults is ALWAYS
         self._folder = folder
         self._defaults = defaults
         self._slots = slots
