@@ -76,6 +76,10 @@ class Opened:
         self._page.click(what, timeout=TIMEOUT_MS)
         self._page.wait_for_load_state(timeout=TIMEOUT_MS)
 
+    def prefer_dark(self) -> None:
+        """As a person sets it for all that they open."""
+        self._page.emulate_media(color_scheme="dark")
+
     def is_no_wider_than_its_window(self) -> bool:
         """Whether nobody has to scroll sideways."""
         width, window = self.ask("[document.documentElement.scrollWidth, window.innerWidth]")

@@ -28,6 +28,9 @@ from gridlight.client.requester import Gridlight
 REFUSED_MS = 200
 """What no node can do is refused by then."""
 
+LENT = ("--slots", "1", "--always")
+"""A machine that runs tests is a busy one, and one that nobody uses."""
+
 
 def test_it_says_one_line_when_it_is_ready(network: Network) -> None:
     said = (network.folder / "up.out").read_text(encoding="utf-8").splitlines()
@@ -166,7 +169,7 @@ def test_reference_nodes_come_up_beside_the_others(bus: Path, tmp_path: Path) ->
 
 def test_a_newcomer_joins_and_is_not_trusted_with_an_answer(bus: Path, tmp_path: Path) -> None:
     with running(tmp_path / "network", nodes=0) as network, Gridlight(network.url) as requester:
-        words = [GRIDLIGHT, "node", "start", "--network", network.url, "--data", str(tmp_path / "node")]
+        words = [GRIDLIGHT, "node", "start", *LENT, "--network", network.url, "--data", str(tmp_path / "node")]
         with (tmp_path / "node.log").open("wb") as log:
             node = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
@@ -191,7 +194,7 @@ def test_a_node_started_by_hand_joins_and_serves(bus: Path, tmp_path: Path) -> N
         founders = ("--as", "trusted", "--data", network.folder, "--out", endorsement)
         assert gridlight("network", "endorse", node_id, *founders).returncode == 0
 
-        words = [GRIDLIGHT, "node", "start", "--network", network.url, "--data", str(tmp_path / "node")]
+        words = [GRIDLIGHT, "node", "start", *LENT, "--network", network.url, "--data", str(tmp_path / "node")]
         with (tmp_path / "node.log").open("wb") as log:
             node = subprocess.Popen(
                 [*words, "--endorsement", str(endorsement), "--engine", "subprocess"],

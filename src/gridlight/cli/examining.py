@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def examine_node(
+    data: NodeFolderOption,
     network: Annotated[
         str | None, typer.Option(help="The URL of the network's gateway; the one joined last, if left out.")
     ] = None,
-    data: NodeFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what keeps this node from serving, and the line that mends it. Changes nothing; ends with 1 if unfit."""
-    from gridlight.adapters.node_folder import default_folder, kept_network
+    from gridlight.adapters.node_folder import kept_network
     from gridlight.client.exchange import check_url
     from gridlight.core.checkup import Level
     from gridlight.messages.codec import encode
     from gridlight.services.agent.doctor import examine
 
-    folder = (data or default_folder()).absolute()
+    folder = data.absolute()
     url = network or kept_network(folder)
     findings = examine(None if url is None else check_url(url), folder)
     is_healthy = all(finding.level is not Level.PROBLEM for finding in findings)

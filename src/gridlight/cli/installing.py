@@ -11,20 +11,20 @@ from gridlight.cli.options import NodeFolderOption
 
 
 def install_node(
+    data: NodeFolderOption,
     network: Annotated[
         str | None, typer.Option(help="The URL of the network's gateway; the one joined last, if left out.")
     ] = None,
-    data: NodeFolderOption = None,
     slots: Annotated[int, typer.Option(min=1, max=256, help="Tasks to run at once, each on a core.")] = 1,
     containers: Annotated[bool, typer.Option("--containers", help="Leave room for rootless podman.")] = False,
 ) -> None:
     """Write a systemd unit for this node, which starts with the machine. Prints the two lines that switch it on."""
     from gridlight.adapters.blobs import cache_folder
-    from gridlight.adapters.node_folder import default_folder, kept_network
+    from gridlight.adapters.node_folder import kept_network
     from gridlight.adapters.user_unit import CARRIED_VARIABLES, UNIT_NAME, unit_file, unit_text, write_unit
     from gridlight.client.exchange import check_url
 
-    folder = (data or default_folder()).absolute()
+    folder = data.absolute()
     url = network or kept_network(folder)
     if url is None:
         fail("this node has joined no network yet", "say which: gridlight node install --network URL", USAGE_ERROR)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gridlight.cli import examining, installing
+from gridlight.cli import examining, installing, owning
 from gridlight.cli.ending import explaining
 from gridlight.cli.options import EngineOption, NodeFolderOption
 
@@ -15,13 +15,17 @@ node_app = typer.Typer(help="Run a node of a network.")
 node_app.command("install")(installing.install_node)
 node_app.command("uninstall")(installing.uninstall_node)
 node_app.command("doctor")(examining.examine_node)
+owning.add_to(node_app)
 
 
 @node_app.command("start")
 def start_node(
     network: Annotated[str, typer.Option(help="The URL of the network's gateway.")],
-    data: NodeFolderOption = None,
-    slots: Annotated[int, typer.Option(min=1, max=256, help="Tasks to run at once, each on a core.")] = 1,
+    data: NodeFolderOption,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Tasks to run at once, at most; as many as you lend CPUs if left out."),
+    ] = None,
     endorsement: Annotated[
         Path | None,
         typer.Option(
@@ -29,26 +33,28 @@ def start_node(
         ),
     ] = None,
     engine: EngineOption = "auto",
+    always: Annotated[
+        bool, typer.Option("--always", help="This machine is there to be a node: lend it whatever else happens on it.")
+    ] = False,
     bus: Annotated[str | None, typer.Option(hidden=True, help="Internal: the bus of this very machine.")] = None,
 ) -> None:
-    """Lend this machine to a network until Ctrl-C."""
-    from gridlight.adapters.node_folder import default_folder
+    """Lend this machine to a network until Ctrl-C, whenever its operator does not need it."""
     from gridlight.client.exchange import check_url
 
     # The process goes on as the agent, without the command line's libraries and with one heap: it is a guest here.
     command = [sys.executable, "-m", "gridlight.services.agent"]
-    options = ["--network", check_url(network), "--data", str(data or default_folder()), "--slots", str(slots)]
-    options += ["--engine", engine]
+    options = ["--network", check_url(network), "--data", str(data), "--engine", engine]
+    options += [] if slots is None else ["--slots", str(slots)]
     options += [] if endorsement is None else ["--endorsement", str(endorsement)]
+    options += ["--always"] if always else []
     options += [] if bus is None else ["--bus", bus]
     os.execve(sys.executable, [*command, *options], {**os.environ, "MALLOC_ARENA_MAX": "1"})  # noqa: S606 (our own)
 
 
 @node_app.command("id")
-def print_node_id(data: NodeFolderOption = None) -> None:
+def print_node_id(data: NodeFolderOption) -> None:
     """Print a node's id, and make its key where there is none: what the network's founder needs to endorse it."""
-    from gridlight.adapters.node_folder import default_folder
     from gridlight.services.own_nodes import id_of_node
 
     with explaining(ValueError):
-        typer.echo(id_of_node(data or default_folder()))
+        typer.echo(id_of_node(data))

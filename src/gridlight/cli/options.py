@@ -5,11 +5,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from gridlight.adapters.node_folder import default_folder
+
 URL = "http://127.0.0.1:8080"
 
 NodeFolderOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="The node's folder: its key, its memory. In your data folder, if left out."),
+    Path,
+    typer.Option(
+        "--data",
+        default_factory=default_folder,
+        show_default="in your data folder",
+        help="The node's folder: its key, its memory.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -1,15 +1,19 @@
 """The node's side: which assignments it takes, what it answers, and what it offers.
 
-An assignment is acknowledged or declined before its input is looked at. A node lends what its workers can run; one
-that is draining lends nothing.
+An assignment is acknowledged or declined before its input is looked at. A node lends what its workers can run and its
+operator allows; one that is draining lends nothing. What runs when it has to yield is handed back at once.
 """
 
 from collections.abc import Sequence
 from typing import Final, assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from gridlight.core.owner import Belief
+from gridlight.messages.control import DoneSoFar, Stance
 from gridlight.messages.ids import AssignmentId, Blake3Digest, NodeId, WorkloadId
+from gridlight.messages.limits import SLOTS_PER_OFFER_MAX
 from gridlight.messages.nodes import CancelWork, DrainNode, OfferChanged, RequestOffer, SlotOffer
 from gridlight.messages.results import ResultSubmitted, RunTiming
 from gridlight.messages.tasks import (
@@ -67,6 +71,12 @@ class InputSpoiled(Struct, frozen=True, gc=False):
     assignment_id: AssignmentId
 
 
+class BeliefChanged(Struct, frozen=True, gc=False):
+    """The operator lends the machine now, or does so no longer, or more or less of it."""
+
+    belief: Belief
+
+
 class Reply(Struct, frozen=True, gc=False):
     """To the host: sign this and send it to whoever sent the assignment."""
 
@@ -92,6 +102,13 @@ class PublishOffer(Struct, frozen=True, gc=False):
     offer: OfferChanged
 
 
+class KeepWorkers(Struct, frozen=True, gc=False):
+    """To the host: so many workers of each workload may be up; end the others, those at work when they are done, and
+    all of them at once where it is none."""
+
+    count: int
+
+
 AgentEvent = (
     Assignment
     | CancelWork
@@ -103,8 +120,9 @@ AgentEvent = (
     | RunFinished
     | RunFailed
     | InputSpoiled
+    | BeliefChanged
 )
-AgentEffect = Reply | Run | PublishOffer
+AgentEffect = Reply | Run | PublishOffer | KeepWorkers
 
 
 class Lending(Struct, gc=False):
@@ -114,11 +132,6 @@ class Lending(Struct, gc=False):
     benchmark_ms: int
     mean_run_ms: int
     taken: int = 0
-
-    @property
-    def lookahead(self) -> int:
-        """One task held in readiness for each that runs."""
-        return self.slots
 
 
 class Running(Struct, gc=False):
@@ -133,7 +146,9 @@ class Agent:
 
     def __init__(self, node_id: NodeId) -> None:
         self.is_draining = False
-        self._node_id = node_id
+        self.done = DoneSoFar()
+        self._belief = Belief(stance=Stance.LENDING, cpus=SLOTS_PER_OFFER_MAX)
+        self.node_id = node_id
         self._session = ""
         self._lendings: dict[WorkloadId, Lending] = {}
         self._running: dict[AssignmentId, Running] = {}
@@ -143,9 +158,15 @@ class Agent:
         """Whether no assignment runs: a draining node may leave."""
         return not self._running
 
+    @property
+    def running(self) -> int:
+        """Assignments in hand."""
+        return len(self._running)
+
     def is_wanted(self, assignment_id: AssignmentId) -> bool:
         """Whether an assignment that waits for a worker is still worth running."""
-        return not self._running[assignment_id].is_cancelled
+        running = self._running.get(assignment_id)
+        return running is not None and not running.is_cancelled
 
     def handle(self, now_ms: int, event: AgentEvent) -> Sequence[AgentEffect]:
         """O(1)."""
@@ -155,9 +176,11 @@ class Agent:
             case RunFinished():
                 return self._finished(event)
             case RunFailed():
-                return [self._fail(event.assignment_id, event.code)]
+                return self._fail(event.assignment_id, event.code)
             case InputSpoiled(assignment_id=assignment_id):
-                return [self._fail(assignment_id, FailureCode.INPUT_SPOILED)]
+                return self._fail(assignment_id, FailureCode.INPUT_SPOILED)
+            case BeliefChanged(belief=belief):
+                return self._believe(belief)
             case CancelWork(assignment_id=assignment_id):
                 if assignment_id in self._running:
                     self._running[assignment_id].is_cancelled = True
@@ -183,13 +206,31 @@ class Agent:
         offers = tuple(
             SlotOffer(
                 workload=workload,
-                slots=0 if self.is_draining else lending.slots,
-                lookahead=0 if self.is_draining else lending.lookahead,
+                slots=self._lent(lending),
+                lookahead=self._lent(lending),  # one task held in readiness for each that runs
                 benchmark_ms=lending.benchmark_ms,
             )
             for workload, lending in self._lendings.items()
         )
-        return [PublishOffer(OfferChanged(node_id=self._node_id, session=self._session, offers=offers))]
+        offer = OfferChanged(
+            node_id=self.node_id, session=self._session, offers=offers, owner_state=self._belief.owner_state
+        )
+        return [PublishOffer(offer)]
+
+    def _lent(self, lending: Lending) -> int:
+        """Slots of one workload; the operator's CPUs are the bound of each."""
+        return 0 if self.is_draining else min(lending.slots, self._belief.cpus)
+
+    def _believe(self, belief: Belief) -> list[AgentEffect]:
+        """The offer goes first, so that nothing more is sent here; then what runs is handed back, and is no loss."""
+        self._belief = belief
+        effects: list[AgentEffect] = [*self.offers()]
+        if belief.stance is Stance.YIELDING:
+            for assignment_id in list(self._running):
+                effects += self._fail(assignment_id, FailureCode.HANDED_BACK)
+        if belief.stance is not Stance.FINISHING or self.is_idle:
+            effects.append(KeepWorkers(belief.cpus))
+        return effects
 
     def _assigned(self, event: Assignment) -> list[AgentEffect]:
         if event.assignment_id in self._running:
@@ -198,44 +239,59 @@ class Agent:
         reason = self._reason_to_decline(event, lending)
         if reason is not None or lending is None:
             assert reason is not None
-            declined = AssignmentDeclined(assignment_id=event.assignment_id, node_id=self._node_id, reason=reason)
+            declined = AssignmentDeclined(assignment_id=event.assignment_id, node_id=self.node_id, reason=reason)
             return [Reply(event.assignment_id, declined)]
         lending.taken += 1
+        self.done = replace(self.done, taken=self.done.taken + 1)
         self._running[event.assignment_id] = Running(event.workload)
-        eta_ms = lending.mean_run_ms * -(-lending.taken // lending.slots)
-        acknowledged = AssignmentAcknowledged(assignment_id=event.assignment_id, node_id=self._node_id, eta_ms=eta_ms)
+        eta_ms = lending.mean_run_ms * -(-lending.taken // self._lent(lending))
+        acknowledged = AssignmentAcknowledged(assignment_id=event.assignment_id, node_id=self.node_id, eta_ms=eta_ms)
         return [Reply(event.assignment_id, acknowledged), Run(event)]
 
     def _reason_to_decline(self, event: Assignment, lending: Lending | None) -> DeclineReason | None:
-        if self.is_draining:
+        if self.is_draining or self._belief.stance is not Stance.LENDING:
             return DeclineReason.DRAINING
         if lending is None:
             return DeclineReason.UNKNOWN_WORKLOAD
-        if lending.taken >= lending.slots + lending.lookahead:
+        if lending.taken >= 2 * self._lent(lending):
             return DeclineReason.NO_FREE_SLOT
         if event.deadline_ms < lending.benchmark_ms:
             return DeclineReason.DEADLINE_TOO_SHORT
         return None
 
     def _finished(self, event: RunFinished) -> list[AgentEffect]:
-        running = self._running[event.assignment_id]
+        running = self._running.get(event.assignment_id)
+        if running is None:
+            return []  # handed back meanwhile
         if running.is_cancelled:
-            return [self._fail(event.assignment_id, FailureCode.CANCELLED)]
+            return self._fail(event.assignment_id, FailureCode.CANCELLED)
         lending = self._end(event.assignment_id)
         lending.mean_run_ms += (event.infer_ms - lending.mean_run_ms) // _MEAN_WEIGHT
+        self.done = replace(self.done, finished=self.done.finished + 1)
         result = ResultSubmitted(
             assignment_id=event.assignment_id,
-            node_id=self._node_id,
+            node_id=self.node_id,
             output_digest=event.output_digest,
             output_bytes=len(event.output),
             timing=RunTiming(queue=max(event.run_ms - event.infer_ms, 0), infer=event.infer_ms),
             probes=event.probes,
         )
-        return [Reply(event.assignment_id, result, event.output)]
+        return [Reply(event.assignment_id, result, event.output), *self._rest()]
 
-    def _fail(self, assignment_id: AssignmentId, code: FailureCode) -> Reply:
+    def _fail(self, assignment_id: AssignmentId, code: FailureCode) -> list[AgentEffect]:
+        if assignment_id not in self._running:
+            return []  # handed back meanwhile
         self._end(assignment_id)
-        return Reply(assignment_id, AssignmentFailed(assignment_id=assignment_id, node_id=self._node_id, code=code))
+        if code is FailureCode.HANDED_BACK:
+            self.done = replace(self.done, handed_back=self.done.handed_back + 1)
+        elif code is not FailureCode.CANCELLED:
+            self.done = replace(self.done, failed=self.done.failed + 1)
+        failed = AssignmentFailed(assignment_id=assignment_id, node_id=self.node_id, code=code)
+        return [Reply(assignment_id, failed), *self._rest()]
+
+    def _rest(self) -> list[AgentEffect]:
+        """Whoever was to finish, and has, needs no workers any more."""
+        return [KeepWorkers(0)] if self._belief.stance is Stance.FINISHING and self.is_idle else []
 
     def _end(self, assignment_id: AssignmentId) -> Lending:
         lending = self._lendings[self._running.pop(assignment_id).workload]

@@ -13,7 +13,15 @@ from msgspec import Struct
 from gridlight.core.notices import NOBODY, CapacityChanged, CapacityLost, NodeKnown, NodeMissed, Output
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
 from gridlight.messages.ids import NodeId
-from gridlight.messages.nodes import AdmitNode, NodeDisconnected, NodeEnrolled, OfferChanged, RequestOffer, SlotOffer
+from gridlight.messages.nodes import (
+    AdmitNode,
+    NodeDisconnected,
+    NodeEnrolled,
+    OfferChanged,
+    OwnerState,
+    RequestOffer,
+    SlotOffer,
+)
 
 FleetEvent = OfferChanged | NodeDisconnected | NodeEnrolled | NodeMissed | BusReconnected | CoordinatorStarted
 
@@ -33,6 +41,7 @@ class Node(Struct, gc=False):
     presence: Presence = Presence.OFFLINE
     session: str = ""
     offers: tuple[SlotOffer, ...] = ()
+    owner_state: OwnerState = OwnerState.AVAILABLE
 
 
 class FleetSnapshot(Struct):
@@ -72,7 +81,8 @@ class Fleet:
         if index is None:
             return False
         node = self._nodes[index]
-        return node.presence is Presence.ONLINE and node.session == offer.session and node.offers == offer.offers
+        is_same = node.offers == offer.offers and node.owner_state is offer.owner_state
+        return node.presence is Presence.ONLINE and node.session == offer.session and is_same
 
     def handle(self, now_ms: int, event: FleetEvent) -> list[Output]:
         """O(workloads of one node), but for a start or a lost bus: O(nodes)."""
@@ -123,6 +133,7 @@ class Fleet:
         withdrawn = {offer.workload for offer in node.offers} - {offer.workload for offer in event.offers}
         offers = [*event.offers, *(SlotOffer(workload=name, slots=0) for name in sorted(withdrawn))]
         node.presence, node.session, node.offers = Presence.ONLINE, event.session, event.offers
+        node.owner_state = event.owner_state
         changes = [
             CapacityChanged(index, event.node_id, offer.workload, offer.slots, offer.benchmark_ms, offer.lookahead)
             for offer in offers

@@ -1,5 +1,6 @@
 """Nodes: how one joins, what it offers, and what the coordinator learns of its connection."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -66,12 +67,28 @@ class SlotOffer(Struct, frozen=True, gc=False, kw_only=True):
     benchmark_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
 
 
+class OwnerState(StrEnum):
+    """Whether the operator lends the machine, and why not; no more of it than the network needs to count."""
+
+    AVAILABLE = "available"
+    PAUSED = "paused"
+    FINISHING = "finishing"
+    IN_USE = "in_use"
+    ON_BATTERY = "on_battery"
+    OUT_OF_HOURS = "out_of_hours"
+    PRICE_HIGH = "price_high"
+    BUSY = "busy"
+    AT_LIMIT = "at_limit"
+
+
 class OfferChanged(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="offer.changed.v1"):
     """The slots a node lends, standing until its connection closes. `session` is new with each connection."""
 
     node_id: NodeIdField
     session: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
     offers: Annotated[tuple[SlotOffer, ...], Meta(max_length=WORKLOADS_PER_OFFER_MAX)]
+    owner_state: OwnerState = OwnerState.AVAILABLE
+    """Why the slots are 0, where it is the operator's doing."""
 
 
 class NodeDisconnected(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.disconnected.v1"):

@@ -55,6 +55,9 @@ _NODES_BYTES_MAX: Final = 16 * 1024 * 1024
 INSIDE_ONLY: Final = Outside()
 GRIDLIGHT: Final = (sys.executable, "-m", "gridlight")
 
+_NODE_START: Final = ("node", "start", "--slots", "1", "--always")
+"""A network that somebody starts is meant to serve, whatever they do meanwhile."""
+
 _nodes_responses: Final[Decoder[NodesResponse]] = Decoder(NodesResponse, _NODES_BYTES_MAX)
 _log = structlog.get_logger()
 
@@ -274,7 +277,7 @@ class Network:
         return Program(
             name=node.name,
             role="agent",
-            command=[*self._command, "node", "start", *told, "--engine", self._engine],
+            command=[*self._command, *_NODE_START, *told, "--engine", self._engine],
             log_file=node.data / "log.jsonl",
             stop_timeout_s=3.0,
         )

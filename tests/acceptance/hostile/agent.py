@@ -25,6 +25,7 @@ from gridlight.adapters.bus import BusError
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.signatures import blake3_digest
 from gridlight.core.agent import AgentEvent, PublishOffer, Reply, RunFailed, RunFinished, WorkerReady
+from gridlight.core.preferences import ALWAYS
 from gridlight.messages.api import NodeResponse, NodeView
 from gridlight.messages.codec import encode
 from gridlight.messages.envelope import REPLY_DOMAIN
@@ -33,6 +34,7 @@ from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import Assignment, FailureCode
 from gridlight.messages.trust import Tier
 from gridlight.services.agent.main import AgentService
+from gridlight.services.agent.options import AgentOptions
 from gridlight.workloads.contract import catalogue
 
 SAID_FILE: Final = "said.jsonl"
@@ -71,7 +73,15 @@ class HostileAgent(AgentService):
     """The real agent, but for what it reports."""
 
     def __init__(self, network_url: str, data: Path, plan: Plan, endorsement_file: Path | None) -> None:
-        super().__init__(network_url, data, slots=plan.slots, endorsement_file=endorsement_file, engine="subprocess")
+        options = AgentOptions(
+            network_url=network_url,
+            data=data,
+            slots=plan.slots,
+            endorsement_file=endorsement_file,
+            engine="subprocess",
+            defaults=ALWAYS,
+        )
+        super().__init__(options)
         self._plan = plan
         self._view_url = f"{network_url}/v1/nodes/{self._node_id}"
         self._view: NodeView | None = None
@@ -93,7 +103,7 @@ class HostileAgent(AgentService):
     async def _lend_nothing(self) -> None:
         """Offer a slot behind which there is no worker."""
         await self._link.enrol()
-        for _ in range(self._slots):
+        for _ in range(self._plan.slots):
             self._tell(WorkerReady(next(iter(catalogue())), PRETENDED_MS))
         await self._link.keep()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.logs import COPY_BYTES_MAX, newest, older, readable, write_json_logs
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +100,58 @@ def test_without_a_file_standard_error_hears_it(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr()
     assert said.out == ""
     assert [line["event"] for line in lines(said.err)] == ["enrolled"]
+
+
+# A copy of bounded length
+
+
+def test_a_copy_holds_what_is_said_beside_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "agent.jsonl"
+    write_json_logs(None, service="agent", copy=copy)
+
+    structlog.get_logger().info("connected", nats_url="nats://127.0.0.1:1")
+
+    assert [line["event"] for line in lines(copy.read_text())] == ["connected"]
+    assert lines(capsys.readouterr().err) == lines(copy.read_text())
+
+
+def test_a_copy_never_grows_beyond_its_bound_and_loses_the_oldest(tmp_path: Path) -> None:
+    copy = tmp_path / "agent.jsonl"
+    write_json_logs(tmp_path / "log.jsonl", service="agent", copy=copy)
+    said = 3 * COPY_BYTES_MAX // 100_000
+    for number in range(said):
+        structlog.get_logger().info("told", number=number, words="x" * 100_000)
+
+    kept = lines("\n".join(newest(copy, said)))
+    assert copy.stat().st_size <= COPY_BYTES_MAX
+    assert older(copy).stat().st_size <= COPY_BYTES_MAX
+    assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", "agent.jsonl", "agent.1.jsonl"}
+    assert [line["number"] for line in kept] == list(range(said - len(kept), said))
+    assert COPY_BYTES_MAX // 100_000 < len(kept) < said
+    assert newest(copy, 1) == newest(copy, said)[-1:]
+
+
+def test_a_copy_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    write_json_logs(tmp_path / "log.jsonl", service="agent", copy=tmp_path / "agent.jsonl")
+    structlog.get_logger().info("first")
+    stream = structlog.get_config()["logger_factory"]._file
+    stream._file.close()
+
+    structlog.get_logger().info("second")
+
+    assert [line["event"] for line in lines((tmp_path / "log.jsonl").read_text())] == ["first", "second"]
+
+
+def test_a_line_is_readable_and_what_is_no_line_stays_as_it_is(tmp_path: Path) -> None:
+    write_json_logs(tmp_path / "log.jsonl", service="agent")
+    structlog.get_logger().warning("no connection", attempt=2)
+    [line] = (tmp_path / "log.jsonl").read_text().splitlines()
+
+    said = readable(line)
+
+    assert said.endswith("warning no connection  attempt=2")
+    assert readable("Traceback (most recent call last):") == "Traceback (most recent call last):"
+
+
+def test_there_are_no_lines_where_nothing_was_written(tmp_path: Path) -> None:
+    assert newest(tmp_path / "agent.jsonl", 5) == []

@@ -2,13 +2,14 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, node_id, offer, slots
 
 from gridlight.core.fleet import Fleet, FleetSnapshot, Presence
 from gridlight.core.notices import NOBODY, CapacityChanged, CapacityLost, NodeKnown, NodeMissed
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId
-from gridlight.messages.nodes import AdmitNode, NodeDisconnected, RequestOffer
+from gridlight.messages.nodes import AdmitNode, NodeDisconnected, OwnerState, RequestOffer
 from gridlight.messages.trust import Tier
 
 NODE = node_id(1)
@@ -167,6 +168,17 @@ def test_only_an_offer_that_repeats_what_stands_changes_nothing() -> None:
     assert not fleet.changes_nothing(offer(NODE, slots(2)))
     assert not fleet.changes_nothing(offer(NODE, slots(1), session=2))
     assert not fleet.changes_nothing(offer(node_id(2), slots(1)))
+
+
+def test_another_reason_not_to_lend_is_a_change() -> None:
+    fleet = online_fleet()
+    paused, in_use = (
+        replace(offer(NODE, slots(0)), owner_state=state) for state in (OwnerState.PAUSED, OwnerState.IN_USE)
+    )
+    fleet.handle(NOW_MS, paused)
+
+    assert fleet.changes_nothing(paused)
+    assert not fleet.changes_nothing(in_use)
 
 
 @pytest.mark.parametrize("event", [NodeMissed(0), NodeDisconnected(node_id=NODE), BusReconnected()])

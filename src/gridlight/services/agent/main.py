@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,19 +18,35 @@ from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
-from gridlight.adapters.sandbox.engines import Chosen, EngineChoice, choose
+from gridlight.adapters.preferences import laid_over, read_preferences
+from gridlight.adapters.sandbox.engines import Chosen, choose
 from gridlight.adapters.sandbox.port import EngineUnavailable
 from gridlight.adapters.signatures import SigningKey, blake3_digest
-from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
+from gridlight.core.agent import (
+    Agent,
+    AgentEvent,
+    BeliefChanged,
+    BusOpened,
+    InputSpoiled,
+    KeepWorkers,
+    PublishOffer,
+    Reply,
+    Run,
+)
+from gridlight.core.owner import Belief
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.envelope import REPLY_DOMAIN
 from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
 from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
+from gridlight.services.agent.control import Control
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.link import Link
 from gridlight.services.agent.memory import remember
+from gridlight.services.agent.options import AgentOptions
+from gridlight.services.agent.orders import Orders
+from gridlight.services.agent.ownership import Ownership
 from gridlight.services.agent.ways import LastWay
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
@@ -38,6 +55,12 @@ OFFER_REFRESH_S: Final = 240.0
 """Well within the ten minutes for which an offer stands."""
 
 ARTIFACT_BYTES_MAX: Final = 1024 * 1024 * 1024
+LOG_FILE: Final = "agent.jsonl"
+"""In the node's folder, whoever else reads what it says."""
+
+NICE: Final = 10
+"""Whatever else runs on the machine goes first; and what is nice is told from what its owner runs."""
+
 _DRAIN_S: Final = 4.0
 _FETCH_RETRY_S: Final = 2.0
 
@@ -51,45 +74,40 @@ class FolderInUse(Exception):
 class AgentService:
     """One node."""
 
-    def __init__(
-        self,
-        network_url: str,
-        data: Path,
-        *,
-        slots: int,
-        endorsement_file: Path | None = None,
-        own_bus_url: str | None = None,
-        engine: EngineChoice = "auto",
-    ) -> None:
-        self._api = GatewayApi(network_url)
-        self._network_url = network_url
-        self._folder = data
-        self._node = SigningKey.load_or_create(data / NODE_KEY_FILE)
+    def __init__(self, options: AgentOptions) -> None:
+        folder = options.data
+        self._options = options
+        self._api = GatewayApi(options.network_url)
+        self._node = SigningKey.load_or_create(folder / NODE_KEY_FILE)
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
-        self._slots = slots
-        self._engine: EngineChoice = engine
         self._chosen: Chosen | None = None
         """Where workers run, and whether a third party's may."""
-        operator = SigningKey.load_or_create(data / OPERATOR_KEY_FILE)
-        endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
+        operator = SigningKey.load_or_create(folder / OPERATOR_KEY_FILE)
         self._link = Link(
             self._api,
             self._node,
             operator,
-            endorsement,
-            LastWay(data / WAY_FILE),
-            own_bus_url=own_bus_url,
+            _endorsement(options.endorsement_file, folder / ENDORSEMENT_FILE, self._node_id),
+            LastWay(folder / WAY_FILE),
+            own_bus_url=options.own_bus_url,
             on_opened=self._opened,
             on_delivery=self._delivered,
         )
         self._workers: dict[WorkloadId, Workers] = {}
+        pids = lambda: [pid for one in self._workers.values() for pid in one.pids]  # noqa: E731
+        self._ownership = Ownership(folder, options.defaults, options.slots, pids)
+        self._orders = Orders(
+            self._ownership, self._agent, self._link, self._workers, self._believe, options.network_url
+        )
+        self._control = Control(folder, self._orders.answer)
         self._replies: dict[AssignmentId, str] = {}
         """Where to answer each assignment that runs."""
         self._bodies: dict[AssignmentId, bytes] = {}
         self._outbox: asyncio.Queue[Reply | PublishOffer] = asyncio.Queue()
         self._runs: asyncio.TaskGroup
         self._running: set[asyncio.Task[None]] = set()
+        self._workers_allowed = 0
         self._stopping = asyncio.Event()
         self._quiet = asyncio.Event()
 
@@ -98,7 +116,9 @@ class AgentService:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         async with asyncio.TaskGroup() as helpers, asyncio.TaskGroup() as self._runs:
-            started = [helpers.create_task(one) for one in (self._work(), self._send_all(), self._refresh())]
+            own = (self._ownership.watch(self._believe), self._orders.take_samples(), self._control.serve())
+            endless = (self._work(), self._send_all(), self._refresh(), *own)
+            started = [helpers.create_task(one) for one in endless]
             await self._stopping.wait()
             self._tell(DrainNode())
             await self._drained()
@@ -114,10 +134,11 @@ class AgentService:
         """Join, fetch what the network's workloads need, start workers, and stay connected."""
         enrolment = await self._link.enrol()
         _log.info("enrolled", node_id=self._node_id)
-        await apart(lambda: remember(self._folder, self._network_url))
+        await apart(lambda: remember(self._options.data, self._options.network_url))
         async with asyncio.TaskGroup() as tasks:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
+                    await self._ownership.transfer_allowed()
                     artifact = await self._fetch(manifest)
                     chosen = self._chosen = self._chosen or await self._choose_engine()
                     workers = Workers(
@@ -125,17 +146,18 @@ class AgentService:
                         manifest,
                         artifact,
                         sandbox=chosen.sandbox,
-                        slots=self._slots,
+                        slots=self._options.slots,
                         tell=self._tell,
                         is_wanted=self._agent.is_wanted,
                     )
                     self._workers[workload] = workers
+                    self._allow(workers)
                     tasks.create_task(workers.keep())
             tasks.create_task(self._link.keep())
 
     async def _choose_engine(self) -> Chosen:
         """Where workers run, after an escape probe inside of it; the log says what was proved. EngineUnavailable."""
-        chosen = await choose(self._engine, owner=self._node_id, folder=self._folder)
+        chosen = await choose(self._options.engine, owner=self._node_id, folder=self._options.data)
         third_party = chosen.third_party
         _log.info(
             "the engine is ready",
@@ -182,6 +204,7 @@ class AgentService:
 
     async def _delivered(self, delivery: Delivery) -> None:
         """A message on this node's own subjects; whoever may publish there is the network's."""
+        self._ownership.keeping.add(len(delivery.message or b"") + len(delivery.body))
         try:
             message = delivery.message or b""
             if delivery.subject == subjects.node_control(self._node_id):
@@ -203,8 +226,19 @@ class AgentService:
         for effect in self._agent.handle(monotonic_ms(), event):
             if isinstance(effect, Run):
                 self._start(effect.assignment)
+            elif isinstance(effect, KeepWorkers):
+                self._workers_allowed = effect.count
+                for workers in self._workers.values():
+                    self._allow(workers)
             else:
                 self._outbox.put_nowait(effect)
+
+    def _believe(self, belief: Belief) -> None:
+        self._tell(BeliefChanged(belief))
+
+    def _allow(self, workers: Workers) -> None:
+        workers.cpu_limit_percent = self._ownership.preferences.cpu_usage_limit_percent
+        workers.allow(self._workers_allowed)
 
     def _start(self, assignment: Assignment) -> None:
         body = self._bodies[assignment.assignment_id]
@@ -239,6 +273,7 @@ class AgentService:
         message = codec.encode(effect.message)
         signature = self._node.sign(REPLY_DOMAIN, message)
         await bus.publish(subject, effect.body, message=message, signature=signature)
+        self._ownership.keeping.add(len(message) + len(effect.body))
 
     async def _refresh(self) -> None:
         while True:
@@ -247,28 +282,16 @@ class AgentService:
                 self._outbox.put_nowait(effect)
 
 
-def run(
-    network_url: str,
-    data: Path,
-    slots: int = 1,
-    endorsement_file: Path | None = None,
-    own_bus_url: str | None = None,
-    engine: EngineChoice = "auto",
-) -> None:
+def run(options: AgentOptions) -> None:
     """The process. GatewayRefused where the network does not take this node, FolderInUse where it runs already,
-    BadEndorsement where it has one that cannot be its own, EngineUnavailable where workers cannot run as was asked.
-    `own_bus_url` stands for whatever the network says of it.
+    BadEndorsement where it has one that cannot be its own, EngineUnavailable where workers cannot run as was asked,
+    BadConfiguration where its preferences cannot be read.
     """
-    write_json_logs(None, service="agent")
-    with _held(data):
-        service = AgentService(
-            network_url,
-            data,
-            slots=slots,
-            endorsement_file=endorsement_file,
-            own_bus_url=own_bus_url,
-            engine=engine,
-        )
+    with _held(options.data):
+        write_json_logs(None, service="agent", copy=options.data / LOG_FILE)
+        if laid_over(options.defaults, read_preferences(options.data)).suspend_cpu_usage_percent:
+            os.nice(NICE)
+        service = AgentService(options)
         try:
             uvloop.run(service.run())
         except* (GatewayRefused, EngineUnavailable) as group:

@@ -1,4 +1,8 @@
-"""The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time."""
+"""The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time.
+
+There are only as many as the operator allows just now. Those too many are killed rather than frozen: it ends their use
+of CPU as soon, gives their memory back as well, and works alike however they are confined.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -20,6 +24,7 @@ from gridlight.adapters.sandbox.port import (
 )
 from gridlight.adapters.signatures import blake3_digest
 from gridlight.core.agent import AgentEvent, RunFailed, RunFinished, WorkerLost, WorkerReady
+from gridlight.core.owner import rest_ms
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
@@ -61,14 +66,44 @@ class Workers:
         self._tell = tell
         self._is_wanted = is_wanted
         self._free: asyncio.Queue[Worker] = asyncio.Queue()
+        self._allowed = 0
+        self._keepers: dict[int, asyncio.Task[None]] = {}
+        """Of each slot that may have a worker now."""
+        self._up: dict[int, Worker] = {}
+        self._busy: set[Worker] = set()
+        self._keeping: asyncio.TaskGroup | None = None
+        self.cpu_limit_percent = 100
+        """How much of a CPU's time each worker may have."""
+
+    @property
+    def count(self) -> int:
+        """How many are up."""
+        return len(self._up)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of those that are up."""
+        return [worker.pid for worker in self._up.values()]
+
+    def allow(self, count: int) -> None:
+        """So many may be up from now on. With none all end at once, else those at work when they are done."""
+        self._allowed = min(count, self._slots)
+        if self._keeping is None:
+            return
+        for index in [index for index in self._keepers if index >= self._allowed]:
+            if not self._allowed or self._up.get(index) not in self._busy:
+                self._keepers.pop(index).cancel()
+        for index in range(self._allowed):
+            if index not in self._keepers:
+                self._keepers[index] = self._keeping.create_task(self._keep_one(index))
 
     async def keep(self) -> None:
-        """Start the workers, and each that dies again, at work or idle. Never returns."""
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._slots):
-                tasks.create_task(self._keep_one())
+        """Start as many workers as are allowed, and each that dies again, at work or idle. Never returns."""
+        async with asyncio.TaskGroup() as self._keeping:
+            self.allow(self._allowed)
+            await asyncio.Event().wait()
 
-    async def _keep_one(self) -> None:
+    async def _keep_one(self, index: int) -> None:
         """One worker after another, with a growing pause where they do not start or do not live long."""
         failures = 0
         while True:
@@ -87,11 +122,16 @@ class Workers:
                 pid=worker.pid,
                 benchmark_ms=benchmark_ms,
             )
+            self._up[index] = worker
             self._free.put_nowait(worker)
             self._tell(WorkerReady(self._workload, benchmark_ms))
-            reason = await worker.ended()
-            _log.warning("a worker ended", workload=self._workload, reason=reason)
-            self._tell(WorkerLost(self._workload))
+            try:
+                reason = await worker.ended()
+                _log.warning("a worker ended", workload=self._workload, reason=reason)
+            finally:  # by itself, or since it may not be up any more
+                del self._up[index]
+                self._tell(WorkerLost(self._workload))
+                await worker.kill()
             if monotonic_ms() - ready_ms > _HEALTHY_S * 1_000:
                 failures = 0
 
@@ -111,12 +151,24 @@ class Workers:
         if worker is None:
             self._tell(RunFailed(assignment.assignment_id, FailureCode.WORKER_TIMEOUT))
             return
+        outcome: RunFinished | RunFailed = RunFailed(assignment.assignment_id, FailureCode.CANCELLED)
         if self._is_wanted(assignment.assignment_id):
-            self._tell(await self._outcome(worker, assignment, body, taken_ms))
-        else:
-            self._tell(RunFailed(assignment.assignment_id, FailureCode.CANCELLED))
+            self._busy.add(worker)
+            try:
+                outcome = await self._outcome(worker, assignment, body, taken_ms)
+            finally:
+                self._busy.discard(worker)
+        self._tell(outcome)
+        self._give_back(worker, outcome.infer_ms if isinstance(outcome, RunFinished) else 0)
+
+    def _give_back(self, worker: Worker, infer_ms: int) -> None:
+        """It is free again, after a rest where it may not have a whole CPU; or it is one too many by now."""
         if worker.is_alive:
-            self._free.put_nowait(worker)
+            if rest := rest_ms(infer_ms, self.cpu_limit_percent):
+                asyncio.get_running_loop().call_later(rest / 1_000, self._free.put_nowait, worker)
+            else:
+                self._free.put_nowait(worker)
+        self.allow(self._allowed)
 
     async def _take(self, deadline_ms: int) -> Worker | None:
         """A free worker, None where there is none by then. Those that died while free are passed over: `keep` starts
@@ -156,7 +208,8 @@ class Workers:
                 infer_ms=said.infer_ms,
                 run_ms=monotonic_ms() - taken_ms,
             )
-        _log.warning("no result", assignment_id=assignment_id, code=code, reason=reason)
+        if self._is_wanted(assignment_id):  # and was not handed back
+            _log.warning("no result", assignment_id=assignment_id, code=code, reason=reason)
         return RunFailed(assignment_id, code)
 
     async def kill(self) -> None:

@@ -1,0 +1,53 @@
+"""What the node itself takes up: memory of its processes, and disk of its folder and of the cache."""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+WORKER_BYTES_EXPECTED: Final = 160 * 1024 * 1024
+"""Until one has been seen; ours have been smaller."""
+
+
+def memory_bytes(root: Path) -> int:
+    """Of the machine."""
+    try:
+        for line in (root / "proc" / "meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemTotal:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return psutil.virtual_memory().total
+
+
+class Resident:
+    """The agent's own memory, and the most that one of its workers was seen to have."""
+
+    def __init__(self) -> None:
+        self._agent = psutil.Process()
+        self.worker_bytes = 0
+
+    def look(self, workers: Iterable[int]) -> tuple[int, int]:
+        """Of the agent, and of one worker."""
+        for pid in workers:
+            try:
+                self.worker_bytes = max(self.worker_bytes, psutil.Process(pid).memory_info().rss)
+            except psutil.Error:
+                continue  # it ended meanwhile
+        return self._agent.memory_info().rss, self.worker_bytes or WORKER_BYTES_EXPECTED
+
+
+def disk_bytes(folders: Sequence[Path]) -> tuple[int, int]:
+    """What these folders take up together, and what is free where the first one is. Walks them."""
+    used = 0
+    for folder in folders:
+        for place, _, names in os.walk(folder):
+            for name in names:
+                try:
+                    used += (Path(place) / name).lstat().st_blocks * 512
+                except OSError:
+                    continue  # it was removed meanwhile
+    return used, shutil.disk_usage(folders[0]).free

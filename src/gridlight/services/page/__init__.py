@@ -1,0 +1,1 @@
+"""The local page: shows an operator the own node in a browser, on this machine alone."""
