@@ -17,8 +17,8 @@ CARRIED_VARIABLES: Final = (
 
 _HARDENING: Final = """\
 # What the node does not need, it cannot do. The rest of the machine is there to read, and its own folders to write.
-# Not here: what covers parts of /proc or forbids a namespace its own name. Bubblewrap could not start under it, and walls
-# around each worker are worth more than these around the agent.
+# Not here: what covers parts of /proc or forbids a namespace its own name. Bubblewrap could not start under it, and
+# walls around each worker are worth more than these around the agent.
 NoNewPrivileges=yes
 PrivateUsers=yes
 ProtectSystem=strict
