@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
+import httpx
 import pytest
 from tests.acceptance.stand import Network, running, until
 from tests.outside.connect_proxy import connect_proxy
 from tests.outside.cut_off import CutOff, cut_off
-from tests.outside.reverse_proxy import MISSING, NAME, reverse_proxy, self_signed
+from tests.outside.reverse_proxy import MISSING, NAME, Certificate, reverse_proxy, self_signed
 from tests.outside.wheel import build_wheel, install
 
 from gridlight.adapters.bus_server import free_port
@@ -129,14 +131,38 @@ def test_through_a_proxy_that_passes_https_alone_a_node_joins_and_serves(
                 node_id = first_answer(network, bus, log)
                 print(f"first accepted task through the proxy {time.monotonic() - began:.1f} s after the start")
                 said = log.read_text(encoding="utf-8")
+                served, refused, hidden = requests_through(https, certificate, bus)
                 problems = doctor(far.command(installed), tmp_path / "home", told)
 
     assert problems == {}
+    assert (served.status_code, served.json()["node_id"]) == (200, node_id)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "BODY_TOO_LARGE"), "in the API's own shape"
+    assert hidden.status_code == 404
     assert node_id in said
     assert f'"nats_url":"wss://{NAME}/bus"' in said.replace(" ", "")
     assert set(proxy.asked) == {f"CONNECT {NAME}:443"}
     assert b"127.0.7.0/24" in journal(network), "the gateway saw where the node came from, not its own reverse proxy"
     assert (tmp_path / "nginx" / "access.log").read_text().count('GET /bus HTTP/1.1" 101') == 2
+
+
+def requests_through(
+    port: int, certificate: Certificate, photo: Path
+) -> tuple[httpx.Response, httpx.Response, httpx.Response]:
+    """What the front door makes of a picture, of one that is too large, and of whoever asks for figures."""
+    context = ssl.create_default_context(cafile=str(certificate.file))
+    with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, headers={"Host": NAME}, timeout=20,
+                      trust_env=False) as http:  # fmt: skip
+
+        def post(content: bytes) -> httpx.Response:
+            path = "/v1/detect?verify=none&deadline_ms=10000"
+            kind = {"Content-Type": "image/jpeg"}
+            return http.post(path, content=content, headers=kind, extensions={"sni_hostname": NAME})
+
+        return (
+            post(photo.read_bytes()),
+            post(bytes(9 * 1024 * 1024)),
+            http.get("/metrics", extensions={"sni_hostname": NAME}),
+        )
 
 
 def doctor(command: list[str], home: Path, environment: Mapping[str, str] = NOTHING) -> dict[str, str]:

@@ -160,16 +160,28 @@ def test_a_machine_without_cgroups(tmp_path: Path) -> None:
     assert (found.level, "no cgroups" in found.said) == (Level.WARNING, True)
 
 
-def test_a_group_of_processes_that_is_left_too_little_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("own", "folder", "most", "used", "unlimited"),
+    [
+        ("0::/user.slice/node.service", ".", "memory.max", "memory.current", "max"),
+        ("4:cpu,memory:/user.slice/node.service\n0::/", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+         str(2**63 - 4_096)),
+    ],
+    ids=["cgroups v2", "cgroups v1"],
+)  # fmt: skip
+def test_a_group_of_processes_that_is_left_too_little_memory(
+    own: str, folder: str, most: str, used: str, unlimited: str, tmp_path: Path
+) -> None:
+    around = tmp_path / folder / "user.slice"
+    own_group = around / "node.service"
+    own_group.mkdir(parents=True)
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
-    tight = tmp_path / "user.slice" / "node.service"
-    tight.mkdir(parents=True)
-    for path, most in ((tight, "max"), (tight.parent, str(MEMORY_BYTES_MIN))):
-        (path / "memory.max").write_text(f"{most}\n")
-        (path / "memory.current").write_text("200000000\n")
-        (path / "memory.stat").write_text("anon 1\ninactive_file 100000000\n")
+    for group, limit in ((own_group, unlimited), (around, str(MEMORY_BYTES_MIN))):
+        (group / most).write_text(f"{limit}\n")
+        (group / used).write_text("200000000\n")
+        (group / "memory.stat").write_text("anon 1\ninactive_file 100000000\n")
 
-    seen = see_machine(cgroups=tmp_path, own_cgroup=tight)
+    seen = see_machine(cgroups=tmp_path, own_cgroups=own)
 
     assert seen.memory_bytes == MEMORY_BYTES_MIN - 100_000_000
     assert check_memory(seen).level is Level.PROBLEM

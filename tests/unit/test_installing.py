@@ -97,6 +97,21 @@ def test_only_with_containers_the_unit_leaves_podman_its_privileges(home: Path) 
     assert "Restart=on-failure" in confined
 
 
+def test_the_unit_leaves_bubblewrap_what_it_needs_for_its_walls(home: Path) -> None:
+    gridlight(home, "install", "--network", URL)
+    text = unit_of(home).read_text(encoding="utf-8")
+
+    # Under the first two a new namespace may not mount its /proc; the others forbid what bubblewrap asks of the kernel.
+    for word in (
+        "ProtectKernelTunables",
+        "ProtectKernelLogs",
+        "ProtectHostname",
+        "RestrictNamespaces",
+        "SystemCallFilter",
+    ):
+        assert word not in text
+
+
 def test_the_network_that_was_joined_last_need_not_be_named(home: Path) -> None:
     folder = home / ".local" / "share" / "gridlight" / "node"
     unknown = gridlight(home, "install")

@@ -17,15 +17,14 @@ CARRIED_VARIABLES: Final = (
 
 _HARDENING: Final = """\
 # What the node does not need, it cannot do. The rest of the machine is there to read, and its own folders to write.
+# Not here: what covers parts of /proc or forbids a namespace its own name. Bubblewrap could not start under it, and
+# walls around each worker are worth more than these around the agent.
 NoNewPrivileges=yes
 PrivateUsers=yes
 ProtectSystem=strict
 ProtectHome=read-only
 ProtectClock=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
 ProtectKernelModules=yes
-ProtectKernelTunables=yes
 LockPersonality=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictRealtime=yes

@@ -90,6 +90,7 @@ class CertificateSeen(Struct, frozen=True, kw_only=True):
     """Who vouches for the network's name, and who did when the node joined."""
 
     host: str
+    port: int
     issuer: str
     error: str | None
     issuer_kept: str | None
@@ -239,7 +240,7 @@ def check_name(host: str, error: str | None) -> Finding:
 def check_certificate(seen: CertificateSeen) -> Finding:
     """Whether somebody between reads along, or passes for the network."""
     host = shlex.quote(seen.host)
-    line = f"openssl s_client -connect {host}:443 -servername {host} </dev/null | openssl x509 -noout -issuer -dates"
+    shown = f"openssl s_client -connect {host}:{seen.port} -servername {host} </dev/null"
     if seen.error is not None:
         told = (
             f"the certificate for {seen.host}, issued by {seen.issuer or 'nobody known'}, is not trusted here "
@@ -251,7 +252,7 @@ def check_certificate(seen: CertificateSeen) -> Finding:
             f"the certificate for {seen.host} was issued by {seen.issuer_kept} when the node joined, and now by "
             f"{seen.issuer}: the network changed it, or somebody between reads along"
         )
-        return Finding("certificate", Level.WARNING, told, line)
+        return Finding("certificate", Level.WARNING, told, f"{shown} | openssl x509 -noout -issuer -dates")
     return Finding("certificate", Level.OK, f"{seen.host} is vouched for by {seen.issuer}")
 
 

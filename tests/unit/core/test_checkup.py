@@ -25,7 +25,7 @@ FOLDER = FolderSeen(path="/a b", error=None, free_bytes=GIB)
 KEY = KeySeen(path="/a b/node.nk", mode=0o600, error=None)
 MACHINE = MachineSeen(memory_bytes=GIB, address_space_bytes=None, open_files=1_024, has_memory_controller=True)
 PROXY = ProxySeen(url="http://proxy.example:3128")
-CERTIFICATE = CertificateSeen(host="network.example", issuer="Authority, R1", error=None, issuer_kept=None)
+CERTIFICATE = CertificateSeen(host="network.example", port=8443, issuer="Authority, R1", error=None, issuer_kept=None)
 GATEWAY = GatewaySeen(url="https://network.example", error=None, is_gateway=True, agent_version_min="0.1")
 BUS = BusSeen(
     tcp_url="nats://network.example:4222",
@@ -96,7 +96,7 @@ OK, NOTE, WARNING, PROBLEM = Level
         ),
         (
             partial(checkup.check_certificate, replace(CERTIFICATE, issuer_kept="Other")),
-            WARNING, "issued by Other when the node joined, and now by Authority, R1", "openssl s_client",
+            WARNING, "issued by Other when the node joined, and now by Authority, R1", "network.example:8443",
         ),
         (
             partial(checkup.check_certificate, replace(CERTIFICATE, error="self-signed")),

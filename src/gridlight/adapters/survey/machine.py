@@ -6,7 +6,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,9 @@ from gridlight.adapters.signatures import SigningKey
 from gridlight.core.checkup import EngineSeen, FolderSeen, KeySeen, MachineSeen
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
+_BOUNDS: Final = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+"""What a group may use and does use, in the second version of cgroups and in the first."""
+
 ENGINES: Final = ("podman", "docker")
 _ENGINE_TIMEOUT_S: Final = 10.0
 _WORDS_MAX: Final = 200
@@ -58,17 +61,19 @@ def see_key(path: Path) -> KeySeen:
     return KeySeen(path=str(path), mode=mode, error=None)
 
 
-def see_machine(cgroups: Path = CGROUPS, own_cgroup: Path | None = None) -> MachineSeen:
-    """What is left to this process, by the kernel's own word."""
+def see_machine(cgroups: Path = CGROUPS, own_cgroups: str | None = None) -> MachineSeen:
+    """What is left to this process, by the kernel's own word; `own_cgroups` in the form of /proc/self/cgroup."""
     memory = psutil.virtual_memory().available
-    left = _left_in(_own_cgroup(cgroups) if own_cgroup is None else own_cgroup, cgroups)
+    own = _text(Path("/proc/self/cgroup")) if own_cgroups is None else own_cgroups
+    left = min((left for group in _memory_groups(own, cgroups) if (left := _left_in(group)) is not None), default=None)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     spaces = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
     return MachineSeen(
         memory_bytes=memory if left is None else min(memory, left),
         address_space_bytes=min(spaces, default=None),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        has_memory_controller="memory" in _text(cgroups / "cgroup.controllers").split(),
+        has_memory_controller="memory" in _text(cgroups / "cgroup.controllers").split()
+        or (cgroups / "memory" / _BOUNDS[1][0]).exists(),
     )
 
 
@@ -103,29 +108,28 @@ def _is_sound(path: Path, digest: str) -> bool:
         return False
 
 
-def _own_cgroup(cgroups: Path) -> Path:
-    """Version 2 has one line, `0::/path`."""
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
-        if line.startswith("0::"):
-            return cgroups / line.removeprefix("0::/")
-    return cgroups
+def _memory_groups(own_cgroups: str, root: Path) -> Iterator[Path]:
+    """The groups of processes that this one is in, and those around them, as far as they count memory."""
+    for line in own_cgroups.splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0" or "memory" in controllers.split(","):
+            top = root if number == "0" else root / "memory"
+            group = top / path.removeprefix("/")
+            yield from (one for one in (group, *group.parents) if one.is_relative_to(top))
 
 
-def _left_in(cgroup: Path, root: Path) -> int | None:
-    """What the tightest group around this process leaves, None where none is bounded."""
-    left = []
-    for one in (cgroup, *cgroup.parents):
-        most, used = _text(one / "memory.max").strip(), _text(one / "memory.current").strip()
+def _left_in(group: Path) -> int | None:
+    """What a group leaves, None where it is not bounded."""
+    for most_file, used_file in _BOUNDS:
+        most, used = _text(group / most_file).strip(), _text(group / used_file).strip()
         if most.isdigit() and used.isdigit():
-            left.append(max(0, int(most) - int(used) + _reclaimable(one)))
-        if one == root:
-            break
-    return min(left, default=None)
+            return max(0, int(most) - int(used) + _reclaimable(group))
+    return None
 
 
-def _reclaimable(cgroup: Path) -> int:
+def _reclaimable(group: Path) -> int:
     """Of files that were read once: the kernel gives it up before anything else."""
-    lines = (line.split() for line in _text(cgroup / "memory.stat").splitlines())
+    lines = (line.split() for line in _text(group / "memory.stat").splitlines())
     return next((int(words[1]) for words in lines if words[0] == "inactive_file"), 0)
 
 

@@ -51,7 +51,7 @@ def name_error(host: str) -> str | None:
 
 def see_certificate(url: str, issuer_kept: str | None = None) -> CertificateSeen | None:
     """Whom the gateway's certificate is from, and whether this machine trusts it. None where none was shown."""
-    host, _ = _address(url)
+    host, port = _address(url)
     try:
         with _tls(url, ssl.create_default_context(), host) as shown:
             issuer, error = _issuer(shown.getpeercert()), None
@@ -59,7 +59,7 @@ def see_certificate(url: str, issuer_kept: str | None = None) -> CertificateSeen
         issuer, error = _untrusted_issuer(url), untrusted.verify_message
     except (OSError, ValueError):
         return None
-    return CertificateSeen(host=host, issuer=issuer, error=error, issuer_kept=issuer_kept)
+    return CertificateSeen(host=host, port=port, issuer=issuer, error=error, issuer_kept=issuer_kept)
 
 
 def tcp_bus_error(url: str) -> str | None:
