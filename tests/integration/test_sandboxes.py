@@ -158,6 +158,27 @@ async def test_a_worker_that_leaks_dies_of_its_own_memory_and_it_is_said(sandbox
     assert await is_all_gone()
 
 
+async def test_a_worker_that_answers_without_end_is_killed(sandbox: Sandbox, third_party: str) -> None:
+    script = f"{READY} head -c 1 <&3 >/dev/null; cat /dev/zero >&3"
+    worker = await sandbox.start(shell(third_party, script), ready_timeout_s=READY_S)
+
+    with pytest.raises(WorkerCrashed, match="broke the protocol"):
+        await worker.call(FrameHeader(id="1"), timeout_s=10)
+
+    await worker.kill()
+    assert await is_all_gone()
+
+
+async def test_a_worker_that_prints_without_end_is_killed(sandbox: Sandbox, third_party: str) -> None:
+    worker = await sandbox.start(shell(third_party, f"{READY} yes >&2"), ready_timeout_s=READY_S)
+
+    async with asyncio.timeout(20):
+        reason = await worker.ended()
+
+    assert "to its standard error" in reason
+    assert await is_all_gone()
+
+
 async def test_an_image_that_is_not_there_is_never_fetched(sandbox: Sandbox) -> None:
     absent = "localhost/gridlight-nobody-has-this:1"
     with pytest.raises((EngineUnavailable, WorkerCrashed)) as refused:

@@ -88,6 +88,8 @@ def test_the_version_is_one_line() -> None:
         (["simulate", "x.toml", "--seed", "-1"], 2, "--seed"),
         (["up", "--data", "x", "--references", "10"], 2, "--references"),
         (["up", "--data", "x", "--trust", "blind"], 2, "--trust"),
+        (["up", "--data", "x", "--engine", "luck"], 2, "--engine"),
+        (["node", "start", "--network", "http://127.0.0.1:9", "--data", "x", "--engine", "luck"], 2, "bubblewrap"),
         (["network", "endorse", "U1", "--as", "trusted", "--data", "x"], 1, "'U1' is no node's id"),
         (["network", "endorse", NODE_ID, "--as", "trusted", "--data", "/nothing"], 1, "holds no network's keys"),
         (["network", "endorse", NODE_ID, "--as", "banned", "--data", "x"], 2, "banned"),

@@ -26,17 +26,15 @@ from gridlight.adapters.sandbox.port import (
 from gridlight.adapters.sandbox.runtime import command, first_party_files
 from gridlight.adapters.sandbox.seccomp import profile
 from gridlight.adapters.sandbox.spawning import Given, end_of, start_child
-from gridlight.adapters.sandbox.worker_process import DESCRIPTOR, WorkerProcess, frame_sockets
+from gridlight.adapters.sandbox.worker_process import DESCRIPTOR, WorkerProcess, frame_sockets, last_line, text_line
 
 LABEL: Final = "gridlight.agent"
 
 _COMMAND_S_MAX: Final = 30.0
-_SAID_BYTES_MAX: Final = 64 * 1024
 _PROCESSES_MORE: Final = 24
 """The runtime's own threads count while it starts the worker."""
 
 _REMOVE_TRIES_MAX: Final = 3
-_LOG_BYTES_MAX: Final = 256 * 1024
 _NAME: Final = re.compile(r"[^a-zA-Z0-9]")
 
 _KEEPER: Final = """
@@ -89,16 +87,21 @@ class Podman:
         """In a container. WorkerCrashed, WorkerTimeout or EngineUnavailable where it does not come up."""
         name = f"{self._prefix}{secrets.token_hex(4)}"
         ours, theirs = frame_sockets()
+        printed, theirs_printed = os.pipe()
         try:
-            with theirs:
-                await self._run(name, spec, theirs.fileno())
+            with theirs, os.fdopen(theirs_printed, "wb") as given:
+                await self._run(name, spec, {given.fileno(): (2,), theirs.fileno(): (DESCRIPTOR,)}, printed)
             pid = int((self._folder / f"{name}.pid").read_text(encoding="ascii"))
-            worker = WorkerProcess(pid, ours, is_child=False, clear_away=lambda: self._clear_away(name))
+            worker = WorkerProcess(
+                pid, ours, printed=printed, is_child=False, clear_away=lambda: self._clear_away(name)
+            )
         except BaseException as error:
             ours.close()
+            said = last_line(printed)
+            os.close(printed)
             why = await self._clear_away(name)
             if isinstance(error, ProcessLookupError | FileNotFoundError):
-                raise WorkerCrashed(f"the container ended before it was ready: {why}") from None
+                raise WorkerCrashed(f"the container ended before it was ready: {why}: {said}") from None
             raise
         await worker.until_ready(ready_timeout_s)
         return worker
@@ -111,30 +114,20 @@ class Podman:
             with suppress(TimeoutError):
                 await end_of(pid, timeout_s=_COMMAND_S_MAX)
 
-    async def _run(self, name: str, spec: WorkerSpec, theirs: int) -> None:
-        """Until the container runs; podman itself is gone then."""
-        read_end, write_end = os.pipe()
+    async def _run(self, name: str, spec: WorkerSpec, given: Given, printed: int) -> None:
+        """Until the container runs; podman itself is gone then. What either prints is read from `printed`."""
+        null = os.open(os.devnull, os.O_WRONLY)
         words = ["podman", *self._global, "run", *self._options(name, spec), *self._inside(spec)]
         try:
-            given: Given = {write_end: (1, 2), theirs: (DESCRIPTOR,)}
-            pid = start_child(shutil.which("podman") or "podman", words, os.environ, given)
-        except BaseException:
-            os.close(read_end)
-            raise
+            pid = start_child(shutil.which("podman") or "podman", words, os.environ, {null: (1,), **given})
         finally:
-            os.close(write_end)
+            os.close(null)
         try:
             code = await end_of(pid, timeout_s=_COMMAND_S_MAX)
-            os.set_blocking(read_end, False)
-            said = b""
-            with suppress(BlockingIOError):
-                said = os.read(read_end, _SAID_BYTES_MAX)
         except TimeoutError:
             raise EngineUnavailable(f"podman started no container within {_COMMAND_S_MAX:g} s") from None
-        finally:
-            os.close(read_end)
         if code != 0:
-            raise EngineUnavailable(f"podman starts no container: {_last_line(said)}")
+            raise EngineUnavailable(f"podman starts no container: {last_line(printed)}")
 
     def _options(self, name: str, spec: WorkerSpec) -> list[str]:
         limits = spec.limits
@@ -159,8 +152,7 @@ class Podman:
             *([] if limits.cpu_s is None else ["--ulimit", f"cpu={limits.cpu_s}:{limits.cpu_s}"]),
             *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", "mask=/proc/pressure"),
             *("--security-opt", f"seccomp={self._profile}"),
-            *("--log-driver", "k8s-file", "--log-opt", f"path={self._log(name)}"),
-            *("--log-opt", f"max-size={_LOG_BYTES_MAX}"),
+            *("--log-driver", "passthrough"),  # to us, who know how much is too much; an engine would go on reading
             *(word for key, value in ENVIRONMENT.items() for word in ("--env", f"{key}={value}")),
         ]
 
@@ -176,9 +168,6 @@ class Podman:
         why = ""
         with suppress(EngineUnavailable):
             why = _ending(await _said_by("inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", name))
-        with suppress(OSError):
-            last = _last_line(self._log(name).read_bytes()[-_SAID_BYTES_MAX:]).split(" ", 3)[-1]
-            why = f"{why}, after it said: {last}" if last else why
         for _ in range(_REMOVE_TRIES_MAX):  # one that is just ending may not be removed at once
             with suppress(EngineUnavailable):
                 await _said_by("rm", "--force", "--ignore", "--time", "0", "--volumes", name)
@@ -186,9 +175,6 @@ class Podman:
         for path in self._folder.glob(f"{name}.*"):
             path.unlink(missing_ok=True)
         return why
-
-    def _log(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
 
     async def _sweep(self) -> None:
         """Remove what ran under this label, and the files beside."""
@@ -237,7 +223,7 @@ async def _said_by(*words: str) -> str:
         await process.wait()
         raise EngineUnavailable(f"`podman {words[0]}` did not end within {_COMMAND_S_MAX:g} s") from None
     if process.returncode != 0:
-        raise EngineUnavailable(f"`podman {words[0]}` failed: {_last_line(complained)}")
+        raise EngineUnavailable(f"`podman {words[0]}` failed: {text_line(complained)}")
     return said.decode(errors="replace")
 
 
@@ -246,11 +232,6 @@ def _ending(state: str) -> str:
     if was_out_of_memory == "true":
         return "it took more than its memory"
     return f"the container's exit code is {code}"
-
-
-def _last_line(said: bytes) -> str:
-    lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1][:500] if lines else ""
 
 
 def _mounts(paths: dict[Path, Path]) -> Sequence[str]:

@@ -107,24 +107,21 @@ async def _listening(marker: str) -> AsyncIterator[dict[str, Any]]:
             await writer.drain()
         writer.close()
 
-    address = _outward_address()
     abstract = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     abstract.bind(f"\0gridlight-{marker}")
-    outward = await asyncio.start_server(greet, address, 0)
     loopback = await asyncio.start_server(greet, "127.0.0.1", 0)
     hidden = await asyncio.start_unix_server(greet, sock=abstract)
     names, _ = await asyncio.get_running_loop().create_datagram_endpoint(_NameServer, ("127.0.0.1", 0))
     try:
         yield {
-            "tcp_address": address,
-            "tcp_port": outward.sockets[0].getsockname()[1],
+            "address": _outward_address(),
             "loopback_port": loopback.sockets[0].getsockname()[1],
             "dns_port": names.get_extra_info("sockname")[1],
             "abstract_name": f"gridlight-{marker}",
         }
     finally:
         names.close()
-        for server in (outward, loopback, hidden):
+        for server in (loopback, hidden):
             server.close()
 
 

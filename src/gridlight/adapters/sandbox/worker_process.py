@@ -56,6 +56,7 @@ class WorkerProcess:
         is_child: bool = True,
         clear_away: ClearAway | None = None,
     ) -> None:
+        self._pidfd = os.pidfd_open(pid)  # a process id may be another's by the time that it is used
         self.pid = pid
         self.ready = FrameHeader(id=_READY)
         """The worker's first frame; a model's worker says `benchmark_ms` in its parameters."""
@@ -74,7 +75,6 @@ class WorkerProcess:
         self._clearing = asyncio.Lock()
         self._printed = None if printed is None else _Printed(printed, self._fail, pid)
         self._exited: asyncio.Future[None] = self._loop.create_future()
-        self._pidfd = os.pidfd_open(pid)  # a process id may be another's by the time that it is used
         self._loop.add_reader(self._pidfd, self._on_exit)
         self._loop.add_reader(self._descriptor, self._on_readable)
 
@@ -303,8 +303,7 @@ class _Printed:
             self._loop.remove_reader(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
-        lines = self._tail.decode("utf-8", errors="replace").strip().splitlines()
-        return lines[-1][:500] if lines else ""
+        return text_line(self._tail)
 
     def _on_readable(self) -> None:
         count = self._read()
@@ -323,6 +322,20 @@ class _Printed:
         self._bytes += len(data)
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
         return len(data)
+
+
+def last_line(descriptor: int) -> str:
+    """Of what a pipe holds just now."""
+    os.set_blocking(descriptor, False)
+    with suppress(BlockingIOError):
+        return text_line(os.read(descriptor, 64 * 1024))
+    return ""
+
+
+def text_line(printed: bytes) -> str:
+    """The last line of what a program printed, for a message."""
+    lines = printed.decode("utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else ""
 
 
 def _reaped(pid: int) -> str:

@@ -14,12 +14,10 @@ _SAID_BYTES_MAX: Final = 500
 class Bait(NamedTuple):
     """What whoever probes has laid out for the attempts to reach, and the limits that they try to pass."""
 
-    tcp_address: str
-    """An address of the machine that is not its loopback, where there is one."""
-    tcp_port: int
-    """Something listens there, and says `marker`."""
+    address: str
+    """Of the machine, and not its loopback's where it has another one. Nothing listens there."""
     loopback_port: int
-    """On 127.0.0.1, as well."""
+    """On 127.0.0.1, where something listens and says `marker`."""
     dns_port: int
     """On 127.0.0.1; answers whoever asks."""
     abstract_name: str

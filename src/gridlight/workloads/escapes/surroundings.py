@@ -11,6 +11,7 @@ from typing import Final
 from gridlight.workloads.escapes.attempt import Bait, Blocked
 
 _ANSWER_S: Final = 1.0
+_DISCARD_PORT: Final = 9
 
 ENVIRONMENT_KEPT: Final = frozenset(
     {"PATH", "LANG", "LC_CTYPE", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
@@ -24,13 +25,16 @@ _WRITTEN: Final = "gridlight-was-here"
 
 
 def open_socket(bait: Bait) -> str:
-    """Connect to an address of the machine."""
-    return _connected(bait.tcp_address, bait.tcp_port)
+    """Send a datagram to an address of the machine, which is as far as this may go."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+        sending.connect((bait.address, _DISCARD_PORT))
+        return f"{sending.send(b'x')} byte left for {bait.address}"
 
 
 def reach_loopback(bait: Bait) -> str:
     """Connect to what listens on the machine's 127.0.0.1."""
-    return _connected("127.0.0.1", bait.loopback_port)
+    with socket.create_connection(("127.0.0.1", bait.loopback_port), timeout=_ANSWER_S) as connected:
+        return _greeting(connected)
 
 
 def ask_name_server(bait: Bait) -> str:
@@ -114,11 +118,6 @@ def use_inherited_file(_bait: Bait) -> str:
                 os.fstat(int(name))
                 return f"descriptor {name} is open"
     raise Blocked("none is open")
-
-
-def _connected(address: str, port: int) -> str:
-    with socket.create_connection((address, port), timeout=_ANSWER_S) as connected:
-        return _greeting(connected)
 
 
 def _greeting(connected: socket.socket) -> str:
