@@ -138,19 +138,18 @@ def test_the_task_of_a_node_whose_operator_needs_the_machine_is_answered_in_time
         stack.enter_context(frozen(worker))
         asked = pool.submit(ask, requester, bus, verify=UNCHECKED)
         until(lambda: network.metric(ACKS) == acks + TASKS_HELD + 1, BOUND_S, "the volunteer to have the task")
-        wake()
-        assert [one.result(BOUND_S).error for one in pinned] == [None] * TASKS_HELD
 
         happened_s = time.monotonic()
         happen(volunteer)
         until(lambda: not worker.is_running(), BOUND_S, "its worker to be gone")
         gone_ms = (time.monotonic() - happened_s) * 1_000
+        wake()
         ended = asked.result(BOUND_S)
+        assert [one.result(BOUND_S).error for one in pinned] == [None] * TASKS_HELD
 
     assert ended.response is not None, str(ended)
     assert (ended.response.node_id, ended.response.attempts, ended.response.hedged) == (other_id, 2, False)
     assert ended.lasted_ms < DEADLINE_MS
     assert gone_ms <= YIELDS_MS
-    assert (ended.ended_s - happened_s) * 1_000 <= YIELDS_MS + ended.response.timing_ms.infer + 200
     status = volunteer.say(AskStatus())
     assert (status.reason, status.done.failed) == (reason, 0)

@@ -74,17 +74,18 @@ def seen_now(seen: Observation) -> SeenNow:
 
 def _because(preferences: Preferences, reason: PauseReason, seen: Observation) -> str:
     return _REASONS[reason].format(
-        idle=_idle(seen), wanted=_length(preferences.idle_time_to_run_s), others=seen.others_cpu_percent or 0
+        idle=_idle(seen), wanted=length(preferences.idle_time_to_run_s), others=seen.others_cpu_percent or 0
     )
 
 
 def _idle(seen: Observation) -> str:
     if seen.idle_s is None:
         return "presence unknown"
-    return "idle for days" if seen.idle_s > _LONG_S else f"idle {_length(seen.idle_s)}"
+    return "idle for days" if seen.idle_s > _LONG_S else f"idle {length(seen.idle_s)}"
 
 
-def _length(seconds: int) -> str:
+def length(seconds: int) -> str:
+    """As a person says it: in the largest unit that there are several of."""
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3_600:

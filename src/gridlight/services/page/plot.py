@@ -7,14 +7,15 @@ from typing import Final
 
 from gridlight.messages.control import Sample
 
-WIDTH: Final = 640
-HEIGHT: Final = 200
-LEFT: Final = 44
-BASE: Final = 150
+WIDTH: Final = 400
+HEIGHT: Final = 190
+LEFT: Final = 40
+BASE: Final = 135
 TOP: Final = 12
 BAND: Final = 12
 MINUTE_S: Final = 60
-_TICKS: Final = 4
+_TICKS: Final = 3
+_SHORT_S: Final = 600
 _STEPS: Final = (1, 2, 5)
 
 
@@ -52,10 +53,10 @@ def plot(samples: tuple[Sample, ...]) -> str:
         for rate in (0, ceiling / 2, ceiling)
     )
     times = "".join(
-        f'<text x="{across(at_s):.1f}" y="{BASE + 40}" text-anchor="{anchor}">{_clock(at_s)}</text>'
+        f'<text x="{across(at_s):.1f}" y="{BASE + 42}" text-anchor="{anchor}">{_clock(at_s, span_s)}</text>'
         for at_s, anchor in _times(first_s, span_s)
     )
-    label = f"Tasks finished a minute from {_clock(first_s)} to {_clock(last_s)}, at most {ceiling:g}"
+    label = f"Tasks finished a minute from {_clock(first_s, span_s)} to {_clock(last_s, span_s)}, at most {ceiling:g}"
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{lines}{bars}{bands}{times}</svg>'
 
 
@@ -75,5 +76,5 @@ def _times(first_s: int, span_s: int) -> list[tuple[int, str]]:
     return [(first_s + span_s * number // (_TICKS - 1), anchor) for number, anchor in enumerate(anchors)]
 
 
-def _clock(at_s: int) -> str:
-    return f"{datetime.fromtimestamp(at_s).astimezone():%H:%M}"
+def _clock(at_s: int, span_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s).astimezone():{'%H:%M:%S' if span_s < _SHORT_S else '%H:%M'}}"

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any, Final
 
 from gridlight.messages.control import NodeHistory, NodeStatus, Sample, SeenNow, Stance
+from gridlight.services.agent.telling import length
 from gridlight.services.page.plot import plot
 
 REFRESH_S: Final = 5
@@ -34,12 +35,15 @@ form { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 1rem 0; }
 button { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--soft);
   border-radius: 0.5rem; padding: 0.5rem 0.9rem; min-height: 2.75rem; cursor: pointer; }
 button:focus-visible { outline: 3px solid var(--first); outline-offset: 2px; }
-figure { margin: 0; } svg { display: block; width: 100%; height: auto; }
-svg text { fill: var(--soft); font-size: 13px; } .rule { stroke: var(--line); } .bar { fill: var(--first); }
+figure { margin: 0 0 0.75rem; } svg { display: block; width: 100%; height: auto; }
+svg text { fill: var(--soft); font-size: 9px; } .rule { stroke: var(--line); } .bar { fill: var(--first); }
 .lent { fill: var(--good); } .kept { fill: var(--kept); }
 table { border-collapse: collapse; width: 100%; font-size: 0.93rem; }
 th, td { text-align: right; padding: 0.3rem 0.4rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th:first-child, td:first-child { text-align: left; } .own { font-weight: 700; }
+th, td { overflow-wrap: break-word; } th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+.own { font-weight: 700; }
+.bar, .lent, .kept { shape-rendering: crispEdges; }
+@media (max-width: 34rem) { svg text { font-size: 15px; } }
 """
 
 Layers = Mapping[str, Mapping[str, Any]]
@@ -114,14 +118,14 @@ def _changes(samples: tuple[Sample, ...]) -> str:
         f"<td>{'lent' if one.reason is None else escape(one.reason.value.replace('_', ' '))}"
         for one in changed[-_CHANGES_MAX:][::-1]
     )
-    return f"<table><thead><tr><th>From<th>Machine<tbody>{rows}</table>"
+    return f"<table><thead><tr><th>From<th>The machine was<tbody>{rows}</table>"
 
 
 def _seen(seen: SeenNow | None) -> str:
     if seen is None:
         return ""
     rows = (
-        ("Last input", "unknown" if seen.idle_s is None else f"{seen.idle_s // 60} min ago"),
+        ("Last input", "unknown" if seen.idle_s is None else f"{length(seen.idle_s)} ago"),
         ("Power", seen.power.value),
         ("Others' use of the CPUs", _percent(seen.others_cpu_percent)),
         ("Waiting for memory", _percent(seen.memory_pressure_percent)),
