@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 from tests.simulation.running import ran, small
 
-from gridlight.core import attempts, placement
+from gridlight.core import attempts, choosing, placement
+from gridlight.core.choosing import Choice
 from gridlight.core.draw import draw_many
 from gridlight.core.placement import Placement
 from gridlight.core.pools import Pool
@@ -20,7 +21,8 @@ Patch = pytest.MonkeyPatch
 
 
 def forgets_to_refuse_the_tried(patch: Patch) -> None:
-    patch.setattr(placement, "tried_nodes", lambda _task: [])
+    for module in (choosing, placement):
+        patch.setattr(module, "tried_nodes", lambda _task: [])
 
 
 def never_gives_up_on_attempts(patch: Patch) -> None:
@@ -79,7 +81,7 @@ def assigns_what_has_ended(patch: Patch) -> None:
             return kept(self, now_ms, task)
         pool = self.lanes[task.job.workload].trusted
         free = [node for node in self.roster.node_ids if pool.has(node) and pool.is_free(node)]
-        return self.send(now_ms, task, free[0], (1, task.number << 8, 3)) if free else []
+        return self.send(now_ms, task, Choice(free[0]), (1, task.number << 8, 3)) if free else []
 
     patch.setattr(Placement, "replace", eager)
 

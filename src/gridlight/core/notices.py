@@ -37,6 +37,8 @@ class CapacityLost(Struct, frozen=True, gc=False):
     """A node lends nothing any more and whatever it was doing is lost. From fleet."""
 
     node: int
+    is_missed: bool = False
+    """It broke its word; else its connection closed."""
 
 
 class NodeMissed(Struct, frozen=True, gc=False):

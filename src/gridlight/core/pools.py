@@ -80,6 +80,10 @@ class Pool:
         """Whether the node can take a task now, to run it or to hold it in readiness."""
         return node < len(self._slots) and self._shelf_of(node) is not None
 
+    def bucket_of(self, node: int) -> int:
+        """The speed by which a node that lends stands on its shelf."""
+        return self._bucket[node]
+
     def is_leased(self, node: int) -> bool:
         """Whether anything is leased on the node."""
         return node < len(self._used) and self._used[node] > 0

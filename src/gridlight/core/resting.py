@@ -17,18 +17,27 @@ class Resting:
         self._until_ms: dict[int, int] = {}
         """In order of time, since all rest equally long."""
 
+    def __contains__(self, node: int) -> bool:
+        return node in self._until_ms
+
     def begin(self, now_ms: int, node: int) -> None:
         """The node broke its word."""
         self._until_ms.pop(node, None)
         self._until_ms[node] = now_ms + REST_MS
 
-    def at(self, now_ms: int) -> dict[int, int]:
-        """Who rests now; those who have rested are dropped, O(1) amortised."""
+    def wake(self, now_ms: int) -> list[int]:
+        """Who has rested by now, and does so no more. O(1) amortised."""
+        woken: list[int] = []
         while self._until_ms:
             node = next(iter(self._until_ms))
             if self._until_ms[node] > now_ms:
                 break
             del self._until_ms[node]
+            woken.append(node)
+        return woken
+
+    def until_ms(self) -> dict[int, int]:
+        """Who rests, until when; to be read only."""
         return self._until_ms
 
     def snapshot(self) -> list[tuple[int, int]]:
