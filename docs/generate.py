@@ -17,6 +17,7 @@ import msgspec
 
 from gridlight.messages import codec, limits
 from gridlight.messages.nodes import EnrolNode, OfferChanged
+from gridlight.messages.reasons import ReasonsAsked, TellReasons
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import NodeEndorsement
 from gridlight.services.gateway.api import Parts, create_app
@@ -39,6 +40,8 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("network's founder to gateway, inside a node's enrolment", (NodeEndorsement,)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
+    ("gateway to coordinator, which answers and forgets it", (ReasonsAsked,)),
+    ("coordinator to gateway, which asked", (TellReasons,)),
     ("coordinator's host to core", get_args(codec.Event)),
     ("core to coordinator's host", get_args(codec.Effect)),
 )

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from gridlight.cli.ending import explaining
+from gridlight.cli.node_why import print_why
 
 node_app = typer.Typer(help="Run a node of a network.")
+node_app.command("why")(print_why)
 
 
 @node_app.command("start")

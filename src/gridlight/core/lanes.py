@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from gridlight.core.choosing import Choice
-from gridlight.core.latency import Latency, bucket_of
+from gridlight.core.latency import BUCKET_LAST, Latency, bucket_of
 from gridlight.core.pools import Pool, PoolSnapshot
 from gridlight.core.reasons import ABSENT, FREE, Reasons, ReasonsSnapshot
 from gridlight.core.resting import Resting
@@ -100,12 +100,15 @@ class Lane:
         else:
             self._be_absent(node, Reason.LENDS_NOTHING)
 
-    def take(self, choice: Choice) -> None:
-        """A task is given to a node: one slot fewer is free."""
+    def take(self, choice: Choice, *, is_first: bool) -> None:
+        """A task is given to a node, as the first or after others: one slot fewer is free."""
         node = choice.node
         pool = self.pool_of(node)
         pool.take(node)
-        self.reasons.give(node, choice.limit, choice.over_share)
+        if is_first:
+            self.reasons.give(node, choice.limit, choice.over_share)
+        else:
+            self.reasons.give_again(node)
         if not pool.is_free(node):
             self.stand(node)
 
@@ -137,6 +140,16 @@ class Lane:
     def _be_absent(self, node: int, reason: Reason) -> None:
         if self.reasons.knows(node):
             self.reasons.stand(node, reason, 0)
+
+    def begin_counting(self, holders: list[int]) -> None:
+        """What was restored is of a time when no reasons were counted: those there are known from now on. O(nodes)."""
+        for pool in self.pools.values():
+            for node in pool.nodes():
+                self.reasons.know(0, node)
+                self.stand(node)
+        for node in holders:
+            self.reasons.know(0, node)
+            self.reasons.give(node, BUCKET_LAST)
 
     def reason_of(self, node: int) -> Reason:
         """Why a node that lends would not be given the next task."""

@@ -149,17 +149,19 @@ class Placement:
             if not pool.is_free(node):
                 return []
             return self.send(now_ms, task, chosen_by_name(node, pool.bucket_of(node), lane.trusted, task), draws)
-        choice = self._choose(task, PRIMARY_TIERS, draws[0], only_idle=False)
+        choice = self._choose(now_ms, task, PRIMARY_TIERS, draws[0], only_idle=False)
         return [] if choice is None else self.send(now_ms, task, choice, draws)
 
-    def _choose(self, task: Task, tiers: Tiers, random: int, *, only_idle: bool) -> Choice | None:
+    def _choose(self, now_ms: int, task: Task, tiers: Tiers, random: int, *, only_idle: bool) -> Choice | None:
+        self._wake(now_ms)
         pool, resting = self.lanes[task.job.workload].serving(task.job.assurance), self.resting.until_ms()
         return choose(pool, self.roster, task, tiers, random, resting=resting, only_idle=only_idle)
 
     def send(self, now_ms: int, task: Task, choice: Choice, draws: tuple[int, ...]) -> list[Output]:
         """Lease a slot of the node for the task, and have it sent there."""
         job, lane, node = task.job, self.lanes[task.job.workload], choice.node
-        lane.take(choice)
+        self._wake(now_ms)
+        lane.take(choice, is_first=not task.assignments_made)
         self.roster.give(now_ms, node)
         assignment_id = AssignmentId(f"{draws[1]:016x}")
         patience_ms = max(lane.latency.p99_ms(node), job.deadline_ms // HEDGE_SHARE)
@@ -201,7 +203,7 @@ class Placement:
         if len(task.attempts) >= ATTEMPTS_MAX or now_ms >= task.deadline_ms:
             return []
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
-        choice = self._choose(task, HEDGE_TIERS, draws[0], only_idle=False)
+        choice = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=False)
         if choice is None:
             late.is_replaced = late.state is not AttemptState.ACKED
             late.hedge_ms = now_ms + HEDGE_RETRY_MS
@@ -240,7 +242,7 @@ class Placement:
         lane.waiting.extendleft(reversed(passed_over))
         return outputs
 
-    def wake(self, now_ms: int) -> None:
+    def _wake(self, now_ms: int) -> None:
         """Those who have rested stand among the others again. O(1) amortised."""
         for node in self.resting.wake(now_ms):
             for lane in self.lanes.values():
@@ -261,6 +263,12 @@ class Placement:
         self.roster.set_lending(node, is_lending=False)
         for lane in self.lanes.values():
             lane.withdraw(node, reason)
+
+    def undo(self, node: int, reason: Reason, count: int, workload: WorkloadId | None) -> None:
+        """Answers that the node gave stand for nothing; of which workload, is not always known. O(workloads)."""
+        lanes = self.lanes.values() if workload is None else [self.lanes[workload]] if workload in self.lanes else []
+        for lane in lanes:
+            count -= lane.reasons.undo(node, reason, count)
 
     def change_tier(self, node: int, tier: Tier) -> list[Task]:
         """The node may do something else from now on; the tasks that it has in hand, which are no longer its own.
@@ -293,7 +301,7 @@ class Placement:
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_BUDGET)
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         # A hedge that waits behind another task would gain nothing.
-        choice = self._choose(task, HEDGE_TIERS, draws[0], only_idle=is_hedge)
+        choice = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=is_hedge)
         if choice is None:
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_NODE)
         late.is_replaced = True
@@ -381,3 +389,6 @@ class Placement:
             self.lanes[workload].restore(lane)
         self.resting.restore(snapshot.resting)
         self.counts |= snapshot.counts
+        for workload, lane in snapshot.lanes.items():
+            if lane.reasons is None:
+                self.lanes[workload].begin_counting(self.table.holders(workload))

@@ -76,6 +76,10 @@ class Pool:
         """Whether the node lends a slot here now."""
         return node < len(self._slots) and self._slots[node] > 0
 
+    def nodes(self) -> list[int]:
+        """All that lend here. O(nodes)."""
+        return [node for node, slots in enumerate(self._slots) if slots]
+
     def is_free(self, node: int) -> bool:
         """Whether the node can take a task now, to run it or to hold it in readiness."""
         return node < len(self._slots) and self._shelf_of(node) is not None

@@ -113,7 +113,7 @@ class Reasons:
 
     def __init__(self) -> None:
         self.considered = 0
-        """How often a task was given out, or was given up before it could be."""
+        """How many tasks were given out, or given up before they could be."""
         self._by_limit = [0] * BUCKETS
         """The same, by the speed bucket up to which nodes were fast enough."""
         self._at = bytearray()
@@ -122,7 +122,8 @@ class Reasons:
         """`considered`, when each node was last counted."""
         self._slow_marks = array("Q")
         """How many of those it was too slow for."""
-        self._first = array("Q")
+        self._first = array("q")
+        """`considered`, when each node was first known, less how often it was given a task that others had before."""
         self._since_s = array("I")
         self._counts = {reason: array(_WIDE if reason in _WIDE_REASONS else _NARROW) for reason in Reason}
         self._carried: dict[Reason, dict[int, int]] = {reason: {} for reason in Reason}
@@ -163,11 +164,16 @@ class Reasons:
         self._slow_marks[node] = sum(self._by_limit[:bucket])
 
     def give(self, node: int, limit: int, over_share: tuple[int, ...] = ()) -> None:
-        """A task is given to the node; who was fast enough for it stood within the limit."""
+        """A task is given to the node as its first; who was fast enough for it stood within the limit."""
         for other in over_share:
             self._skip(other, limit, Reason.OVER_SHARE)
         self._skip(node, limit, Reason.IN_HAND)
         self.pass_by(limit)
+
+    def give_again(self, node: int) -> None:
+        """The node is given a task that another one had before: it is considered once more, and nobody else is."""
+        self._first[node] -= 1
+        self._add(Reason.IN_HAND, node, 1)
 
     def pass_by(self, limit: int) -> None:
         """A task is counted for all nodes, where each of them stands."""
@@ -176,12 +182,16 @@ class Reasons:
 
     def end(self, node: int, reason: Reason) -> None:
         """What the node had in hand is over."""
-        self.change(node, Reason.IN_HAND, reason)
+        self._add(Reason.IN_HAND, node, -1)
+        self._add(reason, node, 1)
 
-    def change(self, node: int, before: Reason, after: Reason, count: int = 1) -> None:
-        """More is known of tasks that were counted already."""
-        self._add(before, node, -count)
-        self._add(after, node, count)
+    def undo(self, node: int, reason: Reason, count: int) -> int:
+        """So many tasks that were done stand for nothing; how many of them were done here."""
+        undone = min(count, self.count(node, Reason.DONE))
+        if undone:
+            self._add(Reason.DONE, node, -undone)
+            self._add(reason, node, undone)
+        return undone
 
     def clear(self) -> None:
         """Who is connected is unknown. O(nodes), at a start or a lost bus only."""
@@ -286,7 +296,7 @@ class Reasons:
         numbers = bytes(_NUMBERS[reason] for reason in snapshot.order).ljust(256, bytes([_UNKNOWN]))
         self._at, self._buckets = bytearray(snapshot.at.translate(numbers)), bytearray(snapshot.buckets)
         self._marks, self._slow_marks = array("Q", snapshot.marks), array("Q", snapshot.slow_marks)
-        self._first, self._since_s = array("Q", snapshot.first), array("I", snapshot.since_s)
+        self._first, self._since_s = array("q", snapshot.first), array("I", snapshot.since_s)
         for reason, column in snapshot.counts.items():
             self._counts[reason] = array(self._counts[reason].typecode, column)
         for reason, carried in snapshot.carried.items():

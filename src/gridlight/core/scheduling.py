@@ -22,10 +22,12 @@ from gridlight.core.attempts import (
 )
 from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
 from gridlight.core.notices import (
+    AnswersVoided,
     CapacityChanged,
     CapacityLost,
     CheckEnded,
     CheckWanted,
+    FaultFound,
     NodeKnown,
     NodeMissed,
     Output,
@@ -50,7 +52,7 @@ from gridlight.messages.tasks import (
 )
 from gridlight.messages.trust import Assurance, Tier, Verification
 
-NodeChange = CapacityChanged | CapacityLost | NodeKnown | TierChanged | SlotFreed
+NodeChange = CapacityChanged | CapacityLost | NodeKnown | TierChanged | SlotFreed | AnswersVoided | FaultFound
 SchedulingEvent = (
     ResultSubmitted
     | AssignmentAcknowledged
@@ -93,7 +95,6 @@ class Scheduling:
 
     def handle(self, now_ms: int, event: SchedulingEvent) -> list[Output]:
         """O(attempts of one task), but for a start or a lost bus: O(open tasks + nodes)."""
-        self.placement.wake(now_ms)
         match event:
             case ResultSubmitted():
                 return self._result(now_ms, event)
@@ -107,7 +108,15 @@ class Scheduling:
                 return self._returned(now_ms, event)
             case CheckWanted():
                 return begin_check(self.placement, now_ms, event)
-            case CapacityChanged() | CapacityLost() | NodeKnown() | TierChanged() | SlotFreed():
+            case (
+                CapacityChanged()
+                | CapacityLost()
+                | NodeKnown()
+                | TierChanged()
+                | SlotFreed()
+                | AnswersVoided()
+                | FaultFound()
+            ):
                 return self._node_changed(now_ms, event)
             case JobWithdrawn(job_id=job_id):
                 return self._withdrawn(job_id)
@@ -241,6 +250,12 @@ class Scheduling:
                 return self._tier_changed(now_ms, event)
             case SlotFreed(node=node, workload=workload):
                 return self.placement.serve(now_ms, self.placement.lanes[workload], node)
+            case AnswersVoided(node=node, count=count, workload=workload):
+                self.placement.undo(node, Reason.VOID, count, workload)
+                return []
+            case FaultFound(node=node, workload=workload):
+                self.placement.undo(node, Reason.CONTRADICTED, 1, workload)
+                return []
             case _:
                 assert_never(event)
 

@@ -1,7 +1,7 @@
 """Why a node did not get, finish or get paid for tasks: the reasons, and how a gateway asks what is counted."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -16,7 +16,6 @@ class Reason(StrEnum):
     None of them tells what an assignment was for: a check that was done is counted as any other task that was done.
     """
 
-    # It did not get it
     OFFLINE = "offline"
     UNRESPONSIVE = "unresponsive"
     LENDS_NOTHING = "lends_nothing"
@@ -28,7 +27,6 @@ class Reason(StrEnum):
     TOO_SLOW = "too_slow"
     OVER_SHARE = "over_share"
     NOT_DRAWN = "not_drawn"
-    # It got it
     IN_HAND = "in_hand"
     DONE = "done"
     VOID = "void"
@@ -54,6 +52,24 @@ class Reason(StrEnum):
     NETWORK_RESTARTED = "network_restarted"
 
 
+NOT_GIVEN: Final = frozenset(
+    (
+        Reason.OFFLINE,
+        Reason.UNRESPONSIVE,
+        Reason.LENDS_NOTHING,
+        Reason.BANNED,
+        Reason.NEWCOMER,
+        Reason.REFERENCE,
+        Reason.BUSY,
+        Reason.RESTING,
+        Reason.TOO_SLOW,
+        Reason.OVER_SHARE,
+        Reason.NOT_DRAWN,
+    )
+)
+"""Reasons of tasks that the node was not given; the others say what became of those it was."""
+
+
 class ReasonsAsked(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="reasons.asked.v1"):
     """A gateway asks what is counted for a node. It changes nothing, and so it is not journalled."""
 
@@ -70,7 +86,9 @@ class WorkloadReasons(Struct, frozen=True, gc=False, kw_only=True):
     since_ms: int
     """When the node was first known to offer the workload, on the coordinator's clock."""
     considered: int
-    """How often a task was given out, or given up, since then."""
+    """How often it was considered since then: once for each task that was given out or given up, and once more for
+    each that it was given after others.
+    """
     reasons: dict[Reason, int]
 
 
@@ -80,3 +98,22 @@ class TellReasons(Struct, frozen=True, gc=False, kw_only=True, tag_field="type",
     gateway_id: GatewayIdField
     question: QuestionField
     workloads: tuple[WorkloadReasons, ...] | None
+
+
+class SampledReasons(Struct, frozen=True, gc=False, kw_only=True):
+    """As `WorkloadReasons`, by names that a newer network may have added to."""
+
+    workload: str
+    since_ms: int
+    considered: int
+    reasons: dict[str, int]
+
+
+class ReasonsSample(Struct, frozen=True, gc=False, kw_only=True):
+    """What a network said at one moment; a node keeps some of these in its own folder, one a line."""
+
+    network: str
+    """The gateway's address."""
+    at_ms: int
+    """On the network's clock."""
+    workloads: tuple[SampledReasons, ...]

@@ -23,8 +23,8 @@ import psutil
 from gridlight.adapters.blobs import Blobs, DigestMismatch
 from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import codec
-from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse
-from gridlight.messages.envelope import ENROLMENT_DOMAIN, SIGNATURE_HEADER
+from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, WhyResponse
+from gridlight.messages.envelope import ENROLMENT_DOMAIN, NONCE_HEADER, REASONS_DOMAIN, SIGNATURE_HEADER
 from gridlight.messages.ids import NodeId
 from gridlight.messages.nodes import EnrolNode
 
@@ -69,7 +69,7 @@ class GatewayApi:
     def __init__(self, network_url: str) -> None:
         if not network_url.startswith(("http://", "https://")):
             raise ValueError(f"--network {network_url!r} is not a URL: write it as http://HOST:PORT")
-        self._url = network_url.rstrip("/")
+        self.url = network_url.rstrip("/")
         # No proxy knows what runs on this machine, whatever the environment says.
         proxies = [urllib.request.ProxyHandler({})] if urlsplit(network_url).hostname in _HERE else []
         self._opener = urllib.request.build_opener(*proxies)
@@ -90,9 +90,18 @@ class GatewayApi:
         signature = base64.b64encode(node.sign(ENROLMENT_DOMAIN, body)).decode()
         return self._post("/v1/nodes", body, {SIGNATURE_HEADER: signature}, EnrolmentResponse)
 
+    def why(self, node: SigningKey) -> WhyResponse:
+        """Why the node does not get tasks, as the network counted it. GatewayUnreachable or GatewayRefused."""
+        nonce = self._post("/v1/nodes/challenge", b"", {}, ChallengeResponse).nonce
+        signature = base64.b64encode(node.sign(REASONS_DOMAIN, nonce.encode("ascii"))).decode()
+        request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
+            f"{self.url}/v1/nodes/{node.public}/why", headers={NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
+        )
+        return _decoded(request, self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX), WhyResponse)
+
     def fetch(self, digest: str, blobs: Blobs, *, bytes_max: int) -> None:
         """Get an artifact by its SHA-256 into the cache. GatewayUnreachable, GatewayRefused, or the cache's own."""
-        request = urllib.request.Request(f"{self._url}/v1/blobs/sha256:{digest}")  # noqa: S310 (checked above)
+        request = urllib.request.Request(f"{self.url}/v1/blobs/sha256:{digest}")  # noqa: S310 (checked above)
         data = self._read(request, _ARTIFACT_TIMEOUT_S, bytes_max)
         try:
             blobs.put(data, digest)
@@ -101,13 +110,9 @@ class GatewayApi:
 
     def _post(self, path: str, body: bytes, headers: dict[str, str], kind: type[T]) -> T:
         request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
-            self._url + path, data=body, method="POST", headers={"Content-Type": "application/json", **headers}
+            self.url + path, data=body, method="POST", headers={"Content-Type": "application/json", **headers}
         )
-        data = self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX)
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # a hotel's log-in page, perhaps
-            raise GatewayUnreachable(f"what answers at {request.full_url} is no gateway: {error}") from error
+        return _decoded(request, self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX), kind)
 
     def _read(self, request: urllib.request.Request, timeout_s: float, bytes_max: int) -> bytes:
         try:
@@ -121,6 +126,13 @@ class GatewayApi:
         if len(data) > bytes_max:
             raise GatewayRefused(f"{request.full_url} answered with more than {bytes_max} bytes")
         return data
+
+
+def _decoded(request: urllib.request.Request, data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # a hotel's log-in page, perhaps
+        raise GatewayUnreachable(f"what answers at {request.full_url} is no gateway: {error}") from error
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:

@@ -16,6 +16,7 @@ from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
+from gridlight.adapters.samples import SAMPLES_FILE, Samples
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, PublishOffer, Reply, Run
 from gridlight.messages import codec, subjects
@@ -26,6 +27,7 @@ from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.link import Link
+from gridlight.services.agent.sampling import Sampler
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
 
@@ -57,6 +59,7 @@ class AgentService:
         self._link = Link(
             self._api, self._node, operator, endorsement, on_opened=self._opened, on_delivery=self._delivered
         )
+        self._sampler = Sampler(self._api, self._node, Samples(data / SAMPLES_FILE))
         self._workers: dict[WorkloadId, Workers] = {}
         self._replies: dict[AssignmentId, str] = {}
         """Where to answer each assignment that runs."""
@@ -87,6 +90,7 @@ class AgentService:
         enrolment = await self._link.enrol()
         _log.info("enrolled", node_id=self._node_id)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sampler.keep())
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
                     artifact = await self._fetch(manifest)
