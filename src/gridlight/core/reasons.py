@@ -126,7 +126,7 @@ class Reasons:
         """`considered`, when each node was first known, less how often it was given a task that others had before."""
         self._since_s = array("I")
         self._counts = {reason: array(_WIDE if reason in _WIDE_REASONS else _NARROW) for reason in Reason}
-        self._carried: dict[Reason, dict[int, int]] = {reason: {} for reason in Reason}
+        self._carried: dict[Reason, dict[int, int]] = {}
         """What a column's entry cannot hold, in wholes of what it can."""
 
     def knows(self, node: int) -> bool:
@@ -187,7 +187,7 @@ class Reasons:
 
     def undo(self, node: int, reason: Reason, count: int) -> int:
         """So many tasks that were done stand for nothing; how many of them were done here."""
-        undone = min(count, self.count(node, Reason.DONE))
+        undone = min(count, self.count(node, Reason.DONE)) if self.knows(node) else 0
         if undone:
             self._add(Reason.DONE, node, -undone)
             self._add(reason, node, undone)
@@ -208,15 +208,20 @@ class Reasons:
 
     def count(self, node: int, reason: Reason) -> int:
         """How often this reason was counted for the node."""
-        column = self._counts[reason]
-        known = column[node] if node < len(column) else 0
-        known += self._carried[reason].get(node, 0) * _whole(column)
-        return known + self._since_mark(node).get(reason, 0)
+        return self.counts(node).get(reason, 0)
 
     def counts(self, node: int) -> dict[Reason, int]:
         """All that was counted for the node. It changes nothing, so that who asks is in no journal."""
-        counts = {reason: self.count(node, reason) for reason in Reason}
-        return {reason: count for reason, count in counts.items() if count}
+        counts = {
+            reason: column[node] for reason, column in self._counts.items() if node < len(column) and column[node]
+        }
+        for reason, carried in self._carried.items():
+            if node in carried:
+                counts[reason] = counts.get(reason, 0) + carried[node] * _whole(self._counts[reason])
+        for reason, passed in self._since_mark(node).items():
+            if passed:
+                counts[reason] = counts.get(reason, 0) + passed
+        return counts
 
     def _since_mark(self, node: int) -> dict[Reason, int]:
         """What has passed since the node was last counted."""
@@ -261,18 +266,23 @@ class Reasons:
             column[node] = total
         except OverflowError:
             wholes, column[node] = divmod(total, _whole(column))
-            carried = self._carried[reason]
+            carried = self._carried.setdefault(reason, {})
             carried[node] = carried.get(node, 0) + wholes
             assert carried[node] >= 0, f"{reason} was counted less than never"
 
     def check(self) -> None:
         """Assert that every task that was considered for a node has its one reason. O(nodes)."""
         assert sum(self._by_limit) == self.considered
+        totals = [self.considered - mark for mark in self._marks]
+        for reason, column in self._counts.items():
+            for node, count in enumerate(column):
+                totals[node] += count
+            for node, wholes in self._carried.get(reason, {}).items():
+                totals[node] += wholes * _whole(column)
         for node in self.known():
             assert self.at(node) in WAITING
-            counts = self.counts(node)
-            assert all(count > 0 for count in counts.values())
-            assert sum(counts.values()) == self.considered_for(node), "a task has no reason, or two"
+            assert all(passed >= 0 for passed in self._since_mark(node).values())
+            assert totals[node] == self.considered_for(node), "a task has no reason, or two"
 
     def snapshot(self) -> ReasonsSnapshot:
         """The counts as plain values, to be encoded at once."""
@@ -287,7 +297,7 @@ class Reasons:
             first=self._first.tobytes(),
             since_s=self._since_s.tobytes(),
             counts={reason: column.tobytes() for reason, column in self._counts.items() if column},
-            carried={reason: carried for reason, carried in self._carried.items() if carried},
+            carried=self._carried,
         )
 
     def restore(self, snapshot: ReasonsSnapshot) -> None:
@@ -299,8 +309,7 @@ class Reasons:
         self._first, self._since_s = array("q", snapshot.first), array("I", snapshot.since_s)
         for reason, column in snapshot.counts.items():
             self._counts[reason] = array(self._counts[reason].typecode, column)
-        for reason, carried in snapshot.carried.items():
-            self._carried[reason] = dict(carried)
+        self._carried = {reason: dict(carried) for reason, carried in snapshot.carried.items()}
 
 
 def _whole(column: "array[int]") -> int:
