@@ -35,6 +35,7 @@ def place_check(placement: Placement, now_ms: int, task: Task) -> list[Output]:
     wanted = task.check
     assert wanted is not None
     lane = placement.lanes[task.job.workload]
+    placement.wake(now_ms)
     if now_ms < task.deadline_ms and len(task.attempts) < CHECK_ATTEMPTS_MAX:
         choice = _checker(placement, lane, task, wanted)
         if choice is not None:
@@ -99,7 +100,7 @@ def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) 
         node = pool.choose(random, limit, screen, only_idle=is_idle)
         if node is not None:
             if pool is lane.trusted:
-                return Choice(node, limit, tuple(screen.over_share))
+                return Choice(node, limit, screen.over_share)
             return chosen_by_name(node, pool.bucket_of(node), lane.trusted, task)
     return None
 

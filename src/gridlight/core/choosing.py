@@ -54,7 +54,7 @@ def choose(
             screen = roster.screen(random, barred)
             node = pool.choose(random, limit, screen, only_idle=only_idle or is_idle)
             if node is not None:
-                return Choice(node, limit, tuple(screen.over_share))
+                return Choice(node, limit, screen.over_share)
     return None
 
 

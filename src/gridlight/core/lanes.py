@@ -103,21 +103,17 @@ class Lane:
     def take(self, choice: Choice, *, is_first: bool) -> None:
         """A task is given to a node, as the first or after others: one slot fewer is free."""
         node = choice.node
-        pool = self.pool_of(node)
-        pool.take(node)
+        is_full = self.pool_of(node).take(node)
         if is_first:
             self.reasons.give(node, choice.limit, choice.over_share)
         else:
             self.reasons.give_again(node)
-        if not pool.is_free(node):
+        if is_full:
             self.stand(node)
 
     def give_back(self, node: int) -> None:
         """A slot of the node is free again."""
-        pool = self.pool_of(node)
-        was_free = pool.is_free(node)
-        pool.give_back(node)
-        if not was_free:
+        if self.pool_of(node).give_back(node):
             self.stand(node)
 
     def withdraw(self, node: int, reason: Reason) -> None:

@@ -145,6 +145,7 @@ class Placement:
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         node = self._pinned_node(task)
         if node is not None:
+            self.wake(now_ms)
             pool = lane.pool_of(node)
             if not pool.is_free(node):
                 return []
@@ -153,14 +154,13 @@ class Placement:
         return [] if choice is None else self.send(now_ms, task, choice, draws)
 
     def _choose(self, now_ms: int, task: Task, tiers: Tiers, random: int, *, only_idle: bool) -> Choice | None:
-        self._wake(now_ms)
-        pool, resting = self.lanes[task.job.workload].serving(task.job.assurance), self.resting.until_ms()
+        self.wake(now_ms)
+        pool, resting = self.lanes[task.job.workload].serving(task.job.assurance), self.resting.until_ms
         return choose(pool, self.roster, task, tiers, random, resting=resting, only_idle=only_idle)
 
     def send(self, now_ms: int, task: Task, choice: Choice, draws: tuple[int, ...]) -> list[Output]:
         """Lease a slot of the node for the task, and have it sent there."""
         job, lane, node = task.job, self.lanes[task.job.workload], choice.node
-        self._wake(now_ms)
         lane.take(choice, is_first=not task.assignments_made)
         self.roster.give(now_ms, node)
         assignment_id = AssignmentId(f"{draws[1]:016x}")
@@ -242,8 +242,10 @@ class Placement:
         lane.waiting.extendleft(reversed(passed_over))
         return outputs
 
-    def _wake(self, now_ms: int) -> None:
+    def wake(self, now_ms: int) -> None:
         """Those who have rested stand among the others again. O(1) amortised."""
+        if not self.resting.until_ms:
+            return
         for node in self.resting.wake(now_ms):
             for lane in self.lanes.values():
                 lane.stand(node)

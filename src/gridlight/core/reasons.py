@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gridlight.core.latency import BUCKETS
+from gridlight.core.latency import BUCKET_LAST, BUCKETS
 from gridlight.messages.reasons import Reason
 from gridlight.messages.tasks import (
     AssignmentDeclined,
@@ -116,6 +116,8 @@ class Reasons:
         """How many tasks were given out, or given up before they could be."""
         self._by_limit = [0] * BUCKETS
         """The same, by the speed bucket up to which nodes were fast enough."""
+        self._limit_min = BUCKET_LAST
+        """The lowest of these: a node that is as fast was never too slow."""
         self._at = bytearray()
         self._buckets = bytearray()
         self._marks = array("Q")
@@ -128,6 +130,8 @@ class Reasons:
         self._counts = {reason: array(_WIDE if reason in _WIDE_REASONS else _NARROW) for reason in Reason}
         self._carried: dict[Reason, dict[int, int]] = {}
         """What a column's entry cannot hold, in wholes of what it can."""
+        self._in_hand = self._counts[Reason.IN_HAND]
+        """The one column that has an entry for each node that is known, since all that is given passes through it."""
 
     def knows(self, node: int) -> bool:
         """Whether anything is counted for the node."""
@@ -147,7 +151,7 @@ class Reasons:
         if missing > 0:
             self._at.extend([_UNKNOWN] * missing)
             self._buckets.extend(bytes(missing))
-            for column in (self._marks, self._slow_marks, self._first, self._since_s):
+            for column in (self._marks, self._slow_marks, self._first, self._since_s, self._in_hand):
                 column.extend([0] * missing)
         if self._at[node] == _UNKNOWN:
             self._at[node] = _NUMBERS[Reason.LENDS_NOTHING]
@@ -161,28 +165,32 @@ class Reasons:
             return
         self._settle(node)
         self._at[node], self._buckets[node] = number, bucket
-        self._slow_marks[node] = sum(self._by_limit[:bucket])
+        self._slow_marks[node] = self._too_slow(bucket)
 
     def give(self, node: int, limit: int, over_share: tuple[int, ...] = ()) -> None:
         """A task is given to the node as its first; who was fast enough for it stood within the limit."""
         for other in over_share:
-            self._skip(other, limit, Reason.OVER_SHARE)
-        self._skip(node, limit, Reason.IN_HAND)
+            self._skip(other, limit)
+            self._add(Reason.OVER_SHARE, other, 1)
+        self._skip(node, limit)
+        self._in_hand[node] += 1
         self.pass_by(limit)
 
     def give_again(self, node: int) -> None:
         """The node is given a task that another one had before: it is considered once more, and nobody else is."""
         self._first[node] -= 1
-        self._add(Reason.IN_HAND, node, 1)
+        self._in_hand[node] += 1
 
     def pass_by(self, limit: int) -> None:
         """A task is counted for all nodes, where each of them stands."""
         self.considered += 1
         self._by_limit[limit] += 1
+        if limit < self._limit_min:
+            self._limit_min = limit
 
     def end(self, node: int, reason: Reason) -> None:
         """What the node had in hand is over."""
-        self._add(Reason.IN_HAND, node, -1)
+        self._in_hand[node] -= 1
         self._add(reason, node, 1)
 
     def undo(self, node: int, reason: Reason, count: int) -> int:
@@ -226,11 +234,9 @@ class Reasons:
     def _since_mark(self, node: int) -> dict[Reason, int]:
         """What has passed since the node was last counted."""
         passed = self.considered - self._marks[node]
-        if not passed:
-            return {}
         if self._at[node] != _FREE:
             return {_REASONS[self._at[node]]: passed}
-        slow = sum(self._by_limit[: self._buckets[node]]) - self._slow_marks[node]
+        slow = self._too_slow(self._buckets[node]) - self._slow_marks[node]
         return {Reason.TOO_SLOW: slow, FREE: passed - slow}
 
     def _settle(self, node: int) -> None:
@@ -238,34 +244,35 @@ class Reasons:
         passed = self.considered - self._marks[node]
         if not passed:
             return
-        at = self._at[node]
-        if at == _FREE:
-            slow = sum(self._by_limit[: self._buckets[node]]) - self._slow_marks[node]
+        self._marks[node] = self.considered
+        if self._at[node] == _FREE:
+            slow = self._too_slow(self._buckets[node]) - self._slow_marks[node]
             if slow:
                 self._add(Reason.TOO_SLOW, node, slow)
                 self._slow_marks[node] += slow
                 passed -= slow
-        if passed:
-            self._add(_REASONS[at], node, passed)
-        self._marks[node] = self.considered
+        self._add(_REASONS[self._at[node]], node, passed)
 
-    def _skip(self, node: int, limit: int, reason: Reason) -> None:
-        """The task that is given out next is counted for this node here, and not where it stands."""
+    def _too_slow(self, bucket: int) -> int:
+        """For how many tasks a node of this speed was too slow. O(buckets)."""
+        return 0 if bucket <= self._limit_min else sum(self._by_limit[:bucket])
+
+    def _skip(self, node: int, limit: int) -> None:
+        """The task that is given out next is not counted for this node where it stands."""
         self._settle(node)
         self._marks[node] += 1
-        self._slow_marks[node] += limit < self._buckets[node]
-        self._add(reason, node, 1)
+        if limit < self._buckets[node]:
+            self._slow_marks[node] += 1
 
     def _add(self, reason: Reason, node: int, count: int) -> None:
         column = self._counts[reason]
-        missing = node + 1 - len(column)
-        if missing > 0:
-            column.extend([0] * missing)
-        total = column[node] + count
         try:
-            column[node] = total
+            column[node] += count
+        except IndexError:
+            column.extend([0] * (node + 1 - len(column)))
+            self._add(reason, node, count)
         except OverflowError:
-            wholes, column[node] = divmod(total, _whole(column))
+            wholes, column[node] = divmod(column[node] + count, _whole(column))
             carried = self._carried.setdefault(reason, {})
             carried[node] = carried.get(node, 0) + wholes
             assert carried[node] >= 0, f"{reason} was counted less than never"
@@ -303,12 +310,14 @@ class Reasons:
     def restore(self, snapshot: ReasonsSnapshot) -> None:
         """Take what `snapshot` gave, after a trip through bytes; reasons may have been added since."""
         self.considered, self._by_limit = snapshot.considered, list(snapshot.by_limit)
+        self._limit_min = next((limit for limit, count in enumerate(self._by_limit) if count), BUCKET_LAST)
         numbers = bytes(_NUMBERS[reason] for reason in snapshot.order).ljust(256, bytes([_UNKNOWN]))
         self._at, self._buckets = bytearray(snapshot.at.translate(numbers)), bytearray(snapshot.buckets)
         self._marks, self._slow_marks = array("Q", snapshot.marks), array("Q", snapshot.slow_marks)
         self._first, self._since_s = array("q", snapshot.first), array("I", snapshot.since_s)
         for reason, column in snapshot.counts.items():
             self._counts[reason] = array(self._counts[reason].typecode, column)
+        self._in_hand = self._counts[Reason.IN_HAND]
         self._carried = {reason: dict(carried) for reason, carried in snapshot.carried.items()}
 
 

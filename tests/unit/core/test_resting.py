@@ -18,7 +18,7 @@ def test_a_node_rests_for_its_time_and_no_longer() -> None:
 
     assert resting.wake(100 + REST_MS - 1) == []
     assert 1 in resting
-    assert resting.until_ms() == {1: 100 + REST_MS}
+    assert resting.until_ms == {1: 100 + REST_MS}
     assert resting.wake(100 + REST_MS) == [1]
     assert 1 not in resting
 
