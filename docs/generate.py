@@ -17,11 +17,12 @@ import msgspec
 
 from gridlight.messages import codec, limits
 from gridlight.messages.nodes import EnrolNode, OfferChanged
-from gridlight.messages.reasons import ReasonsAsked, TellReasons
+from gridlight.messages.reasons import NOT_GIVEN, ReasonsAsked, TellReasons
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import NodeEndorsement
 from gridlight.services.gateway.api import Parts, create_app
 from gridlight.services.gateway.errors import KINDS
+from gridlight.services.gateway.why import SAID
 from gridlight.workloads.contract import catalogue
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -137,6 +138,14 @@ def _refusals() -> str:
     return _table(("code", "status", "sentence", "what to do"), rows)
 
 
+def _reasons() -> str:
+    rows = [
+        (f"`{reason}`", said.sentence, "no" if reason in NOT_GIVEN else "yes", said.advice)
+        for reason, said in SAID.items()
+    ]
+    return _table(("reason", "meaning", "was it given the task", "what its operator can do"), rows)
+
+
 def _limits() -> str:
     names = [name for name in vars(limits) if name.isupper()]
     return _table(("name", "value"), [(f"`{name}`", f"{getattr(limits, name):,}") for name in names])
@@ -161,6 +170,7 @@ _TABLES: Final[dict[str, Callable[[], str]]] = {
     "messages": _messages,
     "modules": _modules,
     "refusals": _refusals,
+    "reasons": _reasons,
     "limits": _limits,
 }
 

@@ -3,7 +3,6 @@
 from typing import Any, get_args
 
 import msgspec
-from tests.properties.reasons_witness import ReasonsWitness
 from tests.properties.trust_witness import TrustWitness
 from tests.properties.witness import Witness
 from tests.unit.core.world import START_MS, digest_of, secret
@@ -24,6 +23,7 @@ from gridlight.messages.tasks import (
     UndeliverableReason,
 )
 from gridlight.messages.trust import PRODUCTION, EpochBegan, RecordFault, TrustParameters
+from gridlight.simulation.considered import Considered
 
 _SENT_MAX = 40
 _HELD_EACH = 8
@@ -40,7 +40,7 @@ class Drive:
         self.coordinator = Coordinator()
         self.witness = Witness()
         self.trust = TrustWitness(trust)
-        self.reasons = ReasonsWitness()
+        self.considered = Considered()
         self.is_patient = is_patient
         """Whether promises of verification that are broken are only noted."""
         self.liars: set[NodeId] = set()
@@ -65,9 +65,9 @@ class Drive:
             self.trust.hold("P12", not effects and self._bare() == bare, "a result of no lease changes something")
         self.witness.see(effects)
         self.trust.see(effects)
-        self.reasons.follow(event, effects)
+        self.considered.follow(event, effects)
         if len(self.history) % _HELD_EACH == 0:
-            self.reasons.hold(self.coordinator)
+            self.considered.hold(self.coordinator)
         for fault in effects:
             if isinstance(fault, RecordFault) and fault.settled_by is not None:
                 self.trust.hold("S2", fault.node_id in self._lied, "a reference node found an honest one at fault")
@@ -182,7 +182,7 @@ class Drive:
             self.let_due_time_pass()
         assert all(job.outcome is not None for job in self.witness.jobs.values())
         assert not self.witness.leases
-        self.reasons.hold(self.coordinator)
+        self.considered.hold(self.coordinator)
         self.trust.all_is_settled()
         assert self.is_patient or not self.trust.broken, self.trust.broken
         folded = Coordinator()
