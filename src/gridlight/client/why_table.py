@@ -23,7 +23,7 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
         console.print(f"{span}, {nothing}", highlight=False)
         return
     given = f"{explanation.given:,} of them to this node"
-    console.print(f"{span}, tasks were given out {explanation.considered:,} times, {given}", highlight=False)
+    console.print(f"{span}, {explanation.considered:,} tasks were given out, {given}", highlight=False)
     missed = [view for view in explanation.reasons if not view.is_given]
     got = [view for view in explanation.reasons if view.is_given]
     for title, views in (("why it did not get the others", missed), ("what became of those it got", got)):

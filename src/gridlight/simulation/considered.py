@@ -1,4 +1,4 @@
-"""How often nodes were considered for tasks, and given one: an account of a sample of nodes, beside the core's counts."""
+"""How often nodes were considered for tasks: an account of a sample of nodes, beside the counts of the core."""
 
 from collections import Counter
 from typing import Final
