@@ -4,6 +4,7 @@ The tables that scheduling works on are here, with the few moves that keep them 
 scheduling's.
 """
 
+from collections import Counter
 from enum import StrEnum
 from typing import Final
 
@@ -351,8 +352,9 @@ class Placement:
     def check(self) -> None:
         """Assert that nothing is lost, held twice, or waits without being watched."""
         self.table.check()
-        for lane in self.lanes.values():
+        for workload, lane in self.lanes.items():
             lane.check()
+            assert lane.reasons.in_hand() == Counter(self.table.holders(workload))
         for task in self.table.tasks.values():
             due_ms = next_due_ms(task)
             assert due_ms is not None

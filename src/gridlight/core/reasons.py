@@ -193,6 +193,10 @@ class Reasons:
         self._in_hand[node] -= 1
         self._add(reason, node, 1)
 
+    def in_hand(self) -> dict[int, int]:
+        """How many tasks each node has that has any. O(nodes)."""
+        return {node: count for node, count in enumerate(self._in_hand) if count}
+
     def undo(self, node: int, reason: Reason, count: int) -> int:
         """So many tasks that were done stand for nothing; how many of them were done here."""
         undone = min(count, self.count(node, Reason.DONE)) if self.knows(node) else 0

@@ -30,15 +30,16 @@ class Sampler:
         self._samples = samples
 
     async def keep(self) -> None:
-        """Never returns. What cannot be had is done without: the node's work does not hang on it."""
+        """Never returns."""
         while True:
-            try:
-                await apart(self._sample)
-            except (GatewayUnreachable, GatewayRefused, OSError) as error:
-                _log.info("reasons not sampled", error=str(error))
+            await apart(self.sample)
             await asyncio.sleep(SAMPLE_S * _random.uniform(1 - _JITTER, 1 + _JITTER))
 
-    def _sample(self) -> None:
-        why = self._api.why(self._node)
-        workloads = tuple(sampled(one) for one in why.workloads)
-        self._samples.add(ReasonsSample(network=self._api.url, at_ms=why.at_ms, workloads=workloads))
+    def sample(self) -> None:
+        """Ask once. What cannot be had is done without: the node's work does not hang on it. Blocking."""
+        try:
+            why = self._api.why(self._node)
+            workloads = tuple(sampled(one) for one in why.workloads)
+            self._samples.add(ReasonsSample(network=self._api.url, at_ms=why.at_ms, workloads=workloads))
+        except (GatewayUnreachable, GatewayRefused, OSError) as error:
+            _log.info("reasons not sampled", error=str(error))
