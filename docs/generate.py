@@ -17,10 +17,12 @@ import msgspec
 
 from gridlight.messages import codec, limits
 from gridlight.messages.nodes import EnrolNode, OfferChanged
+from gridlight.messages.reasons import NOT_GIVEN, ReasonsAsked, TellReasons
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import NodeEndorsement
 from gridlight.services.gateway.api import Parts, create_app
 from gridlight.services.gateway.errors import KINDS
+from gridlight.services.gateway.why import SAID
 from gridlight.workloads.contract import catalogue
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -39,6 +41,8 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("network's founder to gateway, inside a node's enrolment", (NodeEndorsement,)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
+    ("gateway to coordinator, which answers and forgets it", (ReasonsAsked,)),
+    ("coordinator to gateway, which asked", (TellReasons,)),
     ("coordinator's host to core", get_args(codec.Event)),
     ("core to coordinator's host", get_args(codec.Effect)),
 )
@@ -134,6 +138,14 @@ def _refusals() -> str:
     return _table(("code", "status", "sentence", "what to do"), rows)
 
 
+def _reasons() -> str:
+    rows = [
+        (f"`{reason}`", said.sentence, "no" if reason in NOT_GIVEN else "yes", said.advice)
+        for reason, said in SAID.items()
+    ]
+    return _table(("reason", "meaning", "was it given the task", "what its operator can do"), rows)
+
+
 def _limits() -> str:
     names = [name for name in vars(limits) if name.isupper()]
     return _table(("name", "value"), [(f"`{name}`", f"{getattr(limits, name):,}") for name in names])
@@ -158,6 +170,7 @@ _TABLES: Final[dict[str, Callable[[], str]]] = {
     "messages": _messages,
     "modules": _modules,
     "refusals": _refusals,
+    "reasons": _reasons,
     "limits": _limits,
 }
 

@@ -91,6 +91,11 @@ class Door:
                 self.wfile.write(answered[1])
 
             def do_GET(self) -> None:
+                if not self.path.startswith(
+                    "/v1/blobs/"
+                ):  # what is counted for a node, which this gateway does not tell
+                    self.send_error(404)
+                    return
                 digest = self.path.removeprefix("/v1/blobs/sha256:")
                 path = Blobs(cache_folder() / "blobs").verified_path(digest)
                 assert path is not None

@@ -23,8 +23,11 @@ from gridlight.messages.tasks import (
     UndeliverableReason,
 )
 from gridlight.messages.trust import PRODUCTION, EpochBegan, RecordFault, TrustParameters
+from gridlight.simulation.considered import Considered
 
 _SENT_MAX = 40
+_HELD_EACH = 8
+"""Counts are held against the witness's after so many events: every node is asked, and what is wrong stays wrong."""
 
 
 class Drive:
@@ -37,6 +40,7 @@ class Drive:
         self.coordinator = Coordinator()
         self.witness = Witness()
         self.trust = TrustWitness(trust)
+        self.considered = Considered()
         self.is_patient = is_patient
         """Whether promises of verification that are broken are only noted."""
         self.liars: set[NodeId] = set()
@@ -61,6 +65,9 @@ class Drive:
             self.trust.hold("P12", not effects and self._bare() == bare, "a result of no lease changes something")
         self.witness.see(effects)
         self.trust.see(effects)
+        self.considered.follow(event, effects)
+        if len(self.history) % _HELD_EACH == 0:
+            self.considered.hold(self.coordinator)
         for fault in effects:
             if isinstance(fault, RecordFault) and fault.settled_by is not None:
                 self.trust.hold("S2", fault.node_id in self._lied, "a reference node found an honest one at fault")
@@ -175,6 +182,7 @@ class Drive:
             self.let_due_time_pass()
         assert all(job.outcome is not None for job in self.witness.jobs.values())
         assert not self.witness.leases
+        self.considered.hold(self.coordinator)
         self.trust.all_is_settled()
         assert self.is_patient or not self.trust.broken, self.trust.broken
         folded = Coordinator()

@@ -6,7 +6,7 @@ from itertools import pairwise
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.core.world import DIGEST, START_MS, node_id
+from tests.unit.core.world import DIGEST, START_MS, WORKLOAD, node_id
 
 from gridlight.core.notices import NOBODY, CheckDecided, CommitsSettled, FaultFound, NodeKnown
 from gridlight.core.reputation import MILLION, Reputation
@@ -53,7 +53,9 @@ deeds = st.one_of(
     ),
 )
 faults = st.builds(
-    lambda node, *, is_probe: FaultFound(node, node_id(node), 1, Role.PRIMARY, DIGEST, DIGEST, None, is_probe),
+    lambda node, *, is_probe: FaultFound(
+        node, node_id(node), 1, Role.PRIMARY, DIGEST, DIGEST, None, is_probe, WORKLOAD
+    ),
     nodes,
     is_probe=st.sampled_from([False, False, False, True]),
 )

@@ -7,10 +7,12 @@ import pytest
 from msgspec.structs import replace
 from tests.simulation.running import ran, small
 
-from gridlight.core import attempts, placement
+from gridlight.core import attempts, choosing, placement
+from gridlight.core.choosing import Choice
 from gridlight.core.draw import draw_many
 from gridlight.core.placement import Placement
 from gridlight.core.pools import Pool
+from gridlight.core.reasons import Reasons
 from gridlight.core.scheduling import Scheduling
 from gridlight.core.task_table import TaskTable
 from gridlight.simulation.demands import CheckFailed
@@ -20,7 +22,8 @@ Patch = pytest.MonkeyPatch
 
 
 def forgets_to_refuse_the_tried(patch: Patch) -> None:
-    patch.setattr(placement, "tried_nodes", lambda _task: [])
+    for module in (choosing, placement):
+        patch.setattr(module, "tried_nodes", lambda _task: [])
 
 
 def never_gives_up_on_attempts(patch: Patch) -> None:
@@ -79,7 +82,7 @@ def assigns_what_has_ended(patch: Patch) -> None:
             return kept(self, now_ms, task)
         pool = self.lanes[task.job.workload].trusted
         free = [node for node in self.roster.node_ids if pool.has(node) and pool.is_free(node)]
-        return self.send(now_ms, task, free[0], (1, task.number << 8, 3)) if free else []
+        return self.send(now_ms, task, Choice(free[0]), (1, task.number << 8, 3)) if free else []
 
     patch.setattr(Placement, "replace", eager)
 
@@ -107,6 +110,24 @@ def answers_twice(patch: Patch) -> None:
     patch.setattr(Placement, "end", twice)
 
 
+def forgets_what_was_in_hand(patch: Patch) -> None:
+    patch.setattr(Reasons, "end", lambda _reasons, _node, _reason: None)
+
+
+def counts_nobody(patch: Patch) -> None:
+    patch.setattr(Reasons, "pass_by", lambda _reasons, _limit: None)
+
+
+def counts_what_is_given_as_passed_over(patch: Patch) -> None:
+    patch.setattr(Reasons, "give", lambda reasons, _node, limit, _over_share: reasons.pass_by(limit))
+    patch.setattr(Reasons, "give_again", lambda _reasons, _node: None)
+    patch.setattr(Reasons, "end", lambda _reasons, _node, _reason: None)
+
+
+def counts_each_assignment_for_all(patch: Patch) -> None:
+    patch.setattr(Reasons, "give_again", lambda reasons, node: reasons.give(node, 0))
+
+
 BREAKS = {
     forgets_to_refuse_the_tried: "no node is sent a job twice|core.check",
     never_gives_up_on_attempts: "a job has six attempts at most",
@@ -119,6 +140,10 @@ BREAKS = {
     forgets_who_ended: "exactly one outcome|only open jobs",
     draws_anew_each_time: "replay",
     assigns_what_has_ended: "only open jobs are assigned|core.check",
+    forgets_what_was_in_hand: "each task given has one reason|core.check",
+    counts_nobody: "each task considered has one reason|each task is considered once|core.check",
+    counts_what_is_given_as_passed_over: "each task given has one reason",
+    counts_each_assignment_for_all: "each task is considered once",
 }
 
 

@@ -66,8 +66,9 @@ def holds_silence_against_a_node(patch: Patch) -> None:
         if served.node_id is None:
             return outputs
         digest = served.output_digest
+        said = Blake3Digest("f" * 64)
         found = FaultFound(
-            served.node, served.node_id, case.commit, Role.PRIMARY, Blake3Digest("f" * 64), digest, None, False
+            served.node, served.node_id, case.commit, Role.PRIMARY, said, digest, None, False, case.job.workload
         )
         return [*outputs, found]
 

@@ -9,6 +9,7 @@ import typer
 
 from gridlight.cli import examining, installing, owning
 from gridlight.cli.ending import explaining
+from gridlight.cli.node_why import print_why
 from gridlight.cli.options import EngineOption, NodeFolderOption
 
 node_app = typer.Typer(help="Run a node of a network.")
@@ -16,6 +17,7 @@ node_app.command("install")(installing.install_node)
 node_app.command("uninstall")(installing.uninstall_node)
 node_app.command("doctor")(examining.examine_node)
 owning.add_to(node_app)
+node_app.command("why")(print_why)
 
 
 @node_app.command("start")

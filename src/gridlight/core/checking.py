@@ -6,10 +6,11 @@ A check waits for nobody: where no fit node is free it ends at once, and verific
 from typing import Final
 
 from gridlight.core.attempts import Task, tried_nodes
+from gridlight.core.choosing import PRIMARY_TIERS, Choice, chosen_by_name, limits_of
 from gridlight.core.draw import draw_many
 from gridlight.core.lanes import Lane
 from gridlight.core.notices import CheckEnded, CheckWanted, NodeMissed, Output
-from gridlight.core.placement import PRIMARY_TIERS, Placement, limits_of
+from gridlight.core.placement import Placement
 from gridlight.core.shelf import Fitness
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.trust import Role, Tier
@@ -34,11 +35,12 @@ def place_check(placement: Placement, now_ms: int, task: Task) -> list[Output]:
     wanted = task.check
     assert wanted is not None
     lane = placement.lanes[task.job.workload]
+    placement.wake(now_ms)
     if now_ms < task.deadline_ms and len(task.attempts) < CHECK_ATTEMPTS_MAX:
-        node = _checker(placement, lane, task, wanted)
-        if node is not None:
+        choice = _checker(placement, lane, task, wanted)
+        if choice is not None:
             draws = draw_many(placement.seed, "check", task.number, task.assignments_made)
-            return placement.send(now_ms, task, node, draws)
+            return placement.send(now_ms, task, choice, draws)
     is_nobody_there = wanted.role is not Role.CANARY and _is_nobody_there(placement, lane, wanted)
     return end_check(placement, task, CheckEnded(wanted.check, is_nobody_there=is_nobody_there))
 
@@ -83,20 +85,31 @@ def _is_nobody_there(placement: Placement, lane: Lane, wanted: CheckWanted) -> b
     return pool.online_total <= sum(pool.has(node) for node in wanted.others)
 
 
-def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) -> int | None:
+def _checker(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) -> Choice | None:
     """The node itself for a canary; else one of the tier that has nothing in common with who had the task before.
 
     Of the speed that primaries have, so that no node learns from its speed what it is asked for; else of any.
     """
     if wanted.role is Role.CANARY:
-        pool, screen = lane.pool_of(wanted.node), placement.roster.screen_for_check(wanted.draw, wanted.others)
-        is_fit = not task.attempts and screen.fitness(wanted.node) is not Fitness.UNFIT
-        return wanted.node if is_fit and pool is not lane.pools[Tier.BANNED] and pool.is_free(wanted.node) else None
+        return _tested(placement, lane, task, wanted)
     pool = lane.pools[_TIER_OF[wanted.role]]
     barred = [*wanted.others, *tried_nodes(task)]
     random = (wanted.draw + task.assignments_made) & _WORD
     for limit, is_idle in limits_of(pool, task, PRIMARY_TIERS):
-        node = pool.choose(random, limit, placement.roster.screen_for_check(random, barred), only_idle=is_idle)
+        screen = placement.roster.screen_for_check(random, barred)
+        node = pool.choose(random, limit, screen, only_idle=is_idle)
         if node is not None:
-            return node
+            if pool is lane.trusted:
+                return Choice(node, limit, screen.over_share)
+            return chosen_by_name(node, pool.bucket_of(node), lane.trusted, task)
     return None
+
+
+def _tested(placement: Placement, lane: Lane, task: Task, wanted: CheckWanted) -> Choice | None:
+    node, pool = wanted.node, lane.pool_of(wanted.node)
+    if task.attempts or pool is lane.pools[Tier.BANNED] or not pool.is_free(node):
+        return None
+    screen = placement.roster.screen_for_check(wanted.draw, wanted.others)
+    if screen.fitness(node) is Fitness.UNFIT:
+        return None
+    return chosen_by_name(node, pool.bucket_of(node), lane.trusted, task)

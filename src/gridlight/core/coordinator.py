@@ -12,6 +12,7 @@ from msgspec import Struct
 from gridlight.core.fleet import Fleet, FleetSnapshot
 from gridlight.core.notices import (
     AnswerCommitted,
+    AnswersVoided,
     CapacityChanged,
     CapacityLost,
     CheckDecided,
@@ -100,7 +101,8 @@ class Coordinator:
             CheckEnded: (verification,),
             CheckDecided: (reputation,),
             CommitsSettled: (reputation,),
-            FaultFound: (reputation,),
+            FaultFound: (reputation, scheduling),
+            AnswersVoided: (scheduling,),
             TierChanged: (scheduling,),
             TrustLost: (verification,),
         }

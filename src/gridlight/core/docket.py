@@ -14,7 +14,15 @@ from gridlight.core.comparing import Compared, compare
 from gridlight.core.consensus import fuse
 from gridlight.core.deadlines import Deadlines
 from gridlight.core.draw import draw_keyed
-from gridlight.core.notices import NOBODY, CheckDecided, CheckWanted, CommitsSettled, FaultFound, Output
+from gridlight.core.notices import (
+    NOBODY,
+    AnswersVoided,
+    CheckDecided,
+    CheckWanted,
+    CommitsSettled,
+    FaultFound,
+    Output,
+)
 from gridlight.core.open_commits import OpenCommits
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.trust import (
@@ -261,6 +269,7 @@ class Docket:
             reference=finding.truth.output_digest,
             settled_by=finding.settled_by,
             are_probes_wrong=not self.compared(case, answer, finding.truth).are_probes_equal,
+            workload=case.job.workload,
         )
 
     def reward_agreeing(self, case: Case) -> list[Output]:
@@ -279,7 +288,8 @@ class Docket:
         if case.is_settled or case.is_canary:
             return []
         case.is_settled = True
-        return [RecordVerification(commit=case.commit, verification=Verification.VOID)]
+        voided = AnswersVoided(case.served.node, 1, case.job.workload)
+        return [RecordVerification(commit=case.commit, verification=Verification.VOID), voided]
 
     def close(self, case: Case, *, keeps_input: bool = False) -> list[Output]:
         """Nothing more is asked of this case; a dispute that ends with it lets its node's other answers go on."""

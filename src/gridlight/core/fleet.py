@@ -143,10 +143,11 @@ class Fleet:
     def _leave(self, index: int, presence: Presence) -> list[Output]:
         """The node is out, and asked to offer again: the bus may have closed an old connection long after a new one."""
         node = self._nodes[index]
-        was_online = node.presence is Presence.ONLINE
-        node.presence = presence
-        request = RequestOffer(node_id=self.id_of(index))
-        return [CapacityLost(index), self._record(index), request] if was_online else []
+        before, node.presence = node.presence, presence
+        lost = CapacityLost(index, is_missed=presence is Presence.UNRESPONSIVE)
+        if before is Presence.ONLINE:
+            return [lost, self._record(index), RequestOffer(node_id=self.id_of(index))]
+        return [lost] if before is Presence.UNRESPONSIVE and before is not presence else []
 
     def _record(self, index: int) -> RecordNode:
         node = self._nodes[index]

@@ -1,17 +1,26 @@
-"""A lane: everything scheduling keeps for one workload: its pool of nodes, what they take, and who waits for a slot."""
+"""A lane: everything scheduling keeps for one workload: its pool of nodes, what they take, why others don't, and who
+waits for a slot.
+"""
 
 from collections import deque
 from typing import Final
 
 from msgspec import Struct
 
-from gridlight.core.latency import Latency, bucket_of
+from gridlight.core.choosing import Choice
+from gridlight.core.latency import BUCKET_LAST, Latency, bucket_of
 from gridlight.core.pools import Pool, PoolSnapshot
+from gridlight.core.reasons import ABSENT, FREE, Reasons, ReasonsSnapshot
+from gridlight.core.resting import Resting
 from gridlight.core.roster import MILLION, Roster
+from gridlight.messages.reasons import Reason
 from gridlight.messages.trust import Assurance, Tier
 
 SERVICE_MS_START: Final = 200
 _MEAN_WEIGHT: Final = 16
+
+_OF_TIER: Final = {Tier.SHADOW: Reason.NEWCOMER, Tier.REFERENCE: Reason.REFERENCE, Tier.BANNED: Reason.BANNED}
+"""Why a node that lends is given no ordinary task, whatever else holds of it."""
 
 
 class LaneSnapshot(Struct):
@@ -23,12 +32,14 @@ class LaneSnapshot(Struct):
     pinned: dict[int, list[int]]
     service_ms_sum: int
     shadow_tokens: int
+    reasons: ReasonsSnapshot | None = None
+    """Nothing in snapshots that were taken before reasons were counted."""
 
 
 class Lane:
     """One workload's nodes and queue. Tasks are numbers; the owner skips an entry whose task no longer waits."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: Roster, resting: Resting) -> None:
         self.pools = {tier: Pool() for tier in Tier}
         """By what a node may do; a banned one lends, too, but nobody takes it."""
         self.trusted = self.pools[Tier.TRUSTED]
@@ -37,7 +48,9 @@ class Lane:
         self.waiting: deque[int] = deque()
         self.pinned: dict[int, deque[int]] = {}
         self._service_ms_sum = SERVICE_MS_START * _MEAN_WEIGHT
+        self.reasons = Reasons()
         self._roster = roster
+        self._resting = resting
         self._shadow_tokens = 0
 
     @property
@@ -62,6 +75,7 @@ class Lane:
     def change_tier(self, node: int, before: Tier, after: Tier) -> None:
         """The node may do something else from now on; what it lends stays lent."""
         self.pools[before].hand_over(node, self.pools[after])
+        self.stand(node)
 
     def gain_shadow_run(self, share_ppm: int, runs_max: int) -> None:
         """A task went to a trusted node: newcomers may run as much each, up to a share of all tasks."""
@@ -76,10 +90,71 @@ class Lane:
         self._shadow_tokens -= MILLION
         return True
 
-    def lend(self, node: int, slots: int, benchmark_ms: int | None, lookahead: int = 0) -> None:
+    def lend(self, node: int, slots: int, benchmark_ms: int | None, lookahead: int = 0, *, now_ms: int) -> None:
         """A node lends slots: it stands where its own p95 puts it."""
         self.latency.admit(node, benchmark_ms)
+        self.reasons.know(now_ms, node)
         self.pool_of(node).lend(node, slots, bucket_of(self.latency.p95_ms(node)), lookahead)
+        if slots:
+            self.stand(node)
+        else:
+            self._be_absent(node, Reason.LENDS_NOTHING)
+
+    def take(self, choice: Choice, *, is_first: bool) -> None:
+        """A task is given to a node, as the first or after others: one slot fewer is free."""
+        node = choice.node
+        is_full = self.pool_of(node).take(node)
+        if is_first:
+            self.reasons.give(node, choice.limit, choice.over_share)
+        else:
+            self.reasons.give_again(node)
+        if is_full:
+            self.stand(node)
+
+    def give_back(self, node: int) -> None:
+        """A slot of the node is free again."""
+        if self.pool_of(node).give_back(node):
+            self.stand(node)
+
+    def withdraw(self, node: int, reason: Reason) -> None:
+        """The node lends nothing any more, for this reason."""
+        self.pool_of(node).withdraw(node)
+        self._be_absent(node, reason)
+
+    def clear(self) -> None:
+        """Who is connected is unknown. O(nodes)."""
+        for pool in self.pools.values():
+            pool.clear()
+        self.reasons.clear()
+
+    def stand(self, node: int) -> None:
+        """Something about a node changed: count it where it stands now. Who is away stays where it is."""
+        pool = self.pool_of(node)
+        if pool.has(node):
+            self.reasons.stand(node, self.reason_of(node), pool.bucket_of(node))
+
+    def _be_absent(self, node: int, reason: Reason) -> None:
+        if self.reasons.knows(node):
+            self.reasons.stand(node, reason, 0)
+
+    def begin_counting(self, holders: list[int]) -> None:
+        """What was restored is of a time when no reasons were counted: those there are known from now on. O(nodes)."""
+        for pool in self.pools.values():
+            for node in pool.nodes():
+                self.reasons.know(0, node)
+                self.stand(node)
+        for node in holders:
+            self.reasons.know(0, node)
+            self.reasons.give(node, BUCKET_LAST)
+
+    def reason_of(self, node: int) -> Reason:
+        """Why a node that lends would not be given the next task."""
+        tier = self._roster.tier_of(node)
+        if tier is not Tier.TRUSTED:
+            return _OF_TIER[tier]
+        if not self.trusted.is_free(node):
+            return Reason.BUSY
+        return Reason.RESTING if node in self._resting else FREE
 
     def served(self, node: int, ms: int) -> None:
         """A node gave a valid result this long after it was sent the task."""
@@ -87,6 +162,7 @@ class Lane:
         pool = self.pool_of(node)
         if self.latency.add(node, ms) and pool.has(node):
             pool.move(node, bucket_of(self.latency.p95_ms(node)))
+            self.stand(node)
 
     def enqueue(self, number: int, pinned_node: int | None, *, is_first: bool) -> None:
         """Let a task wait for a slot, or for a slot of one node; a task that was begun goes first."""
@@ -110,12 +186,25 @@ class Lane:
             del self.pinned[node]
         return number
 
+    def check(self) -> None:
+        """Assert that each node is counted where it stands."""
+        for pool in self.pools.values():
+            pool.check()
+        self.reasons.check()
+        for node in self.reasons.known():
+            pool = self.pool_of(node)
+            if pool.has(node):
+                assert self.reasons.at(node) is self.reason_of(node)
+            else:
+                assert self.reasons.at(node) in ABSENT
+
     def snapshot(self) -> LaneSnapshot:
         """The lane as plain values."""
         pinned = {node: list(queue) for node, queue in self.pinned.items()}
         pools, latency = {tier: pool.snapshot() for tier, pool in self.pools.items()}, self.latency.snapshot()
         waiting = list(self.waiting)
-        return LaneSnapshot(pools, latency, waiting, pinned, self._service_ms_sum, self._shadow_tokens)
+        reasons = self.reasons.snapshot()
+        return LaneSnapshot(pools, latency, waiting, pinned, self._service_ms_sum, self._shadow_tokens, reasons)
 
     def restore(self, snapshot: LaneSnapshot) -> None:
         """Take what `snapshot` gave."""
@@ -126,3 +215,5 @@ class Lane:
         self.pinned = {node: deque(queue) for node, queue in snapshot.pinned.items()}
         self._service_ms_sum = snapshot.service_ms_sum
         self._shadow_tokens = snapshot.shadow_tokens
+        if snapshot.reasons is not None:
+            self.reasons.restore(snapshot.reasons)

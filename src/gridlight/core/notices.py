@@ -37,6 +37,8 @@ class CapacityLost(Struct, frozen=True, gc=False):
     """A node lends nothing any more and whatever it was doing is lost. From fleet."""
 
     node: int
+    is_missed: bool = False
+    """It broke its word; else its connection closed."""
 
 
 class NodeMissed(Struct, frozen=True, gc=False):
@@ -137,6 +139,16 @@ class FaultFound(Struct, frozen=True, gc=False):
     reference: Blake3Digest
     settled_by: NodeId | None
     are_probes_wrong: bool
+    workload: WorkloadId
+
+
+class AnswersVoided(Struct, frozen=True, gc=False):
+    """So many answers of a node stand for nothing. From verification, for scheduling to count."""
+
+    node: int
+    count: int
+    workload: WorkloadId | None = None
+    """Nothing where several answers are told of at once: theirs is not remembered."""
 
 
 class TierChanged(Struct, frozen=True, gc=False):
@@ -164,6 +176,7 @@ Notice = (
     | CheckEnded
     | CheckDecided
     | CommitsSettled
+    | AnswersVoided
     | FaultFound
     | TierChanged
     | TrustLost

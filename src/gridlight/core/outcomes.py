@@ -1,4 +1,4 @@
-"""How a job can end, as values; and admission: whether it can be done at all, asked before anything is spent on it."""
+"""How a job can end, as values: done, failed, or refused with the nearest feasible change."""
 
 from typing import Final
 

@@ -4,7 +4,7 @@ The tables that scheduling works on are here, with the few moves that keep them 
 scheduling's.
 """
 
-from collections import ChainMap
+from collections import Counter
 from enum import StrEnum
 from typing import Final
 
@@ -22,29 +22,22 @@ from gridlight.core.attempts import (
     tried_nodes,
 )
 from gridlight.core.budget import HedgeBudget
+from gridlight.core.choosing import HEDGE_TIERS, PRIMARY_TIERS, Choice, Tiers, choose, chosen_by_name
 from gridlight.core.deadlines import Deadlines
 from gridlight.core.draw import draw_many
 from gridlight.core.lanes import Lane, LaneSnapshot
-from gridlight.core.latency import BUCKET_LAST, bucket_of
+from gridlight.core.latency import BUCKET_LAST
 from gridlight.core.notices import Output
 from gridlight.core.outcomes import failed
-from gridlight.core.pools import Pool
 from gridlight.core.resting import Resting
 from gridlight.core.roster import Roster, RosterSnapshot
 from gridlight.core.task_table import TaskTable, TaskTableSnapshot
 from gridlight.messages.host import CoordinatorStarted
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobCode, Outcome, SendAssignment
+from gridlight.messages.reasons import Reason
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import PRODUCTION, Tier, TrustParameters
-
-Tiers = tuple[tuple[int, bool], ...]
-PRIMARY_TIERS: Final[Tiers] = ((36, True), (45, False), (100, False))
-HEDGE_TIERS: Final[Tiers] = ((22, True), (36, True), (45, False))
-"""A node is eligible where its own p95 is at most this percentage of the task's deadline; the next, where none is free.
-
-The narrow ones hold idle nodes only: a fast node's queue is no faster, and what waits there would make it look slow.
-"""
 
 HEDGE_SHARE: Final = 8
 """No hedge before this part of the deadline is gone: earlier it costs a run and gains nothing that was asked for."""
@@ -87,12 +80,6 @@ class PlacementSnapshot(Struct):
     counts: dict[Count, int]
 
 
-def limits_of(pool: Pool, task: Task, tiers: Tiers) -> list[tuple[int, bool]]:
-    """Up to which bucket each tier with enough nodes reaches, the widest in any case; and if only idle nodes count."""
-    limits = [(pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100)), idle) for percent, idle in tiers]
-    return [one for one in limits[:-1] if one[0] != BUCKET_LAST] + limits[-1:]
-
-
 class Placement:
     """Tasks, lanes and leases of one shard."""
 
@@ -113,11 +100,13 @@ class Placement:
         self.roster.share_ppm = event.trust.operator_share_ppm
         self.roster.are_prefixes_distinct = event.trust.are_prefixes_distinct
         lanes = self.lanes
-        self.lanes = {workload: lanes.get(workload) or Lane(self.roster) for workload in event.workloads}
+        self.lanes = {workload: lanes.get(workload) or Lane(self.roster, self.resting) for workload in event.workloads}
 
     def end(self, task: Task, outcome: Outcome) -> list[Output]:
         """The one place where a job that was taken on ends: answered once, its other attempts cancelled."""
         job = task.job
+        if not task.assignments_made:
+            self.lanes[job.workload].reasons.pass_by(BUCKET_LAST)
         cancels = [
             CancelAssignment(
                 gateway_id=job.gateway_id,
@@ -157,26 +146,23 @@ class Placement:
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         node = self._pinned_node(task)
         if node is not None:
-            return self.send(now_ms, task, node, draws) if lane.pool_of(node).is_free(node) else []
-        node = self._choose(now_ms, task, PRIMARY_TIERS, draws[0], only_idle=False)
-        return [] if node is None else self.send(now_ms, task, node, draws)
+            self.wake(now_ms)
+            pool = lane.pool_of(node)
+            if not pool.is_free(node):
+                return []
+            return self.send(now_ms, task, chosen_by_name(node, pool.bucket_of(node), lane.trusted, task), draws)
+        choice = self._choose(now_ms, task, PRIMARY_TIERS, draws[0], only_idle=False)
+        return [] if choice is None else self.send(now_ms, task, choice, draws)
 
-    def _choose(self, now_ms: int, task: Task, tiers: Tiers, random: int, *, only_idle: bool) -> int | None:
-        """A node of the narrowest tier in which one is free; one that rests where there is none."""
-        pool, tried = self.lanes[task.job.workload].serving(task.job.assurance), dict.fromkeys(tried_nodes(task), 0)
-        limits = limits_of(pool, task, tiers)
-        for barred in (ChainMap(tried, self.resting.at(now_ms)), tried):
-            for limit, is_idle in limits:
-                screen = self.roster.screen(random, barred)
-                node = pool.choose(random, limit, screen, only_idle=only_idle or is_idle)
-                if node is not None:
-                    return node
-        return None
+    def _choose(self, now_ms: int, task: Task, tiers: Tiers, random: int, *, only_idle: bool) -> Choice | None:
+        self.wake(now_ms)
+        pool, resting = self.lanes[task.job.workload].serving(task.job.assurance), self.resting.until_ms
+        return choose(pool, self.roster, task, tiers, random, resting=resting, only_idle=only_idle)
 
-    def send(self, now_ms: int, task: Task, node: int, draws: tuple[int, ...]) -> list[Output]:
+    def send(self, now_ms: int, task: Task, choice: Choice, draws: tuple[int, ...]) -> list[Output]:
         """Lease a slot of the node for the task, and have it sent there."""
-        job, lane = task.job, self.lanes[task.job.workload]
-        lane.pool_of(node).take(node)
+        job, lane, node = task.job, self.lanes[task.job.workload], choice.node
+        lane.take(choice, is_first=not task.assignments_made)
         self.roster.give(now_ms, node)
         assignment_id = AssignmentId(f"{draws[1]:016x}")
         patience_ms = max(lane.latency.p99_ms(node), job.deadline_ms // HEDGE_SHARE)
@@ -218,14 +204,14 @@ class Placement:
         if len(task.attempts) >= ATTEMPTS_MAX or now_ms >= task.deadline_ms:
             return []
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
-        node = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=False)
-        if node is None:
+        choice = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=False)
+        if choice is None:
             late.is_replaced = late.state is not AttemptState.ACKED
             late.hedge_ms = now_ms + HEDGE_RETRY_MS
             self.arm(task)
             return []
         self.counts[Count.REPLACED_LOST] += 1
-        return self.send(now_ms, task, node, draws)
+        return self.send(now_ms, task, choice, draws)
 
     def waiting(self, lane: Lane) -> int:
         """How many tasks wait for a slot; those at the head that ended meanwhile are dropped, O(1) amortised."""
@@ -257,16 +243,35 @@ class Placement:
         lane.waiting.extendleft(reversed(passed_over))
         return outputs
 
-    def release(self, task: Task, attempt: Attempt) -> None:
+    def wake(self, now_ms: int) -> None:
+        """Those who have rested stand among the others again. O(1) amortised."""
+        if not self.resting.until_ms:
+            return
+        for node in self.resting.wake(now_ms):
+            for lane in self.lanes.values():
+                lane.stand(node)
+
+    def release(self, task: Task, attempt: Attempt, reason: Reason) -> None:
         """A node replied: its slot is free again."""
-        self.lanes[task.job.workload].pool_of(attempt.node).give_back(attempt.node)
+        self.lanes[task.job.workload].give_back(attempt.node)
+        self.end_lease(task, attempt, reason)
+
+    def end_lease(self, task: Task, attempt: Attempt, reason: Reason) -> None:
+        """What a node had in hand is over, for this reason."""
+        self.lanes[task.job.workload].reasons.end(attempt.node, reason)
         self.table.end_lease(task, attempt)
 
-    def withdraw(self, node: int) -> None:
+    def withdraw(self, node: int, reason: Reason) -> None:
         """The node lends nothing any more, of any workload; the owner ends what is leased on it."""
         self.roster.set_lending(node, is_lending=False)
         for lane in self.lanes.values():
-            lane.pool_of(node).withdraw(node)
+            lane.withdraw(node, reason)
+
+    def undo(self, node: int, reason: Reason, count: int, workload: WorkloadId | None) -> None:
+        """Answers that the node gave stand for nothing; of which workload, is not always known. O(workloads)."""
+        lanes = self.lanes.values() if workload is None else [self.lanes[workload]] if workload in self.lanes else []
+        for lane in lanes:
+            count -= lane.reasons.undo(node, reason, count)
 
     def change_tier(self, node: int, tier: Tier) -> list[Task]:
         """The node may do something else from now on; the tasks that it has in hand, which are no longer its own.
@@ -280,7 +285,7 @@ class Placement:
             assert found is not None
             is_its_own = found[0].job.pinned_node is not None and found[0].check is None
             if not is_its_own and self.lanes[found[0].job.workload].pool_of(node).is_leased(node):
-                self.release(*found)
+                self.release(*found, Reason.TAKEN_BACK)
                 taken.append(found[0])
         before = self.roster.tier_of(node)
         self.roster.set_tier(node, tier)
@@ -299,15 +304,15 @@ class Placement:
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_BUDGET)
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         # A hedge that waits behind another task would gain nothing.
-        node = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=is_hedge)
-        if node is None:
+        choice = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=is_hedge)
+        if choice is None:
             return self._try_later(now_ms, late, Count.HEDGE_WITHOUT_NODE)
         late.is_replaced = True
         self.counts[Count.HEDGED if is_hedge else Count.REPLACED_UNACKED] += 1
         if is_hedge:
             self.budget.spend()
             task.is_hedged = True
-        return self.send(now_ms, task, node, draws)
+        return self.send(now_ms, task, choice, draws)
 
     def _try_later(self, now_ms: int, late: Attempt, count: Count) -> list[Output]:
         """No hedge now. An unacknowledged attempt is not asked about again: at the hard limit it is lost anyway."""
@@ -329,12 +334,11 @@ class Placement:
         """Whatever was in flight is lost, through no fault of a node. O(open tasks + nodes)."""
         self.roster.nobody_lends()
         for lane in self.lanes.values():
-            for pool in lane.pools.values():
-                pool.clear()
+            lane.clear()
         for task in list(self.table.tasks.values()):
             live = live_attempts(task)
             for attempt in live:
-                self.table.end_lease(task, attempt)
+                self.end_lease(task, attempt, Reason.NETWORK_RESTARTED)
             # They do not count as tried: these nodes may well be the only ones.
             task.attempts = [attempt for attempt in task.attempts if attempt not in live]
 
@@ -348,9 +352,9 @@ class Placement:
     def check(self) -> None:
         """Assert that nothing is lost, held twice, or waits without being watched."""
         self.table.check()
-        for lane in self.lanes.values():
-            for pool in lane.pools.values():
-                pool.check()
+        for workload, lane in self.lanes.items():
+            lane.check()
+            assert lane.reasons.in_hand() == Counter(self.table.holders(workload))
         for task in self.table.tasks.values():
             due_ms = next_due_ms(task)
             assert due_ms is not None
@@ -385,7 +389,10 @@ class Placement:
         self.roster.share_ppm = snapshot.trust.operator_share_ppm
         self.roster.are_prefixes_distinct = snapshot.trust.are_prefixes_distinct
         for workload, lane in snapshot.lanes.items():
-            self.lanes[workload] = Lane(self.roster)
+            self.lanes[workload] = Lane(self.roster, self.resting)
             self.lanes[workload].restore(lane)
         self.resting.restore(snapshot.resting)
         self.counts |= snapshot.counts
+        for workload, lane in snapshot.lanes.items():
+            if lane.reasons is None:
+                self.lanes[workload].begin_counting(self.table.holders(workload))

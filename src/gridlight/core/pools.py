@@ -76,9 +76,17 @@ class Pool:
         """Whether the node lends a slot here now."""
         return node < len(self._slots) and self._slots[node] > 0
 
+    def nodes(self) -> list[int]:
+        """All that lend here. O(nodes)."""
+        return [node for node, slots in enumerate(self._slots) if slots]
+
     def is_free(self, node: int) -> bool:
         """Whether the node can take a task now, to run it or to hold it in readiness."""
         return node < len(self._slots) and self._shelf_of(node) is not None
+
+    def bucket_of(self, node: int) -> int:
+        """The speed by which a node that lends stands on its shelf."""
+        return self._bucket[node]
 
     def is_leased(self, node: int) -> bool:
         """Whether anything is leased on the node."""
@@ -119,15 +127,15 @@ class Pool:
         for node in range(len(self._slots)):
             self.withdraw(node)
 
-    def take(self, node: int) -> None:
-        """Lease one slot, or a place in readiness."""
+    def take(self, node: int) -> bool:
+        """Lease one slot, or a place in readiness; whether it was the last."""
         assert self.is_free(node)
-        self._count_lease(node, 1)
+        return self._count_lease(node, 1)
 
-    def give_back(self, node: int) -> None:
-        """A lease of the node ended."""
+    def give_back(self, node: int) -> bool:
+        """A lease of the node ended; whether it could take no task until now."""
         assert self._used[node] > 0
-        self._count_lease(node, -1)
+        return self._count_lease(node, -1)
 
     def move(self, node: int, bucket: int) -> None:
         """The node's speed changed; one bucket's difference is left alone, so that a node does not flutter."""
@@ -177,16 +185,18 @@ class Pool:
             return self._idle
         return self._spare if used < self._depth[node] else None
 
-    def _count_lease(self, node: int, change: int) -> None:
+    def _count_lease(self, node: int, change: int) -> bool:
+        """Whether the node can take a task now and could not before, or the other way round."""
         before = self._shelf_of(node)
         self._used[node] += change
         after = self._shelf_of(node)
         if before is after:
-            return
+            return False
         if before is not None:
             before.remove(node, self._bucket[node])
         if after is not None:
             after.add(node, self._bucket[node])
+        return before is None or after is None
 
     def _leave(self, node: int) -> None:
         shelf = self._shelf_of(node)

@@ -14,27 +14,32 @@ class Resting:
     """Nodes as dense indexes, each with the time at which it has rested."""
 
     def __init__(self) -> None:
-        self._until_ms: dict[int, int] = {}
-        """In order of time, since all rest equally long."""
+        self.until_ms: dict[int, int] = {}
+        """In order of time, since all rest equally long; to be read only."""
+
+    def __contains__(self, node: int) -> bool:
+        return node in self.until_ms
 
     def begin(self, now_ms: int, node: int) -> None:
         """The node broke its word."""
-        self._until_ms.pop(node, None)
-        self._until_ms[node] = now_ms + REST_MS
+        self.until_ms.pop(node, None)
+        self.until_ms[node] = now_ms + REST_MS
 
-    def at(self, now_ms: int) -> dict[int, int]:
-        """Who rests now; those who have rested are dropped, O(1) amortised."""
-        while self._until_ms:
-            node = next(iter(self._until_ms))
-            if self._until_ms[node] > now_ms:
+    def wake(self, now_ms: int) -> list[int]:
+        """Who has rested by now, and does so no more. O(1) amortised."""
+        woken: list[int] = []
+        while self.until_ms:
+            node = next(iter(self.until_ms))
+            if self.until_ms[node] > now_ms:
                 break
-            del self._until_ms[node]
-        return self._until_ms
+            del self.until_ms[node]
+            woken.append(node)
+        return woken
 
     def snapshot(self) -> list[tuple[int, int]]:
         """The state as plain values, in order."""
-        return list(self._until_ms.items())
+        return list(self.until_ms.items())
 
     def restore(self, snapshot: list[tuple[int, int]]) -> None:
         """Take what `snapshot` gave."""
-        self._until_ms = dict(snapshot)
+        self.until_ms = dict(snapshot)

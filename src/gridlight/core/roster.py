@@ -161,6 +161,8 @@ class Screen:
 
     def __init__(self, roster: Roster, random: int, barred: Collection[int], *, bars_operators: bool) -> None:
         self.reasons: dict[SkipReason, int] = {}
+        self.over_share: tuple[int, ...] = ()
+        """Those who were drawn, and whose operator has had its share."""
         self._roster = roster
         self._random = random
         self._barred = barred
@@ -183,6 +185,7 @@ class Screen:
         if self._prefixes and roster._prefixes[node] in self._prefixes:
             return self._refuse(SkipReason.SAME_PREFIX)
         if roster.share_ppm and roster.is_over_share(operator):
+            self.over_share = (*self.over_share, node)
             return self._refuse(SkipReason.OVER_SHARE)
         lending = roster._lending_of[operator]
         if lending > 1 and ((self._random ^ node * _ODD) * _ODD & _WORD) >> 32 & 0xFFFF_FFFF >= 2**32 // lending:

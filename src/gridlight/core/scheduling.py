@@ -8,6 +8,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
+from gridlight.core.admission import refusal, refused_for_want_of_nodes
 from gridlight.core.attempts import (
     LEASE_GRACE_MS,
     Attempt,
@@ -20,12 +21,13 @@ from gridlight.core.attempts import (
     tried_nodes,
 )
 from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
-from gridlight.core.lanes import Lane
 from gridlight.core.notices import (
+    AnswersVoided,
     CapacityChanged,
     CapacityLost,
     CheckEnded,
     CheckWanted,
+    FaultFound,
     NodeKnown,
     NodeMissed,
     Output,
@@ -33,25 +35,13 @@ from gridlight.core.notices import (
     TaskAnswered,
     TierChanged,
 )
-from gridlight.core.outcomes import (
-    PINNED_MAX,
-    RETRY_AFTER_MS,
-    WAITING_MAX,
-    done,
-    failed,
-    refused,
-    refused_by_load,
-    refused_by_queue,
-    refused_by_speed,
-    refused_for_model,
-    refused_for_trust,
-    refused_pin,
-    refused_without_node,
-)
+from gridlight.core.outcomes import RETRY_AFTER_MS, done, failed
 from gridlight.core.placement import Count, Placement, PlacementSnapshot
+from gridlight.core.reasons import Returned, reason_of_result, reason_of_return
 from gridlight.messages.host import AnnounceCoordinator, BusReconnected, CoordinatorStarted, TimePassed
 from gridlight.messages.ids import AssignmentId, JobId, NodeId
-from gridlight.messages.jobs import EndJob, JobCode, JobSubmitted, JobWithdrawn, Outcome
+from gridlight.messages.jobs import EndJob, JobCode, JobSubmitted, JobWithdrawn
+from gridlight.messages.reasons import Reason
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
     AssignmentAcknowledged,
@@ -62,8 +52,7 @@ from gridlight.messages.tasks import (
 )
 from gridlight.messages.trust import Assurance, Tier, Verification
 
-Returned = AssignmentDeclined | AssignmentFailed | AssignmentUndeliverable
-NodeChange = CapacityChanged | CapacityLost | NodeKnown | TierChanged | SlotFreed
+NodeChange = CapacityChanged | CapacityLost | NodeKnown | TierChanged | SlotFreed | AnswersVoided | FaultFound
 SchedulingEvent = (
     ResultSubmitted
     | AssignmentAcknowledged
@@ -83,7 +72,7 @@ SETTLING_MS: Final = 3_000
 DUE_MAX: Final = 1_000
 """Tasks attended to in one `TimePassed`: the largest batch is what sets the pause."""
 
-_NO_NODE: Final = 2**31 - 1
+_OF_MISSED: Final = {Count.ACK_MISSED: Reason.UNACKNOWLEDGED, Count.LEASE_EXPIRED: Reason.NO_RESULT}
 
 
 class SchedulingSnapshot(Struct):
@@ -119,7 +108,15 @@ class Scheduling:
                 return self._returned(now_ms, event)
             case CheckWanted():
                 return begin_check(self.placement, now_ms, event)
-            case CapacityChanged() | CapacityLost() | NodeKnown() | TierChanged() | SlotFreed():
+            case (
+                CapacityChanged()
+                | CapacityLost()
+                | NodeKnown()
+                | TierChanged()
+                | SlotFreed()
+                | AnswersVoided()
+                | FaultFound()
+            ):
                 return self._node_changed(now_ms, event)
             case JobWithdrawn(job_id=job_id):
                 return self._withdrawn(job_id)
@@ -138,41 +135,15 @@ class Scheduling:
         ended = self.placement.table.recent.get(job.job_id)
         if ended is not None:
             return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=ended, is_repeated=True)]
-        refusal = self._refusal(now_ms, job)
-        if refusal is not None:
-            self.placement.table.remember(job.job_id, refusal)
-            return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=refusal)]
+        refused = refusal(self.placement, job, is_settling=now_ms < self._settling_until_ms)
+        if refused is not None:
+            self.placement.table.remember(job.job_id, refused)
+            return [EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=refused)]
         task = self.placement.table.open(now_ms, job, self.placement.seed)
         outputs = self.placement.place_or_wait(now_ms, task)
         if task.is_waiting and now_ms < self._settling_until_ms:
             self.placement.deadlines.arm(self._settling_until_ms, task.number)
         return outputs
-
-    def _refusal(self, now_ms: int, job: JobSubmitted) -> Outcome | None:
-        lane = self.placement.lanes.get(job.workload)
-        if lane is None:
-            return refused(JobCode.UNKNOWN_MODEL, "GET /v1/models lists what this network offers")
-        if job.pinned_node is not None:
-            node = self.placement.roster.node_index.get(job.pinned_node, _NO_NODE)
-            if node == _NO_NODE or not lane.pool_of(node).has(node):
-                return refused_pin(job)
-            return refused_by_queue(lane.pinned_waiting(node), PINNED_MAX)
-        waiting = self.placement.waiting(lane)
-        pool = lane.serving(job.assurance)
-        if not pool.slots_total:
-            may_come_back = now_ms < self._settling_until_ms and self.placement.roster.node_ids
-            return refused_by_queue(waiting, WAITING_MAX) if may_come_back else self._refused_for_want_of_nodes(lane)
-        return (
-            refused_by_speed(job, pool)
-            or refused_by_queue(waiting, WAITING_MAX)
-            or refused_by_load(job, pool, waiting=waiting, service_ms=lane.service_ms)
-        )
-
-    def _refused_for_want_of_nodes(self, lane: Lane) -> Outcome:
-        if lane.shadows.slots_total:
-            return refused_for_trust(lane.shadows.online_total)
-        served = [workload for workload, lane in self.placement.lanes.items() if lane.slots_total]
-        return refused_for_model(served) if served else refused_without_node()
 
     def _withdrawn(self, job_id: JobId) -> list[Output]:
         task = self.placement.table.open_task(job_id)
@@ -208,7 +179,8 @@ class Scheduling:
         task, attempt = found
         lane = self.placement.lanes[task.job.workload]
         lane.served(attempt.node, now_ms - attempt.sent_ms)
-        self.placement.release(task, attempt)
+        is_late = now_ms >= task.deadline_ms
+        self.placement.release(task, attempt, reason_of_result(is_open=task.is_open, is_late=is_late))
         outputs: list[Output] = []
         if not task.is_open:
             self.placement.counts[Count.RESULT_LATE] += 1
@@ -246,7 +218,8 @@ class Scheduling:
         if found is None:
             return []
         task, attempt = found
-        self.placement.release(task, attempt)
+        is_late = now_ms >= task.deadline_ms
+        self.placement.release(task, attempt, reason_of_return(event, is_open=task.is_open, is_late=is_late))
         undeliverable = event.reason if isinstance(event, AssignmentUndeliverable) else None
         if undeliverable is UndeliverableReason.INPUT_GONE and task.check is not None and task.is_open:
             outputs = end_check(self.placement, task, CheckEnded(task.check.check, is_input_gone=True))
@@ -268,8 +241,8 @@ class Scheduling:
         match event:
             case CapacityChanged():
                 return self._capacity_changed(now_ms, event)
-            case CapacityLost(node=node):
-                return self._capacity_lost(now_ms, node)
+            case CapacityLost():
+                return self._capacity_lost(now_ms, event)
             case NodeKnown():
                 self.placement.roster.know(event)
                 return []
@@ -277,6 +250,12 @@ class Scheduling:
                 return self._tier_changed(now_ms, event)
             case SlotFreed(node=node, workload=workload):
                 return self.placement.serve(now_ms, self.placement.lanes[workload], node)
+            case AnswersVoided(node=node, count=count, workload=workload):
+                self.placement.undo(node, Reason.VOID, count, workload)
+                return []
+            case FaultFound(node=node, workload=workload):
+                self.placement.undo(node, Reason.CONTRADICTED, 1, workload)
+                return []
             case _:
                 assert_never(event)
 
@@ -284,20 +263,20 @@ class Scheduling:
         lane = self.placement.lanes.get(event.workload)
         if lane is None:
             return []  # a workload that this network does not offer
-        lane.lend(event.node, event.slots, event.benchmark_ms, event.lookahead)
+        lane.lend(event.node, event.slots, event.benchmark_ms, event.lookahead, now_ms=now_ms)
         is_lending = any(one.pool_of(event.node).has(event.node) for one in self.placement.lanes.values())
         self.placement.roster.set_lending(event.node, is_lending=is_lending)
         return self.placement.serve(now_ms, lane, event.node)
 
-    def _capacity_lost(self, now_ms: int, node: int) -> list[Output]:
+    def _capacity_lost(self, now_ms: int, event: CapacityLost) -> list[Output]:
         """A node is gone: what it was at is assigned again at once."""
-        self.placement.withdraw(node)
+        self.placement.withdraw(event.node, Reason.UNRESPONSIVE if event.is_missed else Reason.OFFLINE)
         outputs: list[Output] = []
-        for assignment_id in self.placement.table.leases_of(node):
+        for assignment_id in self.placement.table.leases_of(event.node):
             found = self.placement.table.find(assignment_id)
             assert found is not None
             task, attempt = found
-            self.placement.table.end_lease(task, attempt)
+            self.placement.end_lease(task, attempt, Reason.LOST)
             outputs += self._replace(now_ms, task)
         return ends_last(outputs)
 
@@ -335,7 +314,7 @@ class Scheduling:
             outputs += self.placement.end(task, failed(task, JobCode.DEADLINE_EXCEEDED, hint))
         elif task.is_waiting and self._is_in_vain(now_ms, task):
             lane = self.placement.lanes[task.job.workload]
-            outputs += self.placement.end(task, self._refused_for_want_of_nodes(lane))
+            outputs += self.placement.end(task, refused_for_want_of_nodes(self.placement, lane))
         missed: list[Output] = []
         for attempt in live_attempts(task):
             if is_ack_missed(attempt, now_ms):
@@ -359,8 +338,8 @@ class Scheduling:
         """The node is out at once: other tasks look for a free slot in this same moment, before fleet hears of it."""
         self.placement.counts[count] += 1
         self.placement.resting.begin(now_ms, attempt.node)
-        self.placement.withdraw(attempt.node)
-        self.placement.table.end_lease(task, attempt)
+        self.placement.withdraw(attempt.node, Reason.UNRESPONSIVE)
+        self.placement.end_lease(task, attempt, _OF_MISSED[count])
         return NodeMissed(attempt.node)
 
     # The host

@@ -7,7 +7,7 @@ from msgspec import Struct
 from gridlight.core.attempts import Attempt, AttemptState, Task, has_live_attempt, live_attempts
 from gridlight.core.draw import draw
 from gridlight.core.notices import CheckWanted
-from gridlight.messages.ids import AssignmentId, JobId
+from gridlight.messages.ids import AssignmentId, JobId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted, Outcome
 
 RECENT_MAX: Final = 8_192
@@ -109,6 +109,11 @@ class TaskTable:
     def leases_of(self, node: int) -> list[AssignmentId]:
         """What a node is at, oldest task first: an order that a snapshot need not keep."""
         return sorted(self._leases_of.get(node, ()), key=self._leases.__getitem__)
+
+    def holders(self, workload: WorkloadId) -> list[int]:
+        """The nodes of all leases for a workload. O(leases)."""
+        tasks = [task for task in self.tasks.values() if task.job.workload == workload]
+        return [attempt.node for task in tasks for attempt in live_attempts(task)]
 
     def end_lease(self, task: Task, attempt: Attempt) -> None:
         """A lease ended; a task that is answered is forgotten with its last one."""

@@ -13,7 +13,15 @@ from gridlight.core.cases import Answer, Case, Finding, Step, find
 from gridlight.core.docket import INPUT_KEPT_MS, Docket, DocketSnapshot
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.epochs import Epochs
-from gridlight.core.notices import AnswerCommitted, CheckEnded, CommitsSettled, FaultFound, Output, TrustLost
+from gridlight.core.notices import (
+    AnswerCommitted,
+    AnswersVoided,
+    CheckEnded,
+    CommitsSettled,
+    FaultFound,
+    Output,
+    TrustLost,
+)
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.trust import (
@@ -293,9 +301,15 @@ class Verifier:
                 case.is_suspect = True
                 outputs += self.docket.dispute(case)
         node_id = self._node_ids[node] if node < len(self._node_ids) else None
-        if node_id is not None and self.docket.open.take_until(node, self.commit):
-            outputs.append(SettleCommits(node_id=node_id, commit=self.commit, verification=Verification.VOID))
-        return outputs
+        return outputs if node_id is None else outputs + self._void_open(node, node_id, self.commit)
+
+    def _void_open(self, node: int, node_id: NodeId, commit: int) -> list[Output]:
+        """What the node has open up to this answer stands for nothing."""
+        count = self.docket.open.take_until(node, commit)
+        if not count:
+            return []
+        void = SettleCommits(node_id=node_id, commit=commit, verification=Verification.VOID)
+        return [void, AnswersVoided(node, count)]
 
     def _time_passed(self, now_ms: int) -> list[Output]:
         outputs: list[Output] = []
@@ -324,10 +338,9 @@ class Verifier:
         commit = docket.open.last_before(node, now_ms - limit_ms + 1)
         outputs: list[Output] = []
         if commit is not None:
-            docket.open.take_until(node, commit)
             node_id = self._node_ids[node]
             assert node_id is not None
-            outputs.append(SettleCommits(node_id=node_id, commit=commit, verification=Verification.VOID))
+            outputs += self._void_open(node, node_id, commit)
         oldest_ms = docket.open.oldest_ms(node)
         if oldest_ms is None:
             docket.open.forget(node)

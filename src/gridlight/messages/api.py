@@ -267,6 +267,36 @@ class ModelsResponse(Struct):
     """Where it says how far an answer can be trusted."""
 
 
+class ReasonView(Struct):
+    """One line of `GET /v1/nodes/{node_id}/why`: how often, in a sentence, and what the operator can do about it."""
+
+    reason: str
+    tasks: int
+    is_given: bool
+    """Whether the node was given these tasks."""
+    sentence: str
+    advice: str
+
+
+class WorkloadWhy(Struct):
+    """What was counted for a node in one workload since it first offered it; the reasons add up to `considered`."""
+
+    workload: str
+    since_ms: int
+    """Since 1970, on the coordinator's clock."""
+    considered: int
+    reasons: list[ReasonView]
+
+
+class WhyResponse(Struct):
+    """`GET /v1/nodes/{node_id}/why`: why the node did not get, finish or get paid for tasks; for itself alone."""
+
+    node_id: NodeId
+    at_ms: int
+    """Since 1970, on the gateway's clock."""
+    workloads: list[WorkloadWhy]
+
+
 class ChallengeResponse(Struct):
     """`POST /v1/nodes/challenge`: sign this within `expires_s`."""
 

@@ -28,6 +28,7 @@ from gridlight.messages.nodes import (
     OfferChanged,
     RequestOffer,
 )
+from gridlight.messages.reasons import ReasonsAsked, ReasonsSample, TellReasons
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
     Assignment,
@@ -68,11 +69,17 @@ GatewayEvent = (
 )
 """What a gateway tells the coordinator."""
 
+GatewayWord = GatewayEvent | ReasonsAsked
+"""The same, and what it asks: that changes nothing, so it is answered at once and is in no journal."""
+
 Event = GatewayEvent | OfferChanged | NodeDisconnected | CoordinatorStarted | BusReconnected | TimePassed | EpochBegan
 """All that enters the core, and so all that the journal holds."""
 
 GatewayEffect = SendAssignment | CancelAssignment | EndJob | AdmitNode | AnnounceCoordinator | KeepInput | ReleaseInput
 """What the coordinator tells a gateway."""
+
+CoordinatorWord = GatewayEffect | TellReasons
+"""The same, and what it answers."""
 
 TrustRecord = (
     RecordCommit | RecordVerification | SettleCommits | RecordCheck | RecordStanding | RecordFault | RecordEpoch
@@ -119,6 +126,8 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     RecordStanding,
     RecordFault,
     RecordEpoch,
+    ReasonsAsked,
+    TellReasons,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -178,11 +187,18 @@ node_controls: Final[Decoder[NodeControl]] = Decoder(NodeControl)
 node_offers: Final[Decoder[OfferChanged]] = Decoder(OfferChanged)
 enrolments: Final[Decoder[EnrolNode]] = Decoder(EnrolNode)
 endorsements: Final[Decoder[NodeEndorsement]] = Decoder(NodeEndorsement)
+reasons_samples: Final[Decoder[ReasonsSample]] = Decoder(ReasonsSample)
 gateway_events: Final[Decoder[list[GatewayEvent]]] = Decoder(
     Annotated[list[GatewayEvent], msgspec.Meta(max_length=BATCH_MESSAGES_MAX)], BATCH_BYTES_MAX
 )
 gateway_effects: Final[Decoder[list[GatewayEffect]]] = Decoder(
     Annotated[list[GatewayEffect], msgspec.Meta(max_length=BATCH_MESSAGES_MAX)], BATCH_BYTES_MAX
+)
+gateway_words: Final[Decoder[list[GatewayWord]]] = Decoder(
+    Annotated[list[GatewayWord], msgspec.Meta(max_length=BATCH_MESSAGES_MAX)], BATCH_BYTES_MAX
+)
+coordinator_words: Final[Decoder[list[CoordinatorWord]]] = Decoder(
+    Annotated[list[CoordinatorWord], msgspec.Meta(max_length=BATCH_MESSAGES_MAX)], BATCH_BYTES_MAX
 )
 
 _encoder = msgspec.json.Encoder()

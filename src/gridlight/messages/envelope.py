@@ -7,10 +7,13 @@ the body is bound by its digest inside the message.
 MESSAGE_HEADER = "Gridlight-Message"
 SIGNATURE_HEADER = "Gridlight-Signature"
 """Base64 of the 64 bytes of Ed25519."""
+NONCE_HEADER = "Gridlight-Nonce"
+"""Where what is signed is the nonce alone: the node proves that it is the one that asks."""
 
 REPLY_DOMAIN = b"gridlight.node.reply.v1\0"
 ENROLMENT_DOMAIN = b"gridlight.node.enrolment.v1\0"
 ENDORSEMENT_DOMAIN = b"gridlight.node.endorsement.v1\0"
+REASONS_DOMAIN = b"gridlight.node.reasons.v1\0"
 
 
 def signed_bytes(domain: bytes, message: bytes) -> bytes:

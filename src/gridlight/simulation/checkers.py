@@ -29,6 +29,7 @@ from gridlight.messages.tasks import (
     AssignmentUndeliverable,
 )
 from gridlight.messages.trust import Assurance, RecordStanding
+from gridlight.simulation.considered import Considered
 from gridlight.simulation.deadlines import DeadlineCounts
 from gridlight.simulation.demands import CheckFailed, demand
 from gridlight.simulation.shares import Shares
@@ -80,6 +81,7 @@ class Account:
         self.trust = TrustAccount()
         self.deadlines = DeadlineCounts()
         self.shares = Shares()
+        self.considered = Considered()
         self.is_foreign = False
         """What was heard last is no live assignment's reply."""
         self.ended: OrderedDict[JobId, Outcome] = OrderedDict()
@@ -116,6 +118,7 @@ class Account:
         if self.is_foreign:
             demand(not effects, "P12: what is said of no live assignment changes nothing", f"{event}: {effects}")
             return
+        self.considered.follow(event, effects)
         self.trust.hear(event)
         if len(effects) > 1:
             self._lose_what_tiers_take(effects)

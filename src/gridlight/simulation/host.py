@@ -17,6 +17,8 @@ from gridlight.simulation.demands import CheckFailed
 from gridlight.simulation.scenario import Checks
 
 BATCH_EVENTS_MAX: Final = 1_000
+REASONS_HELD_EACH: Final = 5_000
+"""After so many events, all that is counted for a sample of nodes is held against the account."""
 
 _encode_effects: Final = msgspec.msgpack.Encoder().encode
 """They are in the trace alone, and never read back."""
@@ -39,6 +41,7 @@ class Host:
         self._journal: list[tuple[int, bytes]] = []
         self._trace = blake2b(digest_size=32)
         self._core_checked = 0
+        self._reasons_held = 0
         self._replayed = 0
 
     @property
@@ -104,6 +107,7 @@ class Host:
         check_core(self.core)
         if self.account is not None:
             self.account.deadlines.check()
+            self.account.considered.hold(self.core)
         if self._keeps_journal:
             self.replay()
 
@@ -111,6 +115,9 @@ class Host:
         if self.account is not None:
             self.account.nothing_is_overdue(now_ms)
             check_queues(self.core)
+            if self.events - self._reasons_held >= REASONS_HELD_EACH:
+                self._reasons_held = self.events
+                self.account.considered.hold(self.core)
         checks = self._checks
         if checks.core_each and self.events - self._core_checked >= checks.core_each:
             self._core_checked = self.events

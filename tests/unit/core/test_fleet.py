@@ -146,11 +146,19 @@ def test_a_node_that_broke_its_word_is_out_and_asked_to_offer_again_once() -> No
 
     lost, record, request = fleet.handle(NOW_MS, NodeMissed(0))
 
-    assert lost == CapacityLost(0)
+    assert lost == CapacityLost(0, is_missed=True)
     assert isinstance(record, RecordNode)
     assert not record.is_online
     assert request == RequestOffer(node_id=NODE)
     assert fleet.handle(NOW_MS, NodeMissed(0)) == []
+
+
+def test_of_a_node_that_was_silent_it_is_known_when_its_connection_closes_too() -> None:
+    fleet = online_fleet()
+    fleet.handle(NOW_MS, NodeMissed(0))
+
+    assert fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE)) == [CapacityLost(0)]
+    assert fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE)) == []
 
 
 @pytest.mark.parametrize("event", [BusReconnected(), CoordinatorStarted(seed=1, workloads=())])

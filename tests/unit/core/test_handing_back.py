@@ -61,7 +61,7 @@ def test_a_node_that_handed_back_does_not_rest_and_is_as_fast_as_before() -> Non
     [again] = yielded(world, send.node_id, is_heard_first=True, send=send)
 
     assert lane.latency.snapshot() == before
-    assert not world.coordinator.scheduling.placement.resting.at(world.now_ms)
+    assert not world.coordinator.scheduling.placement.resting.until_ms
     assert world.count(Count.ACK_MISSED) == world.count(Count.LEASE_EXPIRED) == 0
     world.offer(send.node_id, slots(1))
     assert world.assign().node_id == send.node_id, f"since {again.node_id} is at work"

@@ -82,6 +82,7 @@ def fault(node: int = NODE, *, are_probes_wrong: bool = False, role: Role = Role
         reference=DIGEST,
         settled_by=node_id(99),
         are_probes_wrong=are_probes_wrong,
+        workload=WORKLOAD,
     )
 
 

@@ -24,8 +24,15 @@ from gridlight.adapters.blobs import Blobs, DigestMismatch
 from gridlight.adapters.proxies import proxy_for
 from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import codec
-from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, NetworkResponse, NodeResponse
-from gridlight.messages.envelope import ENROLMENT_DOMAIN, SIGNATURE_HEADER
+from gridlight.messages.api import (
+    ChallengeResponse,
+    EnrolmentResponse,
+    ErrorResponse,
+    NetworkResponse,
+    NodeResponse,
+    WhyResponse,
+)
+from gridlight.messages.envelope import ENROLMENT_DOMAIN, NONCE_HEADER, REASONS_DOMAIN, SIGNATURE_HEADER
 from gridlight.messages.ids import NodeId
 from gridlight.messages.nodes import EnrolNode
 
@@ -73,7 +80,7 @@ class GatewayApi:
     def __init__(self, network_url: str) -> None:
         if not network_url.startswith(("http://", "https://")):
             raise ValueError(f"--network {network_url!r} is not a URL: write it as http://HOST:PORT")
-        self._url = network_url.rstrip("/")
+        self.url = network_url.rstrip("/")
         proxy = proxy_for(network_url)
         proxies = {} if proxy is None else {urlsplit(network_url).scheme: proxy}
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
@@ -96,9 +103,18 @@ class GatewayApi:
         signature = base64.b64encode(node.sign(ENROLMENT_DOMAIN, body)).decode()
         return self._post("/v1/nodes", body, {SIGNATURE_HEADER: signature}, EnrolmentResponse)
 
+    def why(self, node: SigningKey) -> WhyResponse:
+        """Why the node does not get tasks, as the network counted it. GatewayUnreachable or GatewayRefused."""
+        nonce = self._post("/v1/nodes/challenge", b"", {}, ChallengeResponse).nonce
+        signature = base64.b64encode(node.sign(REASONS_DOMAIN, nonce.encode("ascii"))).decode()
+        request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
+            f"{self.url}/v1/nodes/{node.public}/why", headers={NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
+        )
+        return self._decoded(request, WhyResponse)
+
     def fetch(self, digest: str, blobs: Blobs, *, bytes_max: int) -> None:
         """Get an artifact by its SHA-256 into the cache. GatewayUnreachable, GatewayRefused, or the cache's own."""
-        request = urllib.request.Request(f"{self._url}/v1/blobs/sha256:{digest}")  # noqa: S310 (checked above)
+        request = urllib.request.Request(f"{self.url}/v1/blobs/sha256:{digest}")  # noqa: S310 (checked above)
         data = self._read(request, _ARTIFACT_TIMEOUT_S, bytes_max)
         try:
             blobs.put(data, digest)
@@ -114,11 +130,11 @@ class GatewayApi:
         return self._get(f"/v1/nodes/{node_id}", NodeResponse)
 
     def _get(self, path: str, kind: type[T]) -> T:
-        return self._decoded(urllib.request.Request(self._url + path), kind)  # noqa: S310 (the scheme is checked above)
+        return self._decoded(urllib.request.Request(self.url + path), kind)  # noqa: S310 (the scheme is checked above)
 
     def _post(self, path: str, body: bytes, headers: dict[str, str], kind: type[T]) -> T:
         request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
-            self._url + path, data=body, method="POST", headers={"Content-Type": "application/json", **headers}
+            self.url + path, data=body, method="POST", headers={"Content-Type": "application/json", **headers}
         )
         return self._decoded(request, kind)
 

@@ -19,6 +19,7 @@ from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
 from gridlight.adapters.preferences import laid_over, read_preferences
+from gridlight.adapters.samples import SAMPLES_FILE, Samples
 from gridlight.adapters.sandbox.engines import Chosen, choose
 from gridlight.adapters.sandbox.port import EngineUnavailable
 from gridlight.adapters.signatures import SigningKey, blake3_digest
@@ -47,6 +48,7 @@ from gridlight.services.agent.memory import remember
 from gridlight.services.agent.options import AgentOptions
 from gridlight.services.agent.orders import Orders
 from gridlight.services.agent.ownership import Ownership
+from gridlight.services.agent.sampling import Sampler
 from gridlight.services.agent.ways import LastWay
 from gridlight.services.agent.workers import Workers
 from gridlight.workloads.contract import Manifest, catalogue
@@ -94,6 +96,7 @@ class AgentService:
             on_opened=self._opened,
             on_delivery=self._delivered,
         )
+        self._sampler = Sampler(self._api, self._node, Samples(folder / SAMPLES_FILE))
         self._workers: dict[WorkloadId, Workers] = {}
         pids = lambda: [pid for one in self._workers.values() for pid in one.pids]  # noqa: E731
         self._ownership = Ownership(folder, options.defaults, options.slots, pids)
@@ -136,6 +139,7 @@ class AgentService:
         _log.info("enrolled", node_id=self._node_id)
         await apart(lambda: remember(self._options.data, self._options.network_url))
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sampler.keep())
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
                     await self._ownership.transfer_allowed()

@@ -14,6 +14,7 @@ from gridlight.messages.host import AnnounceCoordinator, RecordNode, RequestAllO
 from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.limits import BATCH_BYTES_MAX
 from gridlight.messages.nodes import RequestOffer
+from gridlight.messages.reasons import TellReasons
 from gridlight.messages.trust import (
     CheckOutcome,
     RecordCheck,
@@ -77,6 +78,10 @@ class Performer:
             subject = subjects.control_effects(self._shard, gateway_id)
             for start in range(0, len(orders), _EFFECTS_A_MESSAGE_MAX):
                 await self._publish(subject, orders[start : start + _EFFECTS_A_MESSAGE_MAX])
+
+    async def tell(self, gateway_id: GatewayId, answer: TellReasons) -> None:
+        """What a gateway asked, which follows from no event."""
+        await self._publish(subjects.control_effects(self._shard, gateway_id), [answer])
 
     async def ask_nodes(self) -> None:
         """Ask all known nodes for their offers, at a pace, whenever `RequestAllOffers` was performed. Never returns."""

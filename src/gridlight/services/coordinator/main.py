@@ -22,12 +22,14 @@ from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.host import BusReconnected, CoordinatorStarted
 from gridlight.messages.ids import NodeId
 from gridlight.messages.nodes import NodeDisconnected
+from gridlight.messages.reasons import ReasonsAsked
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.coordinator.effects import Performer
 from gridlight.services.coordinator.epochs import EpochSequence
 from gridlight.services.coordinator.loop import Loop, fold
 from gridlight.services.coordinator.metrics import serve_metrics
 from gridlight.services.coordinator.presence import Presence
+from gridlight.services.coordinator.questions import answer
 from gridlight.workloads.contract import catalogue, comparisons
 
 _SWEEP_S: Final = 30.0
@@ -62,7 +64,7 @@ class CoordinatorService:
         system = await self._connect("coordinator presence", config.system_credentials)
         self._buses = [bus, system]
         store = Store.open(config.database_url)
-        performer = Performer(bus, config.shard, store.node_ids)
+        performer = self._performer = Performer(bus, config.shard, store.node_ids)
         self._loop = Loop(core=core, journal=journal, sequence=sequence, clock=self._clock, perform=performer.perform)
         if config.metrics_port is not None:
             serve_metrics(self._loop, performer.checks, config.metrics_port)
@@ -105,12 +107,15 @@ class CoordinatorService:
 
     async def _heard_gateway(self, delivery: Delivery) -> None:
         try:
-            events = codec.gateway_events.decode(delivery.body)
+            words = codec.gateway_words.decode(delivery.body)
         except ProtocolViolation as violation:
             _log.warning("a gateway's events refused", error=str(violation))
             return
-        for event in events:
-            self._loop.put(event)
+        for word in words:
+            if isinstance(word, ReasonsAsked):
+                await self._performer.tell(word.gateway_id, answer(self._loop.core, word))
+            else:
+                self._loop.put(word)
 
     async def _heard_offer(self, delivery: Delivery) -> None:
         node_id = NodeId(delivery.subject.removeprefix("offer."))

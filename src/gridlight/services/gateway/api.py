@@ -1,8 +1,6 @@
 """The gateway's HTTP routes: each reads its request, asks one part, and writes the answer."""
 
 import asyncio
-import base64
-import binascii
 import re
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -42,10 +40,12 @@ from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
 from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, errors, openapi_config
 from gridlight.services.gateway.peers import FORWARDED_HEADER
 from gridlight.services.gateway.pictures import PicturePool
+from gridlight.services.gateway.questions import Questions
 from gridlight.services.gateway.terms import TrustTerms
 from gridlight.services.gateway.uploads import BodyReader, check_announced
 from gridlight.services.gateway.verification_api import verification_routes
 from gridlight.services.gateway.views import models_response, nodes_response, open_request, request_view
+from gridlight.services.gateway.why_api import signature_of, why_routes
 from gridlight.workloads.contract import Manifest
 
 NODES_LISTED: Final = 1_000
@@ -67,6 +67,7 @@ class Parts(Struct, frozen=True, eq=False, kw_only=True):
     jobs: OpenJobs
     detect: DetectRequests
     enrolments: Enrolments
+    questions: Questions
     control: Control
     pictures: PicturePool
     store: Store
@@ -84,6 +85,7 @@ def create_app(parts: Parts) -> Litestar:
         *node_routes(parts),
         *model_routes(parts),
         *verification_routes(parts.store, parts.terms, parts.admin),
+        *why_routes(parts.questions, parts.enrolments, parts.admin, parts.clock),
         *health_routes(parts),
     ]
     return Litestar(
@@ -172,12 +174,11 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
                 body = await BodyReader(request.receive).read(MESSAGE_BYTES_MAX)
         except TimeoutError:
             raise Refusal("UPLOAD_TOO_SLOW", "The enrolment did not arrive in time.", "Send it at once.") from None
-        signature = _base64(headers.get(b"gridlight-signature"))
         connected = request.client.host if request.client else ""
         forwarded = [value for name, value in request.scope["headers"] if name == FORWARDED_HEADER]
         return answer(
             await parts.enrolments.enrol(
-                parts.clock.now_ms(), body, signature, connected=connected, forwarded=forwarded
+                parts.clock.now_ms(), body, signature_of(headers), connected=connected, forwarded=forwarded
             )
         )
 
@@ -283,13 +284,6 @@ def _on_mistake(request: AnyRequest, error: Exception) -> Answer:
     request_id = new_job_id()
     _log.error("mistake", request_id=request_id, path=request.scope["path"][:200], exc_info=error)
     return _refused(Refusal("INTERNAL"), request_id)
-
-
-def _base64(text: bytes | None) -> bytes | None:
-    try:
-        return None if text is None else base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return None
 
 
 def _encoded_nodes(store: Store, limit: int) -> bytes:

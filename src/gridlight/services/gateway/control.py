@@ -8,17 +8,19 @@ import structlog
 from gridlight.adapters.bus import Bus, BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.messages import subjects
-from gridlight.messages.codec import GatewayEffect, ProtocolViolation, encode, gateway_effects
+from gridlight.messages.codec import CoordinatorWord, ProtocolViolation, coordinator_words, encode
 from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import GatewayId
 from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
 from gridlight.messages.nodes import AdmitNode
+from gridlight.messages.reasons import TellReasons
 from gridlight.messages.trust import KeepInput, ReleaseInput
 from gridlight.services.gateway.dispatch import Dispatch, Publication
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.outbox import Outbox
+from gridlight.services.gateway.questions import Questions
 from gridlight.services.gateway.replies import SignedReply
 from gridlight.services.gateway.terms import TrustTerms
 
@@ -42,6 +44,7 @@ class Control:
         outbox: Outbox,
         dispatch: Dispatch,
         enrolments: Enrolments,
+        questions: Questions,
         terms: TrustTerms,
     ) -> None:
         self._shard = shard
@@ -51,6 +54,7 @@ class Control:
         self._outbox = outbox
         self._dispatch = dispatch
         self._enrolments = enrolments
+        self._questions = questions
         self._terms = terms
         self._bus: Bus | None = None
         self._is_coordinator_there = False
@@ -112,14 +116,14 @@ class Control:
 
     async def _on_effects(self, delivery: Delivery) -> None:
         try:
-            effects = gateway_effects.decode(delivery.body)
+            effects = coordinator_words.decode(delivery.body)
         except ProtocolViolation as violation:
             _log.error("effects_unreadable", error=str(violation))
             return
         for effect in effects:
             await self._publish(self._perform(effect))
 
-    def _perform(self, effect: GatewayEffect) -> Publication | None:
+    def _perform(self, effect: CoordinatorWord) -> Publication | None:
         match effect:
             case SendAssignment():
                 return self._dispatch.send(monotonic_ms(), effect)
@@ -129,6 +133,8 @@ class Control:
                 self._jobs.end(effect.job_id, effect.outcome)
             case AdmitNode():
                 self._enrolments.admitted(effect.node_id)
+            case TellReasons():
+                self._questions.answered(effect)
             case AnnounceCoordinator():
                 self.announce()
             case KeepInput():

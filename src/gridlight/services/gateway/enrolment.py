@@ -16,7 +16,7 @@ from gridlight.adapters.signatures import is_public_key, verify
 from gridlight.core.versions import is_older
 from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, NetworkResponse
 from gridlight.messages.codec import ProtocolViolation, enrolments
-from gridlight.messages.envelope import ENROLMENT_DOMAIN
+from gridlight.messages.envelope import ENROLMENT_DOMAIN, REASONS_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
 from gridlight.messages.nodes import EnrolNode, NodeEnrolled
 from gridlight.messages.trust import Tier
@@ -136,6 +136,15 @@ class Enrolments:
         for waiter in self._waiting.get(node_id, ()):
             if not waiter.done():
                 waiter.set_result(None)
+
+    def demand_node(self, now_ms: int, node_id: NodeId, nonce: bytes | None, signature: bytes | None) -> None:
+        """Refusal where it is not the node itself that asks: it signs a nonce of ours, so no old proof serves again."""
+        if nonce is None or signature is None:
+            raise Refusal("NOT_THE_NODE")
+        if not self._nonces.is_valid(nonce.decode("latin-1"), now_ms):
+            raise Refusal("BAD_NONCE")
+        if not verify(node_id, REASONS_DOMAIN, nonce, signature):
+            raise Refusal("BAD_SIGNATURE", "The signature is not the node's over the nonce.")
 
     def announcements(self) -> list[NodeEnrolled]:
         """Enrolments that wait, for a coordinator that may not know of them."""

@@ -116,6 +116,11 @@ KINDS: Final[dict[str, Kind]] = {
         "Ask the network's founder for another, or join without one: remove the node's file `endorsement`.",
     ),
     "AGENT_TOO_OLD": Kind(403, "This agent is too old for the network.", "Run: pip install --upgrade gridlight"),
+    "NOT_THE_NODE": Kind(
+        401,
+        "What is counted for a node is told to that node, and to administrators.",
+        "Ask as the node: gridlight node why --data DIR. Or send `Authorization: Bearer <admin token>`.",
+    ),
     # The service
     "BUSY": Kind(503, "The service has as much work as it can hold.", "Try again shortly.", retry_after_s=1),
     "NOT_READY": Kind(503, "The gateway is not ready.", "Wait until every check holds.", retry_after_s=1),

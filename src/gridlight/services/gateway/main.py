@@ -36,6 +36,7 @@ from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool
+from gridlight.services.gateway.questions import Questions
 from gridlight.services.gateway.terms import TrustTerms
 from gridlight.workloads.contract import catalogue
 
@@ -72,7 +73,8 @@ class Gateway:
         admin = AdminToken(config.admin_token_file.read_text(encoding="ascii").strip())
         self._pictures = PicturePool(config.picture_processes, self._metrics)
         enrolments = Enrolments(config, self._id, outbox=self._outbox, workloads=list(workloads), metrics=self._metrics)
-        self._control = self._join_control(jobs, enrolments, terms)
+        questions = Questions(self._id, self._outbox)
+        self._control = self._join_control(jobs, enrolments, questions, terms)
         detect = DetectRequests(
             self._id,
             workloads,
@@ -89,6 +91,7 @@ class Gateway:
             jobs=jobs,
             detect=detect,
             enrolments=enrolments,
+            questions=questions,
             control=self._control,
             pictures=self._pictures,
             store=self._store,
@@ -102,7 +105,7 @@ class Gateway:
         self._server: _Server | None = None
         self._failure: BaseException | None = None
 
-    def _join_control(self, jobs: OpenJobs, enrolments: Enrolments, terms: TrustTerms) -> Control:
+    def _join_control(self, jobs: OpenJobs, enrolments: Enrolments, questions: Questions, terms: TrustTerms) -> Control:
         dispatch = Dispatch(self._id, jobs=jobs, inputs=self._inputs, outbox=self._outbox, metrics=self._metrics)
         return Control(
             self._config.shard,
@@ -112,6 +115,7 @@ class Gateway:
             outbox=self._outbox,
             dispatch=dispatch,
             enrolments=enrolments,
+            questions=questions,
             terms=terms,
         )
 

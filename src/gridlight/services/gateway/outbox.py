@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from gridlight.messages.codec import GatewayEvent
+from gridlight.messages.codec import GatewayWord
 from gridlight.messages.tasks import AssignmentAcknowledged
 
 EVENTS_WAITING_MAX: Final = 8_192
@@ -21,10 +21,10 @@ class Outbox:
     """A bounded queue of events. The oldest go first when it is full: open jobs are announced again anyway."""
 
     def __init__(self, *, events_max: int = EVENTS_WAITING_MAX) -> None:
-        self._events: deque[GatewayEvent] = deque(maxlen=events_max)
+        self._events: deque[GatewayWord] = deque(maxlen=events_max)
         self._filled = asyncio.Event()
 
-    def add(self, event: GatewayEvent) -> None:
+    def add(self, event: GatewayWord) -> None:
         """Queue an event; it goes with the others of this turn, and those that were patient."""
         self._events.append(event)
         if type(event) is not AssignmentAcknowledged:
@@ -36,7 +36,7 @@ class Outbox:
         if self._events:
             self._filled.set()
 
-    def take(self) -> list[GatewayEvent]:
+    def take(self) -> list[GatewayWord]:
         """The next batch, empty where nothing waits."""
         count = min(len(self._events), EVENTS_PER_BATCH_MAX)
         batch = [self._events.popleft() for _ in range(count)]

@@ -14,9 +14,16 @@ from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.endorsements import endorse
 from gridlight.adapters.signatures import SigningKey, verify
-from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorResponse, ErrorView, NetworkResponse
+from gridlight.messages.api import (
+    ChallengeResponse,
+    EnrolmentResponse,
+    ErrorResponse,
+    ErrorView,
+    NetworkResponse,
+    WhyResponse,
+)
 from gridlight.messages.codec import encode, enrolments
-from gridlight.messages.envelope import ENROLMENT_DOMAIN, SIGNATURE_HEADER
+from gridlight.messages.envelope import ENROLMENT_DOMAIN, REASONS_DOMAIN, SIGNATURE_HEADER
 from gridlight.messages.ids import NodeId
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, NotAGateway, apart
 
@@ -95,6 +102,19 @@ def test_a_node_proves_its_key_over_the_gateways_nonce(gateway: Gateway) -> None
     assert enrolment.nonce == "a nonce of some length"
     assert signature is not None
     assert verify(NODE.public, ENROLMENT_DOMAIN, body, base64.b64decode(signature))
+
+
+def test_a_node_that_asks_why_signs_the_gateways_nonce(gateway: Gateway) -> None:
+    path = f"/v1/nodes/{NODE.public}/why"
+    why = WhyResponse(node_id=NodeId(NODE.public), at_ms=5, workloads=[])
+    gateway.answers[path] = (200, encode(why))
+
+    assert GatewayApi(gateway.url).why(NODE) == why
+
+    asked, body, signature = gateway.received[-1]
+    assert (asked, body) == (path, b"")
+    assert signature is not None
+    assert verify(NODE.public, REASONS_DOMAIN, b"a nonce of some length", base64.b64decode(signature))
 
 
 def test_a_node_brings_its_endorsement_under_its_own_signature(gateway: Gateway) -> None:

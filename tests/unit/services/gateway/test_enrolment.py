@@ -10,7 +10,7 @@ from gridlight.adapters.credentials import NetworkKeys
 from gridlight.adapters.endorsements import EndorsedTier, endorse
 from gridlight.adapters.signatures import KeyKind, SigningKey
 from gridlight.messages.codec import encode
-from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN
+from gridlight.messages.envelope import ENROLMENT_DOMAIN, REASONS_DOMAIN, REPLY_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
 from gridlight.messages.nodes import EnrolNode, NodeEnrolled
 from gridlight.messages.trust import Tier
@@ -325,3 +325,26 @@ async def test_behind_a_trusted_proxy_the_node_s_own_prefix_is_told(
 
     await enrolling
     assert event.prefix == "203.0.113.0/24"
+
+
+def refusal_of_proof(enrolments: Enrolments, node: SigningKey, nonce: bytes | None, signature: bytes | None) -> str:
+    """The code with which a node that asks is turned away."""
+    with pytest.raises(Refusal) as refused:
+        enrolments.demand_node(NOW_MS, NodeId(node.public), nonce, signature)
+    assert refused.value.status == 401
+    return refused.value.code
+
+
+async def test_only_the_node_itself_passes_for_it(new_enrolments: Callable[..., Enrolments]) -> None:
+    enrolments, node, stranger = new_enrolments(), SigningKey.generate(), SigningKey.generate()
+    nonce = enrolments.challenge(NOW_MS).nonce.encode()
+    old = enrolments.challenge(NOW_MS - NONCE_TTL_S * 1_000).nonce.encode()
+
+    enrolments.demand_node(NOW_MS, NodeId(node.public), nonce, node.sign(REASONS_DOMAIN, nonce))
+
+    assert refusal_of_proof(enrolments, node, None, node.sign(REASONS_DOMAIN, nonce)) == "NOT_THE_NODE"
+    assert refusal_of_proof(enrolments, node, nonce, None) == "NOT_THE_NODE"
+    assert refusal_of_proof(enrolments, node, old, node.sign(REASONS_DOMAIN, old)) == "BAD_NONCE"
+    assert refusal_of_proof(enrolments, node, b"\xff", node.sign(REASONS_DOMAIN, b"\xff")) == "BAD_NONCE"
+    assert refusal_of_proof(enrolments, node, nonce, stranger.sign(REASONS_DOMAIN, nonce)) == "BAD_SIGNATURE"
+    assert refusal_of_proof(enrolments, node, nonce, node.sign(ENROLMENT_DOMAIN, nonce)) == "BAD_SIGNATURE"

@@ -1,0 +1,48 @@
+"""What the gateway asks the coordinator on behalf of a node, each question with its own answer or none in time."""
+
+import asyncio
+import secrets
+from typing import Final
+
+from gridlight.messages.ids import GatewayId, NodeId
+from gridlight.messages.reasons import ReasonsAsked, TellReasons, WorkloadReasons
+from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.outbox import Outbox
+
+ANSWER_S_MAX: Final = 2.0
+WAITING_MAX: Final = 256
+
+
+class Questions:
+    """Questions that wait for their answers."""
+
+    def __init__(self, gateway_id: GatewayId, outbox: Outbox, *, answer_s_max: float = ANSWER_S_MAX) -> None:
+        self._gateway_id = gateway_id
+        self._outbox = outbox
+        self._answer_s_max = answer_s_max
+        self._waiting: dict[str, asyncio.Future[TellReasons]] = {}
+
+    async def reasons(self, node_id: NodeId) -> tuple[WorkloadReasons, ...]:
+        """What is counted for the node. Refusal where it is unknown, or nobody answers in time."""
+        if len(self._waiting) >= WAITING_MAX:
+            raise Refusal("BUSY", "Too many nodes ask for their reasons at once.")
+        question = secrets.token_hex(8)
+        waiter: asyncio.Future[TellReasons] = asyncio.get_running_loop().create_future()
+        self._waiting[question] = waiter
+        self._outbox.add(ReasonsAsked(gateway_id=self._gateway_id, node_id=node_id, question=question))
+        try:
+            async with asyncio.timeout(self._answer_s_max):
+                told = await waiter
+        except TimeoutError:
+            raise Refusal("NO_COORDINATOR") from None
+        finally:
+            del self._waiting[question]
+        if told.workloads is None:
+            raise Refusal("UNKNOWN_NODE")
+        return told.workloads
+
+    def answered(self, told: TellReasons) -> None:
+        """The coordinator's answer; nobody waits any more where it comes late, or twice."""
+        waiter = self._waiting.get(told.question)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(told)

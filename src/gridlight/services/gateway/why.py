@@ -1,0 +1,123 @@
+"""Why a node gets nothing, as it is told: every reason with its sentence and what its operator can do about it."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from gridlight.messages.api import ReasonView, WhyResponse, WorkloadWhy
+from gridlight.messages.ids import NodeId
+from gridlight.messages.reasons import NOT_GIVEN, Reason, WorkloadReasons
+
+
+class Said(Struct, frozen=True):
+    """A reason in words."""
+
+    sentence: str
+    advice: str
+
+
+_KEEP_ONLINE: Final = "Keep the machine awake and its line up while it shall work."
+_NOTHING: Final = "Nothing: this is how it should be."
+_SEE_LOG: Final = "Read the agent's log for the worker's error; more memory or fewer slots often help."
+_NOT_YOURS: Final = "Nothing: it is not held against the node."
+
+SAID: Final[dict[Reason, Said]] = {
+    Reason.OFFLINE: Said("It was not connected.", _KEEP_ONLINE),
+    Reason.UNRESPONSIVE: Said(
+        "It had been silent when it was asked, and had not offered again yet.",
+        "See that the machine does not stall or sleep; fewer slots leave it more room.",
+    ),
+    Reason.LENDS_NOTHING: Said(
+        "It was connected and lent no slot: paused, draining, or its worker was not up yet.",
+        "Resume it, or read the agent's log if the worker does not come up.",
+    ),
+    Reason.BANNED: Said(
+        "It was found to give wrong answers, and gets no more work.",
+        "Check memory and overclocking; then ask the network's administrator.",
+    ),
+    Reason.NEWCOMER: Said(
+        "It is not trusted yet: newcomers only run what others have answered already.",
+        "Keep it running; it becomes trusted by checks it passes, and by age.",
+    ),
+    Reason.REFERENCE: Said("It is a reference node: those only settle what others dispute.", _NOTHING),
+    Reason.BUSY: Said("All its slots were taken.", "Nothing, or lend more: --slots N."),
+    Reason.RESTING: Said(
+        "It had broken its word a moment ago, and others went first for ten seconds.",
+        "See that the machine does not stall or sleep.",
+    ),
+    Reason.TOO_SLOW: Said(
+        "It was free, and too slow for the deadline.",
+        "Leave it more of the processor: fewer slots, or less beside it.",
+    ),
+    Reason.OVER_SHARE: Said(
+        "It was drawn, but its operator has had its share of the hour.",
+        "Nothing: the next hour begins anew.",
+    ),
+    Reason.NOT_DRAWN: Said(
+        "It was free, and the draw fell on another node.",
+        "Nothing: there are more nodes than work. Who is free longer is drawn more often.",
+    ),
+    Reason.IN_HAND: Said("It has the task now.", _NOTHING),
+    Reason.DONE: Said("It gave its result in time.", _NOTHING),
+    Reason.VOID: Said(
+        "It gave its result, and nobody could tell in time whether it was right.",
+        "Stay online for some minutes after a task, so that its answers can be settled.",
+    ),
+    Reason.CONTRADICTED: Said(
+        "It gave its result, and that was found to be wrong.",
+        "Check memory and overclocking: wrong answers ban a node.",
+    ),
+    Reason.OUTRUN: Said(
+        "Another node was faster, or nobody waited for the result any more.",
+        "Leave it more of the processor, or see whether its line is slow.",
+    ),
+    Reason.LATE: Said(
+        "It was done when the task's time was over.", "Leave it more of the processor: fewer slots, or less beside it."
+    ),
+    Reason.UNACKNOWLEDGED: Said(
+        "It was sent the task and did not acknowledge it within a second.",
+        "See that the machine does not stall or sleep, and that its line is up.",
+    ),
+    Reason.NO_RESULT: Said(
+        "It acknowledged the task and was silent from then on.", "See that the machine does not stall or sleep."
+    ),
+    Reason.LOST: Said("Its connection closed, or it was given up, while it had the task.", _KEEP_ONLINE),
+    Reason.UNREACHABLE: Said("Nobody listened where the task was sent.", _KEEP_ONLINE),
+    Reason.INPUT_GONE: Said("The network no longer had the input, and sent it nothing.", _NOT_YOURS),
+    Reason.BAD_REPLY: Said(
+        "What it replied did not hold: signature, digest or form.",
+        "Update the agent; see that no other program uses its key.",
+    ),
+    Reason.DECLINED_NO_FREE_SLOT: Said("It declined: all its slots were taken.", _NOT_YOURS),
+    Reason.DECLINED_UNKNOWN_WORKLOAD: Said("It declined: it does not run this workload.", "Update the agent."),
+    Reason.DECLINED_DEADLINE_TOO_SHORT: Said(
+        "It declined: less time was left than it needs.",
+        "Leave it more of the processor, or see whether its line is slow.",
+    ),
+    Reason.DECLINED_DRAINING: Said("It declined: it was about to leave.", _NOT_YOURS),
+    Reason.WORKER_CRASHED: Said("Its worker crashed.", _SEE_LOG),
+    Reason.WORKER_TIMEOUT: Said("Its worker was not done in time and was stopped.", _SEE_LOG),
+    Reason.WORKER_ERROR: Said("Its worker could not do it.", _SEE_LOG),
+    Reason.INPUT_SPOILED: Said(
+        "The input reached it damaged.", "See whether something on its line changes what passes."
+    ),
+    Reason.HANDED_BACK: Said("It handed the task back.", _NOT_YOURS),
+    Reason.TAKEN_BACK: Said("What it may do changed while it had the task.", _NOT_YOURS),
+    Reason.NETWORK_RESTARTED: Said("The network itself was restarted while the node had the task.", _NOT_YOURS),
+}
+
+
+def why_response(node_id: NodeId, now_ms: int, counted: tuple[WorkloadReasons, ...]) -> WhyResponse:
+    """What the coordinator counted, in words, the most frequent reason first."""
+    return WhyResponse(node_id=node_id, at_ms=now_ms, workloads=[_workload(one) for one in counted])
+
+
+def _workload(counted: WorkloadReasons) -> WorkloadWhy:
+    ranked = sorted(counted.reasons.items(), key=lambda item: -item[1])
+    reasons = [_view(reason, tasks) for reason, tasks in ranked]
+    return WorkloadWhy(counted.workload, counted.since_ms, counted.considered, reasons)
+
+
+def _view(reason: Reason, tasks: int) -> ReasonView:
+    said = SAID[reason]
+    return ReasonView(reason.value, tasks, reason not in NOT_GIVEN, said.sentence, said.advice)

@@ -1,0 +1,104 @@
+"""How often nodes were considered for tasks: an account of a sample of nodes, beside the counts of the core."""
+
+from collections import Counter
+from typing import Final
+
+from gridlight.core.coordinator import Coordinator
+from gridlight.messages.codec import Effect, Event
+from gridlight.messages.host import CoordinatorStarted
+from gridlight.messages.ids import JobId, NodeId, WorkloadId
+from gridlight.messages.jobs import EndJob, JobSubmitted, SendAssignment
+from gridlight.messages.nodes import NodeEnrolled, OfferChanged
+from gridlight.messages.reasons import NOT_GIVEN
+from gridlight.simulation.demands import demand
+
+SAMPLED_MAX: Final = 200
+
+Place = tuple[NodeId, WorkloadId]
+
+
+class Considered:
+    """Hears each event and the effects that followed."""
+
+    def __init__(self) -> None:
+        self._enrolled: set[NodeId] = set()
+        self._workloads: tuple[WorkloadId, ...] = ()
+        self._jobs: Counter[WorkloadId] = Counter()
+        """Those that were given out for the first time, or ended before they could be."""
+        self._checks: Counter[WorkloadId] = Counter()
+        self._known: dict[Place, tuple[int, int]] = {}
+        """How many jobs and checks there had been when each node of the sample first offered the workload."""
+        self._given: Counter[Place] = Counter()
+        self._again: Counter[Place] = Counter()
+        """Jobs that a node was given after others."""
+        self._open: dict[JobId, WorkloadId] = {}
+        self._sent: set[JobId] = set()
+        """Of those that are open."""
+
+    def follow(self, event: Event, effects: list[Effect]) -> None:
+        """What was told, and what was said to it."""
+        match event:
+            case NodeEnrolled(node_id=node_id) if len(self._enrolled) < SAMPLED_MAX:
+                self._enrolled.add(node_id)
+            case OfferChanged(node_id=node_id) if node_id in self._enrolled:
+                self._offered(event)
+            case JobSubmitted(job_id=job_id, workload=workload):
+                self._open.setdefault(job_id, workload)
+            case _:
+                pass
+        for effect in effects:
+            match effect:
+                case SendAssignment():
+                    self._send(effect)
+                case EndJob():
+                    self._end(effect, is_refused=isinstance(event, JobSubmitted))
+                case _:
+                    pass
+        if isinstance(event, CoordinatorStarted):
+            self._start(event.workloads)
+
+    def hold(self, core: Coordinator) -> None:
+        """Each node was considered as often as it should have been, and has one reason each time. O(sample)."""
+        for (node_id, workload), (jobs, checks) in self._known.items():
+            node = core.fleet.index_of(node_id)
+            assert node is not None
+            reasons = core.scheduling.placement.lanes[workload].reasons
+            counts, considered, place = reasons.counts(node), reasons.considered_for(node), (node_id, workload)
+            demand(sum(counts.values()) == considered, "each task considered has one reason", f"{node_id}: {counts}")
+            given = sum(count for reason, count in counts.items() if reason not in NOT_GIVEN)
+            demand(given == self._given[place], "each task given has one reason", f"{node_id}: {counts}")
+            certain = self._jobs[workload] - jobs + self._again[place]
+            # A check that was lost is given again, which looks from here like another check.
+            is_within = certain <= considered <= certain + self._checks[workload] - checks
+            demand(is_within, "each task is considered once for each node", f"{node_id}: {considered}, not {certain}")
+
+    def _offered(self, event: OfferChanged) -> None:
+        for offer in event.offers:
+            if offer.workload in self._workloads:
+                before = (self._jobs[offer.workload], self._checks[offer.workload])
+                self._known.setdefault((event.node_id, offer.workload), before)
+
+    def _send(self, send: SendAssignment) -> None:
+        workload = send.assignment.workload
+        place = (send.node_id, workload)
+        self._given[place] += place in self._known
+        if send.job_id not in self._open:
+            self._checks[workload] += 1
+        elif send.job_id in self._sent:
+            self._again[place] += place in self._known
+        else:
+            self._jobs[workload] += 1
+            self._sent.add(send.job_id)
+
+    def _end(self, end: EndJob, *, is_refused: bool) -> None:
+        workload = self._open.pop(end.job_id, None)
+        if workload is not None and end.job_id not in self._sent and not is_refused:
+            self._jobs[workload] += 1
+        self._sent.discard(end.job_id)
+
+    def _start(self, workloads: tuple[WorkloadId, ...]) -> None:
+        """What is offered no more is forgotten, with all that was counted."""
+        self._workloads = workloads
+        for place in [place for place in self._known if place[1] not in workloads]:
+            del self._known[place], self._given[place]
+            self._again.pop(place, None)
