@@ -16,9 +16,11 @@ from tests.integration.agent_stand import WORKLOAD, Agent, Dispatcher, Door, con
 from tests.integration.conftest import Connections, Server
 from tests.integration.machine_stand import MachineFiles
 
+from gridlight.messages.control import AskPause, AskStatus, ControlRequest, NodeStatus, PauseReason
 from gridlight.messages.nodes import OwnerState
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentDeclined, AssignmentFailed, DeclineReason, FailureCode
+from gridlight.services.agent.control import NoAgent, ask
 from gridlight.services.setup import ensure_weights
 
 YIELDS_S = 1.0
@@ -134,7 +136,6 @@ async def test_input_on_a_terminal_is_yielded_to_within_a_second_until_nobody_ty
 
 async def test_input_on_a_keyboard_is_yielded_to_within_a_second(lent: Lent) -> None:
     assert await lent.yields(lent.machine.press_a_key, OwnerState.IN_USE) <= YIELDS_S
-    await lent.comes_back()
 
 
 async def test_the_end_of_the_hours_is_yielded_to_within_a_second(lent: Lent) -> None:
@@ -228,3 +229,91 @@ async def test_it_writes_its_log_into_its_folder_too(lent: Lent) -> None:
 
     assert "a worker is ready" in ran.stdout
     assert (lent.folder / "agent.jsonl").stat().st_size
+
+
+# Agents of their own
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
+    """Starts an agent on a machine of files, in the same folder each time; no network is needed."""
+    machine = MachineFiles(tmp_path / "machine")
+    agents: list[Agent] = []
+
+    def begin(url: str = "http://127.0.0.1:9", *options: str) -> Agent:
+        agents.append(Agent(url, tmp_path / "agent", *options, **machine.environment))
+        return agents[-1]
+
+    yield begin
+    for agent in agents:
+        if agent.is_running:
+            agent.kill()
+
+
+def status_of(folder: Path, request: ControlRequest) -> NodeStatus | None:
+    """None until the agent listens."""
+    try:
+        answer = ask(folder, request)
+    except NoAgent:
+        return None
+    assert isinstance(answer, NodeStatus)
+    return answer
+
+
+async def test_a_pause_outlives_the_agent(start: Callable[..., Agent], tmp_path: Path) -> None:
+    folder = tmp_path / "agent"
+    agent = start()
+    await eventually("it listens", lambda: status_of(folder, AskPause()))
+    agent.kill()
+    start()
+    await eventually("it looks", lambda: (status := status_of(folder, AskStatus())) and status.seen)
+
+    status = status_of(folder, AskStatus())
+    assert status is not None
+    assert status.reason is PauseReason.PAUSED
+    assert not status.is_connected
+
+
+async def test_a_mistyped_preference_keeps_it_from_starting(start: Callable[..., Agent], tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "preferences.toml").write_text("run_on_battery = true\n")
+    agent = start()
+
+    assert await agent.ended() == 1
+    [line] = agent.errors.splitlines()
+    assert line.startswith("gridlight: ")
+    assert "did you mean `run_on_batteries`?" in line
+
+
+async def test_fewer_cpus_end_a_worker_when_its_task_is_done(
+    lasting_server: Server, start: Callable[..., Agent], connections: Connections, tmp_path: Path
+) -> None:
+    ensure_weights(lambda _: None)
+    folder = tmp_path / "agent"
+    folder.mkdir()
+    (folder / "preferences.toml").write_text("max_ncpus_pct = 100\n")
+    door = Door(lasting_server, workloads=(WORKLOAD,))
+    door.open()
+    agent = start(door.url, "--slots", "2")
+    await connected(agent)
+    node = Dispatcher(await connections.open(lasting_server, lasting_server.privileged()), agent.node_id)
+    await node.follow()
+    await node.ask_again()
+    await node.lent(2)
+    workers = agent.process.children()
+    for worker in workers:
+        worker.suspend()
+    running = [await node.assign() for _ in range(2)]
+    for one in running:
+        await node.replies(one, 1)
+    (folder / "preferences.toml").write_text("max_ncpus_pct = 50\n")
+    await node.lent(1)
+    both = [worker.is_running() for worker in workers]
+    for worker in workers:
+        worker.resume()
+    results = [(await node.last_reply(one)).reply for one in running]
+    await eventually("one is enough", lambda: len(agent.process.children()) == 1)
+    door.close()
+
+    assert both == [True, True]
+    assert [type(one) for one in results] == [ResultSubmitted] * 2

@@ -153,9 +153,10 @@ class AgentService:
                         slots=self._options.slots,
                         tell=self._tell,
                         is_wanted=self._agent.is_wanted,
+                        cpu_limit_percent=lambda: self._ownership.preferences.cpu_usage_limit_percent,
                     )
                     self._workers[workload] = workers
-                    self._allow(workers)
+                    workers.allow(self._workers_allowed)
                     tasks.create_task(workers.keep())
             tasks.create_task(self._link.keep())
 
@@ -233,16 +234,12 @@ class AgentService:
             elif isinstance(effect, KeepWorkers):
                 self._workers_allowed = effect.count
                 for workers in self._workers.values():
-                    self._allow(workers)
+                    workers.allow(self._workers_allowed)
             else:
                 self._outbox.put_nowait(effect)
 
     def _believe(self, belief: Belief) -> None:
         self._tell(BeliefChanged(belief))
-
-    def _allow(self, workers: Workers) -> None:
-        workers.cpu_limit_percent = self._ownership.preferences.cpu_usage_limit_percent
-        workers.allow(self._workers_allowed)
 
     def _start(self, assignment: Assignment) -> None:
         body = self._bodies[assignment.assignment_id]

@@ -53,6 +53,7 @@ class Workers:
         slots: int,
         tell: Callable[[AgentEvent], None],
         is_wanted: Callable[[AssignmentId], bool],
+        cpu_limit_percent: Callable[[], int],
     ) -> None:
         self._workload = workload
         self._sandbox = sandbox
@@ -72,8 +73,8 @@ class Workers:
         self._up: dict[int, Worker] = {}
         self._busy: set[Worker] = set()
         self._keeping: asyncio.TaskGroup | None = None
-        self.cpu_limit_percent = 100
-        """How much of a CPU's time each worker may have."""
+        self._cpu_limit_percent = cpu_limit_percent
+        """How much of a CPU's time each worker may have now."""
 
     @property
     def count(self) -> int:
@@ -164,7 +165,7 @@ class Workers:
     def _give_back(self, worker: Worker, infer_ms: int) -> None:
         """It is free again, after a rest where it may not have a whole CPU; or it is one too many by now."""
         if worker.is_alive:
-            if rest := rest_ms(infer_ms, self.cpu_limit_percent):
+            if rest := rest_ms(infer_ms, self._cpu_limit_percent()):
                 asyncio.get_running_loop().call_later(rest / 1_000, self._free.put_nowait, worker)
             else:
                 self._free.put_nowait(worker)
