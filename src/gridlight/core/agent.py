@@ -20,6 +20,7 @@ from gridlight.messages.tasks import (
     DeclineReason,
     FailureCode,
 )
+from gridlight.messages.workloads import StopWorkload
 
 _MEAN_WEIGHT: Final = 8
 
@@ -67,6 +68,12 @@ class InputSpoiled(Struct, frozen=True, gc=False):
     assignment_id: AssignmentId
 
 
+class ConsentRevoked(Struct, frozen=True, gc=False):
+    """The operator does not want this workload to run here any more; its workers are being killed."""
+
+    workload: WorkloadId
+
+
 class Reply(Struct, frozen=True, gc=False):
     """To the host: sign this and send it to whoever sent the assignment."""
 
@@ -103,6 +110,8 @@ AgentEvent = (
     | RunFinished
     | RunFailed
     | InputSpoiled
+    | StopWorkload
+    | ConsentRevoked
 )
 AgentEffect = Reply | Run | PublishOffer
 
@@ -145,17 +154,15 @@ class Agent:
 
     def is_wanted(self, assignment_id: AssignmentId) -> bool:
         """Whether an assignment that waits for a worker is still worth running."""
-        return not self._running[assignment_id].is_cancelled
+        return assignment_id in self._running and not self._running[assignment_id].is_cancelled
 
     def handle(self, now_ms: int, event: AgentEvent) -> Sequence[AgentEffect]:
         """O(1)."""
         match event:
             case Assignment():
                 return self._assigned(event)
-            case RunFinished():
-                return self._finished(event)
-            case RunFailed():
-                return [self._fail(event.assignment_id, event.code)]
+            case RunFinished() | RunFailed():
+                return self._ran(event)
             case InputSpoiled(assignment_id=assignment_id):
                 return [self._fail(assignment_id, FailureCode.INPUT_SPOILED)]
             case CancelWork(assignment_id=assignment_id):
@@ -167,6 +174,8 @@ class Agent:
                 return self.offers()
             case RequestOffer():
                 return self.offers()
+            case StopWorkload(workload=workload) | ConsentRevoked(workload=workload):
+                return self._withdraw(workload)
             case WorkerReady() | WorkerLost():
                 self._count_worker(event)
                 return self.offers()
@@ -217,6 +226,13 @@ class Agent:
             return DeclineReason.DEADLINE_TOO_SHORT
         return None
 
+    def _ran(self, event: RunFinished | RunFailed) -> list[AgentEffect]:
+        if event.assignment_id not in self._running:
+            return []  # its workload was stopped or revoked meanwhile, and it was handed back
+        if isinstance(event, RunFailed):
+            return [self._fail(event.assignment_id, event.code)]
+        return self._finished(event)
+
     def _finished(self, event: RunFinished) -> list[AgentEffect]:
         running = self._running[event.assignment_id]
         if running.is_cancelled:
@@ -237,6 +253,14 @@ class Agent:
         self._end(assignment_id)
         return Reply(assignment_id, AssignmentFailed(assignment_id=assignment_id, node_id=self._node_id, code=code))
 
+    def _withdraw(self, workload: WorkloadId) -> list[AgentEffect]:
+        """Nothing of it runs here from now on: what it was at is handed back at once, so that others can do it."""
+        at_it = [one for one, running in self._running.items() if running.workload == workload]
+        handed_back: list[AgentEffect] = [self._fail(one, FailureCode.HANDED_BACK) for one in at_it]
+        if self._lendings.pop(workload, None) is None:
+            return []
+        return [*handed_back, *self.offers()]
+
     def _end(self, assignment_id: AssignmentId) -> Lending:
         lending = self._lendings[self._running.pop(assignment_id).workload]
         lending.taken -= 1
@@ -249,8 +273,10 @@ class Agent:
                 lending = self._lendings.setdefault(workload, Lending(0, benchmark_ms, benchmark_ms))
                 lending.slots += 1
                 lending.benchmark_ms = benchmark_ms
-            case WorkerLost(workload=workload):
+            case WorkerLost(workload=workload) if workload in self._lendings:
                 self._lendings[workload].slots -= 1
                 assert self._lendings[workload].slots >= 0
+            case WorkerLost():
+                pass  # of a workload that was stopped or revoked
             case _:
                 assert_never(event)

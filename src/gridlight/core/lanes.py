@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gridlight.core.latency import Latency, bucket_of
 from gridlight.core.pools import Pool, PoolSnapshot
+from gridlight.core.rollout import Rollout
 from gridlight.core.roster import MILLION, Roster
 from gridlight.messages.trust import Assurance, Tier
 
@@ -23,6 +24,7 @@ class LaneSnapshot(Struct):
     pinned: dict[int, list[int]]
     service_ms_sum: int
     shadow_tokens: int
+    rollout: Rollout | None = None
 
 
 class Lane:
@@ -36,6 +38,8 @@ class Lane:
         self.latency = Latency()
         self.waiting: deque[int] = deque()
         self.pinned: dict[int, deque[int]] = {}
+        self.rollout: Rollout | None = None
+        """The nodes that may have it; all where it is absent."""
         self._service_ms_sum = SERVICE_MS_START * _MEAN_WEIGHT
         self._roster = roster
         self._shadow_tokens = 0
@@ -77,7 +81,9 @@ class Lane:
         return True
 
     def lend(self, node: int, slots: int, benchmark_ms: int | None, lookahead: int = 0) -> None:
-        """A node lends slots: it stands where its own p95 puts it."""
+        """A node lends slots: it stands where its own p95 puts it. One that the rollout leaves out lends none."""
+        if self.rollout is not None and not self.rollout.takes(self._roster.node_ids[node]):
+            slots = 0
         self.latency.admit(node, benchmark_ms)
         self.pool_of(node).lend(node, slots, bucket_of(self.latency.p95_ms(node)), lookahead)
 
@@ -115,7 +121,7 @@ class Lane:
         pinned = {node: list(queue) for node, queue in self.pinned.items()}
         pools, latency = {tier: pool.snapshot() for tier, pool in self.pools.items()}, self.latency.snapshot()
         waiting = list(self.waiting)
-        return LaneSnapshot(pools, latency, waiting, pinned, self._service_ms_sum, self._shadow_tokens)
+        return LaneSnapshot(pools, latency, waiting, pinned, self._service_ms_sum, self._shadow_tokens, self.rollout)
 
     def restore(self, snapshot: LaneSnapshot) -> None:
         """Take what `snapshot` gave."""
@@ -126,3 +132,4 @@ class Lane:
         self.pinned = {node: deque(queue) for node, queue in snapshot.pinned.items()}
         self._service_ms_sum = snapshot.service_ms_sum
         self._shadow_tokens = snapshot.shadow_tokens
+        self.rollout = snapshot.rollout

@@ -3,12 +3,14 @@
 from typing import Final
 
 from gridlight.core.attempts import Attempt, Task
+from gridlight.core.lanes import Lane
 from gridlight.core.latency import BOUNDS_MS
 from gridlight.core.pools import Pool
 from gridlight.messages.ids import WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobTiming, Outcome
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.trust import Verification
+from gridlight.messages.workloads import WorkloadState
 
 WAITING_MAX: Final = 10_000
 """Tasks of one workload that wait for a slot, at most."""
@@ -17,6 +19,7 @@ PINNED_MAX: Final = 1_000
 """Tasks that wait for a slot of one node, at most."""
 
 RETRY_AFTER_MS: Final = 1_000
+_MODELS_HINT: Final = "GET /v1/models lists what this network offers"
 
 
 def done(now_ms: int, task: Task, attempt: Attempt, result: ResultSubmitted, verification: Verification) -> Outcome:
@@ -54,6 +57,31 @@ def failed(task: Task, code: JobCode, hint: str, retry_after_ms: int | None = No
 def refused(code: JobCode, hint: str, retry_after_ms: int | None = None) -> Outcome:
     """A job that is not taken on."""
     return Outcome(state=JobState.REFUSED, code=code, hint=hint, retry_after_ms=retry_after_ms)
+
+
+def refused_for_workload(closed: WorkloadState | None) -> Outcome:
+    """The network does not offer it, or does not any more."""
+    if closed is None:
+        return refused(JobCode.UNKNOWN_MODEL, _MODELS_HINT)
+    return refused(JobCode.WORKLOAD_STOPPED, f"{_ended_how(closed)}; {_MODELS_HINT}")
+
+
+def failed_by_stop(task: Task, closed: WorkloadState) -> Outcome:
+    """A job whose workload was stopped while it ran."""
+    return failed(task, JobCode.WORKLOAD_STOPPED, f"{_ended_how(closed)} while this ran; {_MODELS_HINT}")
+
+
+def _ended_how(closed: WorkloadState) -> str:
+    is_expired = closed is WorkloadState.EXPIRED
+    return "the network's approval of this workload ended" if is_expired else "the network stopped this workload"
+
+
+def refused_for_want_of_nodes(lane: Lane, lanes: dict[WorkloadId, Lane]) -> Outcome:
+    """Nobody lends a slot for it now: the nearest that can be had instead."""
+    if lane.shadows.slots_total:
+        return refused_for_trust(lane.shadows.online_total)
+    served = [workload for workload, lane in lanes.items() if lane.slots_total]
+    return refused_for_model(served) if served else refused_without_node()
 
 
 def refused_without_node() -> Outcome:

@@ -37,6 +37,7 @@ from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobCode, Outcome, SendAssignment
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import PRODUCTION, Tier, TrustParameters
+from gridlight.messages.workloads import WorkloadState
 
 Tiers = tuple[tuple[int, bool], ...]
 PRIMARY_TIERS: Final[Tiers] = ((36, True), (45, False), (100, False))
@@ -85,6 +86,7 @@ class PlacementSnapshot(Struct):
     trust: TrustParameters
     resting: list[tuple[int, int]]
     counts: dict[Count, int]
+    closed: dict[WorkloadId, WorkloadState] = {}
 
 
 def limits_of(pool: Pool, task: Task, tiers: Tiers) -> list[tuple[int, bool]]:
@@ -99,6 +101,8 @@ class Placement:
     def __init__(self) -> None:
         self.counts: dict[Count, int] = dict.fromkeys(Count, 0)
         self.lanes: dict[WorkloadId, Lane] = {}
+        self.closed: dict[WorkloadId, WorkloadState] = {}
+        """Workloads that were offered once, and why they are not any more."""
         self.seed = 0
         self.budget = HedgeBudget()
         self.deadlines = Deadlines()
@@ -112,8 +116,6 @@ class Placement:
         self.seed, self.trust = event.seed, event.trust
         self.roster.share_ppm = event.trust.operator_share_ppm
         self.roster.are_prefixes_distinct = event.trust.are_prefixes_distinct
-        lanes = self.lanes
-        self.lanes = {workload: lanes.get(workload) or Lane(self.roster) for workload in event.workloads}
 
     def end(self, task: Task, outcome: Outcome) -> list[Output]:
         """The one place where a job that was taken on ends: answered once, its other attempts cancelled."""
@@ -372,6 +374,7 @@ class Placement:
             trust=self.trust,
             resting=self.resting.snapshot(),
             counts=self.counts,
+            closed=self.closed,
         )
 
     def restore(self, snapshot: PlacementSnapshot) -> None:
@@ -389,3 +392,4 @@ class Placement:
             self.lanes[workload].restore(lane)
         self.resting.restore(snapshot.resting)
         self.counts |= snapshot.counts
+        self.closed = dict(snapshot.closed)

@@ -20,7 +20,7 @@ from gridlight.core.attempts import (
     tried_nodes,
 )
 from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
-from gridlight.core.lanes import Lane
+from gridlight.core.lane_changes import change_lane
 from gridlight.core.notices import (
     CapacityChanged,
     CapacityLost,
@@ -32,6 +32,8 @@ from gridlight.core.notices import (
     SlotFreed,
     TaskAnswered,
     TierChanged,
+    WorkloadClosed,
+    WorkloadOpened,
 )
 from gridlight.core.outcomes import (
     PINNED_MAX,
@@ -39,14 +41,12 @@ from gridlight.core.outcomes import (
     WAITING_MAX,
     done,
     failed,
-    refused,
     refused_by_load,
     refused_by_queue,
     refused_by_speed,
-    refused_for_model,
-    refused_for_trust,
+    refused_for_want_of_nodes,
+    refused_for_workload,
     refused_pin,
-    refused_without_node,
 )
 from gridlight.core.placement import Count, Placement, PlacementSnapshot
 from gridlight.messages.host import AnnounceCoordinator, BusReconnected, CoordinatorStarted, TimePassed
@@ -75,6 +75,8 @@ SchedulingEvent = (
     | JobWithdrawn
     | CoordinatorStarted
     | BusReconnected
+    | WorkloadOpened
+    | WorkloadClosed
 )
 
 SETTLING_MS: Final = 3_000
@@ -127,6 +129,8 @@ class Scheduling:
                 return self._started(now_ms, event)
             case BusReconnected():
                 return self._bus_reconnected(now_ms)
+            case WorkloadOpened() | WorkloadClosed():
+                return change_lane(self.placement, event)
             case _:
                 assert_never(event)
 
@@ -151,7 +155,7 @@ class Scheduling:
     def _refusal(self, now_ms: int, job: JobSubmitted) -> Outcome | None:
         lane = self.placement.lanes.get(job.workload)
         if lane is None:
-            return refused(JobCode.UNKNOWN_MODEL, "GET /v1/models lists what this network offers")
+            return refused_for_workload(self.placement.closed.get(job.workload))
         if job.pinned_node is not None:
             node = self.placement.roster.node_index.get(job.pinned_node, _NO_NODE)
             if node == _NO_NODE or not lane.pool_of(node).has(node):
@@ -160,19 +164,14 @@ class Scheduling:
         waiting = self.placement.waiting(lane)
         pool = lane.serving(job.assurance)
         if not pool.slots_total:
-            may_come_back = now_ms < self._settling_until_ms and self.placement.roster.node_ids
-            return refused_by_queue(waiting, WAITING_MAX) if may_come_back else self._refused_for_want_of_nodes(lane)
+            if now_ms < self._settling_until_ms and self.placement.roster.node_ids:
+                return refused_by_queue(waiting, WAITING_MAX)  # they may come back
+            return refused_for_want_of_nodes(lane, self.placement.lanes)
         return (
             refused_by_speed(job, pool)
             or refused_by_queue(waiting, WAITING_MAX)
             or refused_by_load(job, pool, waiting=waiting, service_ms=lane.service_ms)
         )
-
-    def _refused_for_want_of_nodes(self, lane: Lane) -> Outcome:
-        if lane.shadows.slots_total:
-            return refused_for_trust(lane.shadows.online_total)
-        served = [workload for workload, lane in self.placement.lanes.items() if lane.slots_total]
-        return refused_for_model(served) if served else refused_without_node()
 
     def _withdrawn(self, job_id: JobId) -> list[Output]:
         task = self.placement.table.open_task(job_id)
@@ -335,7 +334,7 @@ class Scheduling:
             outputs += self.placement.end(task, failed(task, JobCode.DEADLINE_EXCEEDED, hint))
         elif task.is_waiting and self._is_in_vain(now_ms, task):
             lane = self.placement.lanes[task.job.workload]
-            outputs += self.placement.end(task, self._refused_for_want_of_nodes(lane))
+            outputs += self.placement.end(task, refused_for_want_of_nodes(lane, self.placement.lanes))
         missed: list[Output] = []
         for attempt in live_attempts(task):
             if is_ack_missed(attempt, now_ms):

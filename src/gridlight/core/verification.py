@@ -13,7 +13,15 @@ from gridlight.core.cases import Answer, Case, Finding, Step, find
 from gridlight.core.docket import INPUT_KEPT_MS, Docket, DocketSnapshot
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.epochs import Epochs
-from gridlight.core.notices import AnswerCommitted, CheckEnded, CommitsSettled, FaultFound, Output, TrustLost
+from gridlight.core.notices import (
+    AnswerCommitted,
+    CheckEnded,
+    CommitsSettled,
+    FaultFound,
+    Output,
+    TrustLost,
+    WorkloadOpened,
+)
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.trust import (
@@ -30,7 +38,9 @@ from gridlight.messages.trust import (
     Verification,
 )
 
-VerificationEvent = AnswerCommitted | CheckEnded | TimePassed | TrustLost | EpochBegan | CoordinatorStarted
+VerificationEvent = (
+    AnswerCommitted | CheckEnded | TimePassed | TrustLost | EpochBegan | CoordinatorStarted | WorkloadOpened
+)
 
 MILLION: Final = 1_000_000
 DUE_MAX: Final = 1_000
@@ -99,7 +109,12 @@ class Verifier:
             case EpochBegan():
                 return list(self._epochs.begin(event))
             case CoordinatorStarted():
-                self.docket.trust, self.docket.comparisons = event.trust, event.comparisons
+                # Of what was approved later the host knows nothing: that was said with its approval, and stands.
+                self.docket.trust, self.docket.comparisons = event.trust, self.docket.comparisons | event.comparisons
+                return []
+            case WorkloadOpened(workload=workload, comparison=comparison):
+                if comparison is not None:
+                    self.docket.comparisons = {**self.docket.comparisons, workload: comparison}
                 return []
             case _:
                 assert_never(event)

@@ -259,6 +259,7 @@ class Network:
                 "http_port": self._http_port,
                 "admin_token_file": admin_token,
                 "blobs_folder": cache_folder() / "blobs",
+                "published_folder": self._folder / "gateway" / "published",
             },
         )
 

@@ -46,7 +46,7 @@ class Workers:
     ) -> None:
         self._workload = workload
         self._arguments = ("run", manifest.name, str(artifact.resolve()))
-        self._limits = Limits(memory_mib=manifest.memory_mib)
+        self._limits = Limits(memory_mib=manifest.resources.memory_mib)
         self._slots = slots
         self._tell = tell
         self._is_wanted = is_wanted

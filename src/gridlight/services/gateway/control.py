@@ -14,10 +14,12 @@ from gridlight.messages.ids import GatewayId
 from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
 from gridlight.messages.nodes import AdmitNode
 from gridlight.messages.trust import KeepInput, ReleaseInput
+from gridlight.messages.workloads import AnnounceWorkloads
 from gridlight.services.gateway.dispatch import Dispatch, Publication
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
+from gridlight.services.gateway.offered import Offered
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.replies import SignedReply
 from gridlight.services.gateway.terms import TrustTerms
@@ -43,6 +45,7 @@ class Control:
         dispatch: Dispatch,
         enrolments: Enrolments,
         terms: TrustTerms,
+        offered: Offered,
     ) -> None:
         self._shard = shard
         self._gateway_id = gateway_id
@@ -52,6 +55,7 @@ class Control:
         self._dispatch = dispatch
         self._enrolments = enrolments
         self._terms = terms
+        self._offered = offered
         self._bus: Bus | None = None
         self._is_coordinator_there = False
 
@@ -89,6 +93,7 @@ class Control:
     def announce(self) -> None:
         """Tell the coordinator again of everything open: it, or the bus between us, was away."""
         self._terms.forget()
+        self._offered.forget()
         for submitted in self._jobs.announcements(monotonic_ms()):
             self._outbox.add(submitted)
         for enrolled in self._enrolments.announcements():
@@ -131,6 +136,8 @@ class Control:
                 self._enrolments.admitted(effect.node_id)
             case AnnounceCoordinator():
                 self.announce()
+            case AnnounceWorkloads():
+                self._offered.forget()
             case KeepInput():
                 self._keep(effect)
             case ReleaseInput():
