@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from gridlight.cli import node_workloads
 from gridlight.cli.ending import explaining
 
 node_app = typer.Typer(help="Run a node of a network.")
+node_app.command("workloads")(node_workloads.list_workloads)
+node_app.command("accept")(node_workloads.accept_workload)
+node_app.command("revoke")(node_workloads.revoke_workload)
 
 
 @node_app.command("start")

@@ -283,3 +283,5 @@ class EnrolmentResponse(Struct):
     expires_s: int
     workloads: list[str]
     reconnect_jitter_s: float
+    network_key: str | None = None
+    """What the network signs its words on workloads with; a node keeps the first that it hears."""

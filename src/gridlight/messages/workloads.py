@@ -1,4 +1,4 @@
-"""Workloads in a network: approved, stopped, and what the coordinator tells gateways, nodes and the read models of it."""
+"""Workloads in a network: approved, stopped, and what gateways, nodes and the read models are told of it."""
 
 from enum import StrEnum
 from typing import Annotated

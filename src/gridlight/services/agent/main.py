@@ -11,7 +11,6 @@ from typing import Final
 import structlog
 import uvloop
 
-from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
@@ -21,20 +20,19 @@ from gridlight.core.agent import Agent, AgentEvent, BusOpened, InputSpoiled, Pub
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.envelope import REPLY_DOMAIN
-from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
+from gridlight.messages.ids import AssignmentId, NodeId
 from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
-from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
+from gridlight.messages.workloads import StopWorkload
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused
+from gridlight.services.agent.lent import Lent
 from gridlight.services.agent.link import Link
-from gridlight.services.agent.workers import Workers
-from gridlight.workloads.contract import Manifest, catalogue
+from gridlight.workloads.contract import catalogue
 
 OFFER_REFRESH_S: Final = 240.0
 """Well within the ten minutes for which an offer stands."""
 
-ARTIFACT_BYTES_MAX: Final = 1024 * 1024 * 1024
 _DRAIN_S: Final = 4.0
-_FETCH_RETRY_S: Final = 2.0
 
 _log = structlog.get_logger()
 
@@ -51,13 +49,12 @@ class AgentService:
         self._node = SigningKey.load_or_create(data / "node.nk")
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
-        self._slots = slots
+        self._lent = Lent(self._api, data, self._node_id, slots=slots, tell=self._tell, is_wanted=self._agent.is_wanted)
         operator = SigningKey.load_or_create(data / "operator.nk")
         endorsement = _endorsement(endorsement_file, data / ENDORSEMENT_FILE, self._node_id)
         self._link = Link(
             self._api, self._node, operator, endorsement, on_opened=self._opened, on_delivery=self._delivered
         )
-        self._workers: dict[WorkloadId, Workers] = {}
         self._replies: dict[AssignmentId, str] = {}
         """Where to answer each assignment that runs."""
         self._bodies: dict[AssignmentId, bytes] = {}
@@ -78,42 +75,19 @@ class AgentService:
             await self._drained()
             for helper in started:
                 helper.cancel()
-        for workers in self._workers.values():
-            await workers.kill()
+        await self._lent.kill()
         await self._link.close()
 
     async def _work(self) -> None:
-        """Join, fetch what the network's workloads need, start workers, and stay connected."""
+        """Join, lend what may run here, and stay connected."""
         enrolment = await self._link.enrol()
         _log.info("enrolled", node_id=self._node_id)
+        first_party = {one: manifest for one, manifest in catalogue().items() if one in enrolment.workloads}
+        for manifest in first_party.values():
+            _log.info("accepted by starting this node", workload=manifest.name, publisher="first-party")
         async with asyncio.TaskGroup() as tasks:
-            for workload, manifest in catalogue().items():
-                if workload in enrolment.workloads:
-                    artifact = await self._fetch(manifest)
-                    workers = Workers(
-                        workload,
-                        manifest,
-                        artifact,
-                        slots=self._slots,
-                        tell=self._tell,
-                        is_wanted=self._agent.is_wanted,
-                    )
-                    self._workers[workload] = workers
-                    tasks.create_task(workers.keep())
+            tasks.create_task(self._lent.keep(first_party, enrolment.network_key))
             tasks.create_task(self._link.keep())
-
-    async def _fetch(self, manifest: Manifest) -> Path:
-        """The model's file, from the cache or from the gateway by its digest."""
-        blobs = Blobs(cache_folder() / "blobs")
-        [(name, digest)] = manifest.artifacts.items()
-        while (path := await apart(lambda: blobs.verified_path(digest))) is None:
-            _log.info("fetching", artifact=name, digest=digest)
-            try:
-                await apart(lambda: self._api.fetch(digest, blobs, bytes_max=ARTIFACT_BYTES_MAX))
-            except GatewayUnreachable as error:
-                _log.warning("cannot fetch yet", artifact=name, error=str(error))
-                await asyncio.sleep(_FETCH_RETRY_S)
-        return path
 
     async def _drained(self) -> None:
         """Until nothing runs and all is said, for a few seconds; what still runs then is given up."""
@@ -140,7 +114,10 @@ class AgentService:
         try:
             message = delivery.message or b""
             if delivery.subject == subjects.node_control(self._node_id):
-                self._tell(codec.node_controls.decode(message))
+                control = codec.node_controls.decode(message)
+                self._tell(control)
+                if isinstance(control, StopWorkload):
+                    self._lent.stop(control.workload, control.serial)
             else:
                 self._assigned(codec.assignments.decode(message), delivery)
         except ProtocolViolation as violation:
@@ -166,7 +143,7 @@ class AgentService:
         if blake3_digest(body) != assignment.input_digest:
             self._tell(InputSpoiled(assignment.assignment_id))
             return
-        run = self._runs.create_task(self._workers[assignment.workload].run(assignment, body))
+        run = self._runs.create_task(self._lent.workers(assignment.workload).run(assignment, body))
         self._running.add(run)
         run.add_done_callback(self._running.discard)
 

@@ -1,7 +1,10 @@
-"""The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time."""
+"""The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time.
+
+`worker_arguments` is the one place that says what a manifest's `run` starts.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +34,16 @@ _HANGING_MS: Final = 2_000
 _log = structlog.get_logger()
 
 
+def worker_arguments(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str, Path]) -> tuple[str, ...]:
+    """What the worker's program is told. A third party's manifest lies among the artifacts, under its own digest."""
+    assert manifest.run.name != "image", "core.consent lets no image run before there is a container for it"
+    [artifact] = artifacts.values()
+    arguments = ("run", manifest.name, str(artifact.resolve()))
+    if manifest.publisher is None:
+        return arguments
+    return (*arguments, str(artifact.resolve().with_name(workload.rpartition(":")[2])))
+
+
 class Workers:
     """Keeps `slots` workers of one workload running, and tells the machine what comes of them."""
 
@@ -38,14 +51,14 @@ class Workers:
         self,
         workload: WorkloadId,
         manifest: Manifest,
-        artifact: Path,
+        artifacts: Mapping[str, Path],
         *,
         slots: int,
         tell: Callable[[AgentEvent], None],
         is_wanted: Callable[[AssignmentId], bool],
     ) -> None:
         self._workload = workload
-        self._arguments = ("run", manifest.name, str(artifact.resolve()))
+        self._arguments = worker_arguments(workload, manifest, artifacts)
         self._limits = Limits(memory_mib=manifest.resources.memory_mib)
         self._slots = slots
         self._tell = tell
@@ -76,7 +89,10 @@ class Workers:
             _log.info("a worker is ready", workload=self._workload, pid=worker.pid, benchmark_ms=benchmark_ms)
             self._free.put_nowait(worker)
             self._tell(WorkerReady(self._workload, benchmark_ms))
-            reason = await worker.ended()
+            try:
+                reason = await worker.ended()
+            finally:
+                await worker.kill()  # where it is ended from here: revoked, stopped, or the agent leaves
             _log.warning("a worker ended", workload=self._workload, reason=reason)
             self._tell(WorkerLost(self._workload))
             if monotonic_ms() - ready_ms > _HEALTHY_S * 1_000:

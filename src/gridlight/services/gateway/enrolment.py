@@ -112,6 +112,7 @@ class Enrolments:
             expires_s=ttl_s,
             workloads=list(self._workloads),
             reconnect_jitter_s=self._config.reconnect_jitter_s,
+            network_key=self._config.network_key,
         )
 
     def admitted(self, node_id: NodeId) -> None:

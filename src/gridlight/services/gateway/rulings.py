@@ -1,4 +1,4 @@
-"""The network's words on workloads: checked against the network's key and the manifest, then told to the coordinator."""
+"""The network's words on workloads: checked against its key and the manifest, then told to the coordinator."""
 
 from collections.abc import Mapping
 from typing import Final
