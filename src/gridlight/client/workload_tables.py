@@ -12,42 +12,29 @@ from gridlight.messages.ids import WorkloadId
 from gridlight.messages.workload_api import WorkloadView
 
 _MIB = 1024 * 1024
+PUBLISHER_SHOWN = 12
 
 
 def print_workloads(console: Console, views: list[WorkloadView], here: Mapping[WorkloadId, str] | None = None) -> None:
-    """One line for each workload; `here` is how each stands on a node."""
+    """A few lines for each workload; `here` is how each stands on a node."""
     if not views:
         console.print("the network offers no workload")
         return
-    heads = [
-        "workload",
-        "state",
-        "rollout",
-        "publisher",
-        "purpose",
-        "sees",
-        "permissions",
-        "licence",
-        "download",
-        "units",
-    ]
-    table = Table(*heads, *(["this node"] if here is not None else []), box=None, pad_edge=False)
     for one in views:
-        cells = (
-            short_id(one.id),
-            one.state,
-            ABSENT if one.rollout_percent is None else f"{one.rollout_percent} %",
-            one.publisher[:9] if one.publisher else "first-party",
-            one.purpose,
-            one.sees,
-            ", ".join(one.permissions) or "none",
-            one.license,
-            megabytes(one.download_bytes),
-            f"{one.work_units / 1000:g}",
-        )
+        share = "" if one.rollout_percent in (None, 100) else f" for {one.rollout_percent} % of the nodes"
+        state = f"{one.state}{share}" if here is None else here.get(one.id, ABSENT)
         # What a stranger wrote is text, and no markup.
-        table.add_row(*map(Text, cells), *([Text(here.get(one.id, ABSENT))] if here is not None else []))
-    console.print(table)
+        console.print(Text(f"{short_id(one.id)}  {state}", style="bold"))
+        publisher = f"publisher {one.publisher[:PUBLISHER_SHOWN]}" if one.publisher else "first-party"
+        permissions = ", ".join(one.permissions) or "none"
+        size = f"{megabytes(one.download_bytes)} to fetch, {one.memory_mib} MiB of memory"
+        for line in (
+            one.purpose,
+            f"sees: {one.sees}",
+            f"{publisher}, {one.license}, permissions: {permissions}",
+            f"{size}, {one.work_units / 1000:g} units a task",
+        ):
+            console.print(Text(f"    {line}"))
 
 
 def print_workload(console: Console, view: WorkloadView) -> None:

@@ -113,6 +113,7 @@ class Gateway:
         config = self._config
         publications = Publications(
             config.published_folder,
+            Blobs(config.blobs_folder),
             self._offered,
             bytes_max=config.published_bytes_max,
             publishers=config.publishers,
@@ -128,7 +129,6 @@ class Gateway:
             offered=self._offered,
             publications=publications,
             rulings=rulings,
-            blobs=Blobs(config.blobs_folder),
             admin=admin,
             clock=self._clock,
         )

@@ -74,6 +74,10 @@ class Offered(Mapping[WorkloadId, Manifest]):
         """Whether an artifact of this SHA-256 belongs to what is offered."""
         return any(digest in manifest.artifacts.values() for manifest in self.approved().values())
 
+    def is_first_party(self, digest: str) -> bool:
+        """Whether an artifact of this SHA-256 belongs to what comes with the program."""
+        return any(digest in manifest.artifacts.values() for manifest in self._first_party.values())
+
     def views(self) -> list[WorkloadView]:
         """All of them, for whoever asks."""
         return [workload_view(workload, one) for workload, one in self._known.items()]

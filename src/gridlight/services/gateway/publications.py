@@ -44,15 +44,23 @@ class Publications:
     """Bounded in number and in bytes. One process owns the folder; without one, nobody can publish here."""
 
     def __init__(
-        self, folder: Path | None, offered: Offered, *, bytes_max: int, publishers: tuple[str, ...] = ()
+        self,
+        folder: Path | None,
+        shared: Blobs,
+        offered: Offered,
+        *,
+        bytes_max: int,
+        publishers: tuple[str, ...] = (),
     ) -> None:
+        """`shared` holds the artifacts of what comes with the program: nobody need bring those again."""
         self._folder = folder
+        self._shared = shared
         self._offered = offered
         self._bytes_max = bytes_max
         self._publishers = publishers
         self._published: dict[WorkloadId, Published] = {}
         self._turns: dict[str, asyncio.Lock] = {}
-        self.blobs: Final = None if folder is None else Blobs(folder / "blobs")
+        self._blobs: Final = None if folder is None else Blobs(folder / "blobs")
         if folder is not None:
             self._load(folder / "manifests")
 
@@ -66,8 +74,14 @@ class Publications:
 
     def missing(self, manifest: Manifest) -> list[str]:
         """Artifacts that did not come yet."""
-        assert self.blobs is not None
-        return [digest for digest in manifest.artifacts.values() if self.blobs.path(digest) is None]
+        return [digest for digest in dict.fromkeys(manifest.artifacts.values()) if self.path(digest) is None]
+
+    def path(self, digest: str) -> Path | None:
+        """Where an artifact lies: brought by a publisher, or of what comes with the program."""
+        brought = None if self._blobs is None else self._blobs.path(digest)
+        if brought is None and self._offered.is_first_party(digest):
+            return self._shared.path(digest)
+        return brought
 
     async def take(self, data: bytes, *, now_ms: int) -> Published:
         """A manifest and its publisher's signature. Refusal where it is not taken."""
@@ -96,9 +110,9 @@ class Publications:
 
     def came(self, digest: str) -> tuple[bool, int]:
         """Whether all of an artifact is here, and else how many bytes of it."""
-        assert self.blobs is not None
-        path = self.blobs.path(digest)
-        return (False, self.blobs.part_bytes(digest)) if path is None else (True, path.stat().st_size)
+        assert self._blobs is not None
+        path = self.path(digest)
+        return (False, self._blobs.part_bytes(digest)) if path is None else (True, path.stat().st_size)
 
     def turn(self, digest: str) -> asyncio.Lock:
         """One upload of an artifact at a time."""
@@ -106,18 +120,18 @@ class Publications:
 
     def append(self, digest: str, chunk: bytes, bytes_max: int) -> int:
         """A part of an artifact; how much came. Refusal where it is more than the manifest announced. Blocking."""
-        assert self.blobs is not None
+        assert self._blobs is not None
         try:
-            return self.blobs.append(digest, chunk, bytes_max=bytes_max)
+            return self._blobs.append(digest, chunk, bytes_max=bytes_max)
         except BlobTooLarge as error:
             raise Refusal("BODY_TOO_LARGE", f"{error}; the manifest's download_bytes allow no more.") from error
 
     def finish(self, digest: str) -> None:
         """The artifact is here. Refusal where it is not what its digest says; then it must come anew. Blocking."""
-        assert self.blobs is not None
+        assert self._blobs is not None
         self._turns.pop(digest, None)
         try:
-            self.blobs.finish(digest)
+            self._blobs.finish(digest)
         except DigestMismatch as error:
             raise Refusal("DIGEST_MISMATCH", f"{error}.") from error
 
@@ -138,11 +152,11 @@ class Publications:
     def _forget(self, published: Published) -> None:
         del self._published[published.workload]
         self._file(published.workload).unlink(missing_ok=True)
-        assert self.blobs is not None
+        assert self._blobs is not None
         kept = {digest for one in self._published.values() for digest in one.manifest.artifacts.values()}
         for digest in published.manifest.artifacts.values():
             if digest not in kept:
-                self.blobs.remove(digest)
+                self._blobs.remove(digest)
 
     def _file(self, workload: WorkloadId) -> Path:
         assert self._folder is not None

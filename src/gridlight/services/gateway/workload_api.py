@@ -11,7 +11,6 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Struct
 
-from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.signatures import verify
 from gridlight.messages.api import ModelsResponse
@@ -48,7 +47,6 @@ class WorkloadParts(Struct, frozen=True, eq=False, kw_only=True):
     offered: Offered
     publications: Publications
     rulings: Rulings
-    blobs: Blobs
     admin: AdminToken
     clock: SteadyClock
 
@@ -252,8 +250,7 @@ def _served(parts: WorkloadParts, digest: str) -> Path | None:
     """Only what is offered: a gateway is nobody's file host."""
     if not parts.offered.serves(digest):
         return None
-    published = parts.publications.blobs
-    return parts.blobs.path(digest) or (None if published is None else published.path(digest))
+    return parts.publications.path(digest)
 
 
 def _first_byte(asked: str | None, size: int) -> int:
