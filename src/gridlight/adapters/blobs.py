@@ -72,7 +72,7 @@ class Blobs:
     def finish(self, digest: str) -> Path:
         """All of it came: check it, and keep it. DigestMismatch, and all of it is dropped, to be fetched anew."""
         part, path = self._part(digest), self._path(digest)
-        found = file_sha256(part)
+        found = file_sha256(part) if part.is_file() else "nothing"
         if found != digest:
             part.unlink(missing_ok=True)
             raise DigestMismatch(f"what came as {digest} has SHA-256 {found}")

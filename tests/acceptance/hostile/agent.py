@@ -93,7 +93,7 @@ class HostileAgent(AgentService):
     async def _lend_nothing(self) -> None:
         """Offer a slot behind which there is no worker."""
         await self._link.enrol()
-        for _ in range(self._slots):
+        for _ in range(self._plan.slots):
             self._tell(WorkerReady(next(iter(catalogue())), PRETENDED_MS))
         await self._link.keep()
 
@@ -121,7 +121,7 @@ class HostileAgent(AgentService):
             case Behaviour.VANISHING:
                 pass  # it goes when its acknowledgement is sent
             case Behaviour.CHEAPER:
-                self._runs.create_task(self._workers[assignment.workload].run(assignment, degraded(body)))
+                self._runs.create_task(self._lent.workers(assignment.workload).run(assignment, degraded(body)))
             case behaviour if behaviour.runs_nothing or (behaviour is Behaviour.REPLAYED and self._first is not None):
                 self._runs.create_task(self._pretend(assignment, body))
             case _:

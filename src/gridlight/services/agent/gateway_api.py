@@ -124,7 +124,9 @@ class GatewayApi:
                 is_whole = self._fetch_rest(digest, blobs, bytes_max, is_wanted)
                 if is_whole:
                     blobs.finish(digest)
-            except (DigestMismatch, BlobTooLarge) as error:  # what came is dropped: the next try begins anew
+            except BlobTooLarge as error:
+                raise GatewayRefused(f"{self._url}: {error}") from error
+            except DigestMismatch as error:  # what came is dropped: the next try begins anew
                 raise GatewayUnreachable(f"{self._url}: {error}") from error
             if not is_whole:
                 raise GatewayUnreachable(f"{self._url}: {digest} broke off after {blobs.part_bytes(digest)} bytes")

@@ -44,6 +44,7 @@ from gridlight.workloads.contract import BadManifest, check_manifest
 WATCH_S: Final = 0.25
 """How soon a consent that was given or taken back is noticed."""
 LOOK_AGAIN_S: Final = 30.0
+STATE_CHARACTERS_MAX: Final = 300
 _FETCH_RETRY_S: Final = 2.0
 _MS: Final = 1_000
 
@@ -145,8 +146,8 @@ class Lent:
             except (GatewayUnreachable, GatewayRefused, ManifestRefused, BadManifest) as error:
                 # What runs goes on while nobody can be asked; what is found wanting does not.
                 if isinstance(error, (ManifestRefused, BadManifest)):
-                    self._end(workload, str(error)[:300])
-                self._states.setdefault(workload, str(error)[:300])
+                    self._end(workload, str(error)[:STATE_CHARACTERS_MAX])
+                self._states.setdefault(workload, str(error)[:STATE_CHARACTERS_MAX])
                 _log.warning("a workload is not lent", workload=workload, error=str(error))
                 continue
             if self._consents.get(workload) is not consent:
@@ -183,7 +184,15 @@ class Lent:
         task.cancel()
 
     async def _run(self, workload: WorkloadId, manifest: Manifest) -> None:
-        artifacts = {name: await self._fetched(manifest, name) for name in manifest.artifacts}
+        try:
+            artifacts = {name: await self._fetched(manifest, name) for name in manifest.artifacts}
+        except GatewayRefused as refused:
+            if manifest.publisher is None:
+                raise  # a node that cannot have what its network is about is of no use to it
+            _log.warning("cannot fetch", workload=workload, error=str(refused))
+            self._states[workload] = str(refused)[:STATE_CHARACTERS_MAX]
+            self._tasks.pop(workload, None)  # to be begun anew when the network is asked again
+            return
         if manifest.publisher is not None:
             await apart(lambda: self._blobs.put(canonical(manifest), workload.rpartition(":")[2]))
         self._states[workload] = "running"
