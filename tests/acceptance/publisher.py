@@ -7,6 +7,10 @@ import tomli_w
 from tests.acceptance.stand import Network, gridlight
 
 from gridlight.adapters.blobs import Blobs, cache_folder
+from gridlight.adapters.clock import wall_s
+from gridlight.adapters.signatures import SigningKey
+from gridlight.client.kit.folder import build, init, sign
+from gridlight.client.kit.uploading import publish as bring
 from gridlight.messages.codec import Decoder
 from gridlight.messages.ids import WorkloadId
 from gridlight.messages.workload_api import PublishedResponse
@@ -21,7 +25,7 @@ def write_folder(folder: Path, name: str, *, iou_max: int = 7_000, weights: Path
     [digest] = BUILT_IN.artifacts.values()
     path = Blobs(cache_folder() / "blobs").path(digest) if weights is None else weights
     assert path is not None
-    assert gridlight("workload", "init", folder, "--name", name).returncode == 0
+    init(folder, name)
     said = tomllib.loads((folder / "workload.toml").read_text(encoding="utf-8"))
     said |= {
         "purpose": "finds things that stand close together",
@@ -41,17 +45,22 @@ def write_folder(folder: Path, name: str, *, iou_max: int = 7_000, weights: Path
     return folder
 
 
-def build_and_sign(folder: Path, key: Path) -> None:
+def publish(folder: Path, key_file: Path, network: Network) -> WorkloadId:
+    """Build it, sign it, and bring it there, as the command does."""
+    key = SigningKey.load_or_create(key_file)
+    build(folder)
+    sign(folder, key, expires_ms=(wall_s() + 3_600) * 1_000)
+    answer = bring(folder, network.url, key)
+    assert not answer.missing
+    return answer.id
+
+
+def publish_by_command(folder: Path, key_file: Path, network: Network) -> WorkloadId:
     """As the how-to says."""
-    for words in (("build", folder), ("sign", folder, "--key", key)):
+    for words in (("build", folder), ("sign", folder, "--key", key_file)):
         done = gridlight("workload", *words)
         assert done.returncode == 0, done.stderr
-
-
-def publish(folder: Path, key: Path, network: Network) -> WorkloadId:
-    """Build it, sign it, and bring it there."""
-    build_and_sign(folder, key)
-    done = gridlight("workload", "publish", folder, "--key", key, "--url", network.url, "--json")
+    done = gridlight("workload", "publish", folder, "--key", key_file, "--url", network.url, "--json")
     assert done.returncode == 0, done.stderr
     answer = _published.decode(done.stdout.encode())
     assert not answer.missing

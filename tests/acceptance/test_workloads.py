@@ -8,9 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.acceptance.publisher import publish, write_folder
+from tests.acceptance.publisher import publish, publish_by_command, write_folder
 from tests.acceptance.stand import WORKER, Network, Process, frozen, gridlight, running, until
 
+from gridlight.adapters.clock import wall_s
 from gridlight.adapters.credentials import NetworkKeys
 from gridlight.client.errors import RequestRefused
 from gridlight.client.requester import Gridlight
@@ -18,7 +19,7 @@ from gridlight.client.workload_calls import rule_call, ruled_responses
 from gridlight.core.rollout import Rollout
 from gridlight.messages.api import DetectResponse
 from gridlight.messages.ids import NodeId, WorkloadId
-from gridlight.services.agent.consents import revoke
+from gridlight.services.agent.consents import accept, revoke
 
 WARM_S = 20.0
 ENDED_S = 2.0
@@ -43,27 +44,30 @@ class Town:
         """Of this test's workload."""
         self.folder = write_folder(folder / self.name, self.name)
         self.key = folder / "publisher.nk"
+        self.keys = NetworkKeys.load(network.folder / "keys")
         self.data = {NodeId(one.node_id or ""): Path(one.data or "") for one in self._agents()}
 
     def _agents(self) -> list[Process]:
         return [one for one in self.network.read().processes if one.role == "agent"]
 
-    def offer(self, *, percent: int = 100) -> WorkloadId:
-        """Publish and approve it by command line."""
+    def offer(self, percent: int = 100) -> WorkloadId:
+        """Publish and approve it."""
         workload = publish(self.folder, self.key, self.network)
-        self.rule("approve", workload, "--rollout", str(percent))
+        self.approve(workload, percent)
         return workload
 
-    def rule(self, word: str, workload: WorkloadId, *options: str) -> None:
-        done = gridlight("network", "workloads", word, workload, "--data", self.network.folder, *options)
-        assert done.returncode == 0, done.stderr
+    def approve(self, workload: WorkloadId, percent: int) -> None:
+        """As the command does."""
+        ends_ms = (wall_s() + 3_600) * 1_000
+        word = self.keys.countersign(workload, percent=percent, serial=1, expires_ms=ends_ms)
+        with self.network.administrator() as administrator:
+            administrator.exchange(rule_call(workload, countersignature=word), ruled_responses)
 
     def accept(self, workload: WorkloadId, *nodes: NodeId) -> None:
-        """By command line; then wait until they lend it."""
+        """As the command does; then wait until they lend it."""
+        manifest = (self.folder / "build" / "manifest.json").read_bytes()
         for node in nodes:
-            options = ("--data", self.data[node], "--network", self.network.url, "--yes")
-            done = gridlight("node", "accept", workload, *options)
-            assert done.returncode == 0, done.stderr
+            accept(self.data[node], workload, manifest)
         until(lambda: self.lenders(workload) >= set(nodes), WARM_S, f"{len(nodes)} nodes to lend it")
 
     def lenders(self, workload: WorkloadId) -> set[NodeId]:
@@ -98,19 +102,24 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def test_it_runs_nowhere_before_it_is_approved_and_only_where_it_is_accepted(town: Town, bus: Path) -> None:
-    workload = publish(town.folder, town.key, town.network)
+    workload = publish_by_command(town.folder, town.key, town.network)
     first, second, third = town.data
     early = gridlight("detect", bus, "--url", town.network.url, "--model", town.name)
     assert "UNKNOWN_MODEL" in early.stderr
     too_early = gridlight("node", "accept", workload, "--data", town.data[first], "--network", town.network.url)
     assert "the network has no workload" in too_early.stderr
 
-    town.rule("approve", workload, "--rollout", "100")
+    approved = gridlight("network", "workloads", "approve", workload, "--data", town.network.folder, "--rollout", 100)
+    assert f"{workload} is approved for 100 % of the nodes (serial 1)" in approved.stdout, approved.stderr
     listed = gridlight("node", "workloads", "--data", town.data[third], "--network", town.network.url)
     assert f"{town.name}@{workload[-64:-52]}  not accepted" in listed.stdout
     assert "coco-ssd" in listed.stdout
     assert "first-party, running" in listed.stdout
-    town.accept(workload, first, second)
+    for node in (first, second):
+        options = ("--data", town.data[node], "--network", town.network.url, "--yes")
+        done = gridlight("node", "accept", workload, *options)
+        assert "permissions  none" in done.stdout, done.stderr
+    until(lambda: town.lenders(workload) == {first, second}, WARM_S, "two nodes to lend it")
 
     served = gridlight("detect", bus, "--url", town.network.url, "--model", town.name, "--json")
     assert served.returncode == 0, served.stderr
@@ -150,13 +159,12 @@ def test_a_stop_ends_open_requests_and_every_worker_within_two_seconds(town: Tow
     town.accept(workload, first, second)
     workers = [*town.workers(first), *town.workers(second)]
     assert len(workers) == 2
-    keys = NetworkKeys.load(town.network.folder / "keys")
 
     with ThreadPoolExecutor(4) as pool, frozen(*workers), town.network.administrator() as administrator:
         answers = [pool.submit(asked, town, bus, deadline_ms=20_000) for _ in range(4)]
         until(lambda: town.network.metric("gridlight_jobs_open") >= 4, 5, "four to be asked")
         started = time.monotonic()
-        administrator.exchange(rule_call(workload, stop=keys.order_stop(workload, serial=2)), ruled_responses)
+        administrator.exchange(rule_call(workload, stop=town.keys.order_stop(workload, serial=2)), ruled_responses)
         assert {refused_code(one) for one in answers} == {"WORKLOAD_STOPPED"}
         told_s = time.monotonic() - started
         until(lambda: all(is_gone(one) for one in workers), ENDED_S, "every worker to be gone")
@@ -178,10 +186,9 @@ def test_a_rollout_reaches_the_nodes_of_its_share_and_no_others(town: Town) -> N
     )
     inside = {one for one in town.data if Rollout(workload, percent).takes(one)}
 
-    town.rule("approve", workload, "--rollout", str(percent))
+    town.approve(workload, percent)
     for node in town.data:
-        options = ("--data", town.data[node], "--network", town.network.url, "--yes")
-        assert gridlight("node", "accept", workload, *options).returncode == 0
+        accept(town.data[node], workload, (town.folder / "build" / "manifest.json").read_bytes())
 
     until(lambda: town.lenders(workload) == inside, WARM_S, "the share to lend it")
     time.sleep(1.0)
