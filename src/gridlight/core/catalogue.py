@@ -81,8 +81,11 @@ class Catalogue:
         outputs: list[Output] = []
         for workload in [one for one, entry in self._entries.items() if entry.is_first_party]:
             if workload not in first_party:
-                entry = self._entries.pop(workload)
+                entry = self._entries[workload]
                 outputs += self._close(workload, entry, WorkloadState.STOPPED)
+                entry.is_first_party = False
+                if not entry.serial:  # what the network said of it outlives the program
+                    del self._entries[workload]
         for workload in first_party:
             if workload not in self._entries:
                 self._entries[workload] = Entry(WorkloadState.APPROVED, is_first_party=True)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gridlight.messages.ids import WorkloadId, WorkloadIdField
-from gridlight.messages.trust import Comparison
+from gridlight.messages.trust import Comparison, Parameter
 
 SCHEMA = "gridlight.workload.v2"
 MANIFEST_BYTES_MAX = 64 * 1024
@@ -54,14 +54,14 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step of a task by its name in a closed first-party list, and what it is to do."""
 
     name: str
-    parameters: dict[str, int] = {}
+    parameters: dict[str, Parameter] = {}
 
 
 class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What runs on the node: a first-party program by its name, or `image`: an OCI image by its manifest's digest."""
 
     name: Literal["ssd", "image"]
-    parameters: dict[str, int] = {}
+    parameters: dict[str, Parameter] = {}
     image: Sha256Field | None = None
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class WorkloadApproved(Struct, frozen=True, gc=False, kw_only=True, tag_field="t
     """A gateway checked the publisher's and the network's signatures over this manifest."""
 
     workload: WorkloadIdField
-    manifest: Annotated[bytes, Meta(min_length=1, max_length=MANIFEST_BYTES_MAX)]
+    manifest: Annotated[bytes, Meta(max_length=MANIFEST_BYTES_MAX)]
     """Its canonical JSON."""
     publication: StatementField | None = None
     """Absent for a workload that comes with the program: nobody but the network stands for that."""

@@ -213,6 +213,15 @@ def test_what_a_later_program_does_not_come_with_is_gone(world: World) -> None:
     assert sorted(world.coordinator.catalogue.offered) == sorted([WORKLOAD, OTHER_WORKLOAD])
 
 
+def test_what_the_network_stopped_stays_stopped_when_a_later_program_comes_with_it_again(world: World) -> None:
+    world.tell(stopped(workload=WORKLOAD, serial=1))
+    world.restart(workloads=(OTHER_WORKLOAD,))
+
+    world.restart(workloads=(WORKLOAD, OTHER_WORKLOAD))
+
+    assert world.coordinator.catalogue.offered == [OTHER_WORKLOAD]
+
+
 def test_results_are_compared_as_the_approval_says(world: World) -> None:
     world.tell(approved())
     world.restart()
