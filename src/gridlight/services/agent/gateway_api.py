@@ -142,8 +142,9 @@ class GatewayApi:
                 if answer.status != HTTPStatus.PARTIAL_CONTENT and count:
                     blobs.drop_part(digest)
                     count = 0
-                announced = count + int(answer.headers.get("Content-Length") or bytes_max)
-                while is_wanted() and (chunk := answer.read(_CHUNK_BYTES)):
+                length = answer.headers.get("Content-Length")
+                announced = None if length is None else count + int(length)
+                while is_wanted() and (chunk := answer.read1(_CHUNK_BYTES)):
                     count = blobs.append(digest, chunk, bytes_max=bytes_max)
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -152,7 +153,7 @@ class GatewayApi:
         except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise GatewayUnreachable(f"no gateway answers at {request.full_url}: {reason}") from error
-        return count == announced
+        return is_wanted() and announced in (None, count)
 
     def _get(self, path: str, kind: type[T]) -> T:
         request = urllib.request.Request(self._url + path)  # noqa: S310 (checked above)
