@@ -92,19 +92,7 @@ class Door:
                 self.wfile.write(answered[1])
 
             def do_GET(self) -> None:
-                digest = self.path.removeprefix("/v1/blobs/sha256:")
-                path = Blobs(cache_folder() / "blobs").verified_path(digest)
-                assert path is not None
-                begins = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-                data = path.read_bytes()[begins:]
-                door.fetched.append(digest)
-                door.offsets.append(begins)
-                self.send_response(206 if begins else 200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data[: door.sent_bytes_max])
-                if door.sent_bytes_max is not None:
-                    door._released.wait()
+                door.send_artifact(self)
 
             def log_message(self, *arguments: object) -> None:
                 """Stay silent."""
@@ -128,6 +116,22 @@ class Door:
         if self._http is not None:
             self._http.shutdown()
             self._http.server_close()
+
+    def send_artifact(self, handler: BaseHTTPRequestHandler) -> None:
+        """From the byte on that is asked for."""
+        digest = handler.path.removeprefix("/v1/blobs/sha256:")
+        path = Blobs(cache_folder() / "blobs").verified_path(digest)
+        assert path is not None
+        begins = int((handler.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        data = path.read_bytes()[begins:]
+        self.fetched.append(digest)
+        self.offsets.append(begins)
+        handler.send_response(206 if begins else 200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[: self.sent_bytes_max])
+        if self.sent_bytes_max is not None:
+            self._released.wait()
 
     def enrol(self, body: bytes, signature: str) -> Answer | None:
         enrolment = enrolments.decode(body)

@@ -84,7 +84,7 @@ class Desk:
         )
         absent = dict.fromkeys(Parts.__struct_fields__, cast("Any", None))
         app = create_app(Parts(**{**absent, "version": "test", "catalogue": self.offered, "workloads": parts}))
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=cast("Any", app)), base_url="http://desk")
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=cast("Any", app)), base_url="http://127.0.0.1")
 
     async def coordinate(self) -> None:
         """Take what the gateway says, journal what the core makes of it, and announce. Never returns."""

@@ -122,6 +122,18 @@ def test_a_stop_ends_what_runs_and_what_waits_and_tells_every_node_that_lends_it
     assert outcome(world.result(ours)).state is JobState.DONE, "what is not stopped goes on"
 
 
+def test_what_a_node_still_holds_of_a_job_that_has_ended_is_forgotten_with_its_workload(world: World) -> None:
+    world.tell(approved())
+    lend(world, STRANGER)
+    (send,) = sends(world.submit(workload=STRANGER))
+    world.withdraw(send.job_id)
+
+    effects = world.tell(stopped())
+
+    assert not ends(effects), "it has ended, once"
+    assert not world.coordinator.scheduling.placement.table.tasks
+
+
 def test_what_a_node_says_of_a_stopped_workload_changes_nothing(world: World) -> None:
     world.tell(approved())
     lend(world, STRANGER)
