@@ -97,7 +97,7 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
     assert artifact is not None
     spec = WorkerSpec(
         arguments=("run", workload.name, str(artifact)),
-        limits=Limits(memory_mib=workload.memory_mib),
+        limits=Limits(memory_mib=workload.resources.memory_mib),
         read_only=(artifact,),
     )
     tensor = os.urandom(270_000)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, g
 import msgspec
 
 from gridlight.messages import codec, limits
+from gridlight.messages.manifests import Countersignature, Publication, StopOrder
 from gridlight.messages.nodes import EnrolNode, OfferChanged
 from gridlight.messages.reasons import NOT_GIVEN, ReasonsAsked, TellReasons
 from gridlight.messages.tasks import Assignment
@@ -39,6 +40,8 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("node to coordinator", (OfferChanged,)),
     ("node to gateway, over HTTP", (EnrolNode,)),
     ("network's founder to gateway, inside a node's enrolment", (NodeEndorsement,)),
+    ("publisher to gateway, and on to nodes, over HTTP", (Publication,)),
+    ("network's founder to gateway, and on to nodes, over HTTP", (Countersignature, StopOrder)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
     ("gateway to coordinator, which answers and forgets it", (ReasonsAsked,)),

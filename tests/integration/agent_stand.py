@@ -64,6 +64,10 @@ class Door:
         self.enrolments: list[EnrolNode] = []
         self.fetched: list[str] = []
         """Digests of the artifacts that were asked for."""
+        self.offsets: list[int] = []
+        """From which byte on each of them was."""
+        self.sent_bytes_max: int | None = None
+        """So much of an artifact is sent, and then nothing more."""
         self.ttl_s = 3_600
         self.jitter_s = 0.2
         self.nats_url = server.url
@@ -96,13 +100,7 @@ class Door:
                 ):  # what is counted for a node, which this gateway does not tell
                     self.send_error(404)
                     return
-                digest = self.path.removeprefix("/v1/blobs/sha256:")
-                path = Blobs(cache_folder() / "blobs").verified_path(digest)
-                assert path is not None
-                door.fetched.append(digest)
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(path.read_bytes())
+                door.send_artifact(self)
 
             def log_message(self, *arguments: object) -> None:
                 """Stay silent."""
@@ -126,6 +124,22 @@ class Door:
         if self._http is not None:
             self._http.shutdown()
             self._http.server_close()
+
+    def send_artifact(self, handler: BaseHTTPRequestHandler) -> None:
+        """From the byte on that is asked for."""
+        digest = handler.path.removeprefix("/v1/blobs/sha256:")
+        path = Blobs(cache_folder() / "blobs").verified_path(digest)
+        assert path is not None
+        begins = int((handler.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        data = path.read_bytes()[begins:]
+        self.fetched.append(digest)
+        self.offsets.append(begins)
+        handler.send_response(206 if begins else 200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[: self.sent_bytes_max])
+        if self.sent_bytes_max is not None:
+            self._released.wait()
 
     def enrol(self, body: bytes, signature: str) -> Answer | None:
         enrolment = enrolments.decode(body)

@@ -32,7 +32,7 @@ def photos() -> dict[str, bytes]:
 async def model_process() -> WorkerProcess:
     (digest,) = MANIFEST.artifacts.values()
     path = Blobs(cache_folder() / "blobs").path(digest)
-    limits = Limits(memory_mib=MANIFEST.memory_mib)
+    limits = Limits(memory_mib=MANIFEST.resources.memory_mib)
     spec = WorkerSpec(arguments=("run", MANIFEST.name, str(path)), limits=limits)
     return await Subprocess().start(spec, ready_timeout_s=60)
 

@@ -77,19 +77,21 @@ async def workers_of(sandbox: Sandbox) -> AsyncIterator[tuple[Workers, WorkloadI
     """An agent's one worker and its successors."""
     ensure_weights(lambda _: None)
     workload, manifest = next(iter(catalogue().items()))
-    [digest] = manifest.artifacts.values()
+    [(name, digest)] = manifest.artifacts.items()
     artifact = Blobs(cache_folder() / "blobs").path(digest)
     assert artifact is not None
     told = Told()
     workers = Workers(
         workload,
         manifest,
-        artifact,
+        {name: artifact},
         sandbox=sandbox,
         slots=1,
         tell=told.events.put_nowait,
         is_wanted=lambda _: True,
+        cpu_limit_percent=lambda: 100,
     )
+    workers.allow(1)
     keeping = asyncio.ensure_future(workers.keep())
     try:
         yield workers, workload, told

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from tests.properties.churn import TRUST, churn, digest_in_another_process
 from tests.properties.drive import Drive
+from tests.unit.core.words import MANIFEST, STRANGER, approved, stopped
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, job_id, node_id, offer, submitted
 
 from gridlight.messages.host import BusReconnected
@@ -22,7 +23,9 @@ LIARS = [NODES[0], NODES[5], NEWCOMER]
 ENDORSED = {REFERENCE: Tier.REFERENCE, NEWCOMER: None}
 PREFIXES = ["", "", "10.0.1.0/24", "10.0.2.0/24"]
 BOTH = (WORKLOAD, OTHER_WORKLOAD)
+OFFERED = (WORKLOAD, STRANGER)
 
+workloads = st.sampled_from([*BOTH, STRANGER])
 nodes = st.sampled_from([*NODES, REFERENCE, NEWCOMER])
 assurances = st.sampled_from([*Assurance, Assurance.SAMPLED])
 deadlines = st.sampled_from([4_000, 4_000, 1_500, 60_000, 300, 1])
@@ -32,7 +35,7 @@ picks = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8, 13, 21, 34])
 senders = st.sampled_from([None, None, None, None, None, None, NODES[0], NODES[7]])
 slot_offers = st.builds(
     SlotOffer,
-    workload=st.sampled_from(BOTH),
+    workload=workloads,
     slots=st.sampled_from([1, 2, 3, 0]),
     lookahead=st.integers(0, 2),
     benchmark_ms=st.sampled_from([100, 20, None, 900, 5_000]),
@@ -46,6 +49,8 @@ class CoordinatorMachine(RuleBasedStateMachine):
         super().__init__()
         self.drive = Drive(TRUST)
         self.jobs_made = 0
+        self.serial = 0
+        """Of the network's last word."""
         self.drive.start(7, BOTH)
         self.drive.begin_epoch()
         for node in [*NODES[:5], REFERENCE, NEWCOMER]:
@@ -63,7 +68,12 @@ class CoordinatorMachine(RuleBasedStateMachine):
             job = job_id(self.jobs_made)
             self.drive.tell(submitted(job, deadline_ms=deadline_ms, assurance=assurance, is_public=is_public))
 
-    @rule(deadline_ms=deadlines, workload=st.sampled_from(BOTH), pinned=st.none() | nodes, assurance=assurances)
+    @rule(
+        deadline_ms=deadlines,
+        workload=workloads,
+        pinned=st.none() | nodes,
+        assurance=assurances,
+    )
     def submit_something_special(
         self, deadline_ms: int, workload: WorkloadId, pinned: NodeId | None, assurance: Assurance
     ) -> None:
@@ -86,6 +96,28 @@ class CoordinatorMachine(RuleBasedStateMachine):
                 for send in self.drive.live():
                     self.drive.give_result(send)
                 self.drive.wait(400)
+
+    @rule(
+        percent=st.sampled_from([100, 100, 40]),
+        serial=st.sampled_from([1, 1, 1, 0, -1]),
+        lasts_ms=st.sampled_from([10**9, 3_000, 0]),
+        manifest=st.sampled_from([MANIFEST, MANIFEST, MANIFEST, b"another"]),
+    )
+    def approve(self, percent: int, serial: int, lasts_ms: int, manifest: bytes) -> None:
+        self.serial = max(1, self.serial + serial)
+        until_ms = self.drive.now_ms + lasts_ms
+        said = approved(manifest=manifest, percent=percent, serial=self.serial, expires_ms=until_ms)
+        self.drive.tell(said)
+        for node in NODES[:4]:
+            self.drive.tell(offer(node, *(SlotOffer(workload=one, slots=1, benchmark_ms=100) for one in OFFERED)))
+        for _ in range(3):
+            self.jobs_made += 1
+            self.drive.tell(submitted(job_id(self.jobs_made), workload=STRANGER, assurance=Assurance.AUDITED))
+
+    @rule(serial=st.sampled_from([1, 1, 0]), workload=st.sampled_from([STRANGER, STRANGER, OTHER_WORKLOAD]))
+    def stop(self, serial: int, workload: WorkloadId) -> None:
+        self.serial = max(1, self.serial + serial)
+        self.drive.tell(stopped(workload=workload, serial=self.serial))
 
     @rule(liars=st.sets(st.sampled_from(LIARS)))
     def lie_from_now_on(self, liars: set[NodeId]) -> None:

@@ -1,10 +1,11 @@
 """An independent account of what a coordinator was told and said, kept to hold it to its promises."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from gridlight.core.attempts import ATTEMPTS_MAX, LEASE_GRACE_MS
 from gridlight.messages.codec import Effect, Event
-from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode
+from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, TimePassed
 from gridlight.messages.ids import AssignmentId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import (
     CancelAssignment,
@@ -18,6 +19,7 @@ from gridlight.messages.nodes import NodeDisconnected, NodeEnrolled, OfferChange
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentDeclined, AssignmentFailed, AssignmentUndeliverable
 from gridlight.messages.trust import RecordStanding, Tier, Verification
+from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 
 
 @dataclass
@@ -52,6 +54,10 @@ class Witness:
         self.seen: set[AssignmentId] = set()
         self.ends_ms: dict[AssignmentId, int] = {}
         """When a lease must be over, whatever its node does."""
+        self.allowed: dict[WorkloadId, int | None] = {}
+        """What the network offers, and until when."""
+        self._serials: dict[WorkloadId, int] = {}
+        self._first_party: set[WorkloadId] = set()
         self._now_ms = 0
         self.checks: set[AssignmentId] = set()
         """Assignments for which no requester waits."""
@@ -72,8 +78,20 @@ class Witness:
                 self._offered(event)
             case NodeDisconnected(node_id=node_id) if node_id in self.nodes:
                 self._gone(node_id)
-            case BusReconnected() | CoordinatorStarted():
+            case CoordinatorStarted(workloads=workloads):
                 self._nobody_is_there()
+                self._comes_with(set(workloads))
+            case BusReconnected():
+                self._nobody_is_there()
+            case WorkloadApproved(workload=workload, serial=serial) if self._counts(event, now_ms):
+                self._serials[workload] = serial
+                self.allowed[workload] = event.expires_ms
+            case WorkloadStopped(workload=workload, serial=serial) if serial > self._serials.get(workload, 0):
+                self._serials[workload] = serial
+                self._ends(workload)
+            case TimePassed():
+                for workload in [one for one, end in self.allowed.items() if end is not None and end <= now_ms]:
+                    self._ends(workload)
             case ResultSubmitted() | AssignmentDeclined() | AssignmentFailed() | AssignmentUndeliverable():
                 self._replied(event)
             case _:
@@ -103,6 +121,24 @@ class Witness:
             assert job.outcome is not None or now_ms < job.deadline_ms
         for assignment_id in self.leases:
             assert now_ms < self.ends_ms[assignment_id]
+
+    def _comes_with(self, workloads: set[WorkloadId]) -> None:
+        """What comes with a program is approved by that, unless the network stopped it."""
+        for workload in self._first_party - workloads:
+            self._ends(workload)
+        for workload in workloads - self._first_party - self._serials.keys():
+            self.allowed[workload] = None
+        self._first_party = workloads
+
+    def _counts(self, event: WorkloadApproved, now_ms: int) -> bool:
+        is_its_manifest = sha256(event.manifest).hexdigest() == event.workload.rpartition(":")[2]
+        is_newer = event.serial > self._serials.get(event.workload, 0)
+        return is_its_manifest and is_newer and event.expires_ms > now_ms
+
+    def _ends(self, workload: WorkloadId) -> None:
+        """Nobody may be given it, and whatever was in hand of it is nobody's any more."""
+        self.allowed.pop(workload, None)
+        self.leases = {key: sent for key, sent in self.leases.items() if sent.assignment.workload != workload}
 
     def _stands(self, standing: RecordStanding) -> None:
         """From a node of another tier now all is taken but what was pinned to it."""
@@ -153,6 +189,7 @@ class Witness:
         assert assignment.assignment_id not in self.seen, "an assignment id came twice"
         assert 0 < assignment.deadline_ms <= job.submitted.deadline_ms
         assert assignment.workload == job.submitted.workload
+        assert assignment.workload in self.allowed, "P54: sent although nobody approved it, or it was stopped"
         assert node.is_online, "sent to a node that is away"
         held = [one for one in self.leases.values() if one.node_id == node_id]
         busy = sum(one.assignment.workload == assignment.workload for one in held)

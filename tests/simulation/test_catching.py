@@ -15,6 +15,7 @@ from gridlight.core.pools import Pool
 from gridlight.core.reasons import Reasons
 from gridlight.core.scheduling import Scheduling
 from gridlight.core.task_table import TaskTable
+from gridlight.messages.tasks import Assignment
 from gridlight.simulation.demands import CheckFailed
 from gridlight.simulation.scenario import Attempts, Churn, Faults
 
@@ -87,6 +88,12 @@ def assigns_what_has_ended(patch: Patch) -> None:
     patch.setattr(Placement, "replace", eager)
 
 
+def sends_what_nobody_offers(patch: Patch) -> None:
+    kept = Assignment
+    other = "stranger@sha256:" + "0" * 64
+    patch.setattr(placement, "Assignment", lambda **fields: kept(**{**fields, "workload": other}))
+
+
 SEEDS = range(8)
 HARSH = replace(
     small(nodes=20, faults=Faults(partitions=2, outages=1, outage_ms=5_000, outage_regions=2)),
@@ -139,6 +146,7 @@ BREAKS = {
     drops_a_result: "a valid result is taken",
     forgets_who_ended: "exactly one outcome|only open jobs",
     draws_anew_each_time: "replay",
+    sends_what_nobody_offers: "P54",
     assigns_what_has_ended: "only open jobs are assigned|core.check",
     forgets_what_was_in_hand: "each task given has one reason|core.check",
     counts_nobody: "each task considered has one reason|each task is considered once|core.check",

@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from gridlight.adapters.endorsements import endorsed_tier
+from gridlight.adapters.manifests import SignedWorkload, check_signed
 from gridlight.messages.codec import MESSAGE_TYPES, Decoder, Event, decode_record, encode, encode_record
 from gridlight.messages.nodes import EnrolNode
 from gridlight.messages.results import Detection, decode_detections, encode_detections
 from gridlight.messages.trust import Tier
+from gridlight.messages.workloads import WorkloadApproved
 
 FOLDER = Path(__file__).parent
 MESSAGES = (FOLDER / "messages.jsonl").read_bytes().splitlines()
@@ -23,6 +25,9 @@ DETECTIONS: list[dict[str, Any]] = [json.loads(line) for line in (FOLDER / "dete
 RECORDS = [bytes.fromhex(line) for line in (FOLDER / "journal_records.hex").read_text().splitlines()]
 NETWORK_KEY = "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"
 """Of the network that once endorsed the golden enrolment's node."""
+
+APPROVING_KEY = "UBNEUJPTD3WOCNMQLVFEK6YWZ5TCX5YI7L764OYPJQW67GYCF57Q4YE6"
+"""Of the network that once approved the golden workload."""
 
 any_message: Decoder[msgspec.Struct] = Decoder(Union[MESSAGE_TYPES])  # noqa: UP007 - the types are only known here
 
@@ -69,6 +74,23 @@ def test_an_endorsement_that_was_once_given_holds() -> None:
     assert enrolment.endorsement is not None
 
     assert endorsed_tier(enrolment.endorsement, enrolment.node_id, NETWORK_KEY) is Tier.TRUSTED
+
+
+def test_a_workload_that_was_once_published_and_approved_still_is() -> None:
+    lines = [line for line in MESSAGES if tag_of(line) == "workload.approved.v1" and b'"publication":"' in line]
+    approved = any_message.decode(lines[-1])
+    assert isinstance(approved, WorkloadApproved)
+    assert approved.publication is not None
+    signed = SignedWorkload(
+        workload=approved.workload,
+        manifest=approved.manifest,
+        publication=approved.publication,
+        countersignature=approved.countersignature,
+    )
+
+    manifest, word = check_signed(signed, APPROVING_KEY, now_ms=1_800_000_000_000)
+
+    assert (manifest.name, word.rollout_percent, word.serial) == ("coco-crowded", 10, 3)
 
 
 @pytest.mark.parametrize("golden", DETECTIONS, ids=lambda golden: golden["case"])

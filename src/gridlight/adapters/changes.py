@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gridlight.adapters.offered import WorkloadChanges
 from gridlight.adapters.schema import jobs, nodes
 from gridlight.adapters.verified import VerificationChanges
 from gridlight.messages.codec import Effect, Event
@@ -43,6 +44,7 @@ class Changes:
         self._nodes: list[RecordNode] = []
         self._are_all_offline = False
         self._verified = VerificationChanges(now_ms, events, effects)
+        self._offered = WorkloadChanges(now_ms, effects)
         for effect in effects:
             if type(effect) is EndJob and not effect.is_repeated:
                 self._end(now_ms, effect)
@@ -74,6 +76,7 @@ class Changes:
             answers = [{"answering_id": node_id, "answered": count} for node_id, count in self._answers.items()]
             connection.execute(_COUNT_ANSWERS, answers)
         self._verified.write(connection)
+        self._offered.write(connection)
 
 
 def _opened_row(now_ms: int, job: JobSubmitted) -> dict[str, Any]:

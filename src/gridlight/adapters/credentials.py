@@ -14,8 +14,9 @@ import msgspec
 
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.endorsements import EndorsedTier, endorse
+from gridlight.adapters.manifests import countersign, order_stop
 from gridlight.adapters.signatures import KeyKind, SigningKey, is_public_key, write_secret
-from gridlight.messages.ids import NodeId
+from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.limits import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 
 NODE_REPLIES_MAX: Final = 2
@@ -138,6 +139,14 @@ class NetworkKeys:
         """The network's word on a node. No service holds the key, so a gateway can make nodes, and none trusted."""
         assert is_public_key(node_id)
         return endorse(self._network, node_id, tier)
+
+    def countersign(self, workload: WorkloadId, *, percent: int, serial: int, expires_ms: int) -> str:
+        """The network's word that so many per cent of its nodes may run a workload. No service holds the key."""
+        return countersign(self._network, workload, percent=percent, serial=serial, expires_ms=expires_ms)
+
+    def order_stop(self, workload: WorkloadId, *, serial: int) -> str:
+        """The network's order that nobody runs a workload any more."""
+        return order_stop(self._network, workload, serial=serial)
 
     def write_service_creds(self, name: str) -> Path:
         """A `.creds` file of a service named in SERVICE_PERMISSIONS, with a new key and no expiry; its path."""

@@ -156,7 +156,21 @@ network = Table(
 )
 """One row: what the last start said of the network."""
 
-REVISION: Final = "0002"
+workloads = Table(
+    "workloads",
+    metadata,
+    Column("workload", String(160), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("serial", BigInteger, nullable=False),
+    Column("rollout_percent", Integer, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("manifest", LargeBinary),
+    Column("publication", String(1024)),
+    Column("countersignature", String(1024)),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+REVISION: Final = "0003"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

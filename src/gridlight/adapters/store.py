@@ -19,11 +19,13 @@ from gridlight.adapters.schema import (
     nodes,
     open_engine,
     standings,
+    workloads,
 )
 from gridlight.messages.api import NodeView
-from gridlight.messages.ids import AssignmentId, Blake3Digest, JobId, NodeId
+from gridlight.messages.ids import AssignmentId, Blake3Digest, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted, Outcome
 from gridlight.messages.trust import CheckOutcome, FaultGrade, Role, Tier, TrustParameters, Verification
+from gridlight.messages.workloads import WorkloadState
 
 R = TypeVar("R")
 
@@ -95,6 +97,20 @@ class EpochRecord(Struct, frozen=True):
     committed_ms: int
     began_ms: int | None
     revealed_ms: int | None
+
+
+class WorkloadRecord(Struct, frozen=True):
+    """A workload as the network stands to it. One that comes with the program has no manifest here."""
+
+    workload: WorkloadId
+    state: WorkloadState
+    serial: int
+    rollout_percent: int
+    expires_ms: int | None
+    manifest: bytes | None
+    publication: str | None
+    countersignature: str | None
+    changed_ms: int
 
 
 class JobRecord(Struct, frozen=True):
@@ -201,6 +217,11 @@ class Store:
         with self._engine.connect() as connection:
             trust = connection.execute(select(network.c.trust)).scalar()
         return None if trust is None else msgspec.msgpack.decode(trust, type=TrustParameters)
+
+    def workloads(self) -> list[WorkloadRecord]:
+        """Every workload that the network has said anything of, the latest first."""
+        query = select(workloads).order_by(workloads.c.changed_ms.desc(), workloads.c.workload)
+        return self._records(query, WorkloadRecord)
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gridlight.cli.ending import explaining
+from gridlight.cli.network_workloads import workloads_app
 from gridlight.cli.options import URL, JsonOption
 from gridlight.client.errors import AnswerUnreadable, BadInput
 
@@ -19,6 +20,7 @@ EPOCHS_DRAWN_MAX = 1_000
 """At once, of those that are revealed: about a week."""
 
 network_app = typer.Typer(help="Look after a network that you founded, and check what it says of itself.")
+network_app.add_typer(workloads_app, name="workloads")
 
 UrlOption = Annotated[
     str | None, typer.Option(envvar="GRIDLIGHT_URL", help=f"The network's gateway; of DATA, or {URL}, if left out.")

@@ -99,11 +99,11 @@ class Gridlight:
             verify=verify,
             privacy=privacy,
         )
-        return self._exchange(call, detect_responses)
+        return self.exchange(call, detect_responses)
 
     def request(self, job_id: JobId) -> RequestView:
         """How an earlier request stands or ended."""
-        return self._exchange(request_call(job_id), request_views)
+        return self.exchange(request_call(job_id), request_views)
 
     def wait_verified(
         self, job_id: JobId, timeout_s: float = WAIT_S, *, listen: ViewListener | None = None
@@ -115,7 +115,7 @@ class Gridlight:
         waiting = Waiting(job_id, timeout_s, monotonic_ms(), listen)
         while True:
             try:
-                view = self._exchange(waiting.call(monotonic_ms()), request_views)
+                view = self.exchange(waiting.call(monotonic_ms()), request_views)
             except GridlightError as error:
                 waiting.bear(error)
             else:
@@ -125,31 +125,31 @@ class Gridlight:
 
     def nodes(self) -> NodesResponse:
         """The nodes that the network knows."""
-        return self._exchange(NODES_CALL, nodes_responses)
+        return self.exchange(NODES_CALL, nodes_responses)
 
     def models(self) -> ModelsResponse:
         """The models that a request may name."""
-        return self._exchange(MODELS_CALL, models_responses)
+        return self.exchange(MODELS_CALL, models_responses)
 
     def trust(self) -> TrustResponse:
         """The network's rules of trust, and what each level of `verify` is worth."""
-        return self._exchange(TRUST_CALL, trust_responses)
+        return self.exchange(TRUST_CALL, trust_responses)
 
     def node(self, node_id: NodeId) -> NodeResponse:
         """One node and its reputation; an administrator sees its newest faults and checks, too."""
-        return self._exchange(node_call(node_id), node_responses)
+        return self.exchange(node_call(node_id), node_responses)
 
     def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
         """The newest checks, of all nodes or of one; for administrators."""
-        return self._exchange(audits_call(limit, node), audits_responses)
+        return self.exchange(audits_call(limit, node), audits_responses)
 
     def epochs(self, limit: int = LISTED) -> EpochsResponse:
         """The newest epochs, with the secrets that are revealed."""
-        return self._exchange(epochs_call(limit), epochs_responses)
+        return self.exchange(epochs_call(limit), epochs_responses)
 
     def commits(self, epoch: int, *, after: int = 0, limit: int = COMMITS_LISTED) -> CommitsResponse:
         """A page of a revealed epoch's committed answers, those after one of them."""
-        return self._exchange(commits_call(epoch, after, limit), commits_responses)
+        return self.exchange(commits_call(epoch, after, limit), commits_responses)
 
     def close(self) -> None:
         """Close the connections."""
@@ -163,7 +163,8 @@ class Gridlight:
     ) -> None:
         self.close()
 
-    def _exchange(self, call: Call, decoder: Decoder[A]) -> A:
+    def exchange(self, call: Call, decoder: Decoder[A]) -> A:
+        """One call of the API that has no word of its own here."""
         ends_ms = monotonic_ms() + int(call.timeout_s * 1000)
         body = bytearray()
         try:
@@ -220,11 +221,11 @@ class AsyncGridlight:
             verify=verify,
             privacy=privacy,
         )
-        return await self._exchange(call, detect_responses)
+        return await self.exchange(call, detect_responses)
 
     async def request(self, job_id: JobId) -> RequestView:
         """How an earlier request stands or ended."""
-        return await self._exchange(request_call(job_id), request_views)
+        return await self.exchange(request_call(job_id), request_views)
 
     async def wait_verified(
         self, job_id: JobId, timeout_s: float = WAIT_S, *, listen: ViewListener | None = None
@@ -236,7 +237,7 @@ class AsyncGridlight:
         waiting = Waiting(job_id, timeout_s, monotonic_ms(), listen)
         while True:
             try:
-                view = await self._exchange(waiting.call(monotonic_ms()), request_views)
+                view = await self.exchange(waiting.call(monotonic_ms()), request_views)
             except GridlightError as error:
                 waiting.bear(error)
             else:
@@ -246,31 +247,31 @@ class AsyncGridlight:
 
     async def nodes(self) -> NodesResponse:
         """The nodes that the network knows."""
-        return await self._exchange(NODES_CALL, nodes_responses)
+        return await self.exchange(NODES_CALL, nodes_responses)
 
     async def models(self) -> ModelsResponse:
         """The models that a request may name."""
-        return await self._exchange(MODELS_CALL, models_responses)
+        return await self.exchange(MODELS_CALL, models_responses)
 
     async def trust(self) -> TrustResponse:
         """The network's rules of trust, and what each level of `verify` is worth."""
-        return await self._exchange(TRUST_CALL, trust_responses)
+        return await self.exchange(TRUST_CALL, trust_responses)
 
     async def node(self, node_id: NodeId) -> NodeResponse:
         """One node and its reputation; an administrator sees its newest faults and checks, too."""
-        return await self._exchange(node_call(node_id), node_responses)
+        return await self.exchange(node_call(node_id), node_responses)
 
     async def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
         """The newest checks, of all nodes or of one; for administrators."""
-        return await self._exchange(audits_call(limit, node), audits_responses)
+        return await self.exchange(audits_call(limit, node), audits_responses)
 
     async def epochs(self, limit: int = LISTED) -> EpochsResponse:
         """The newest epochs, with the secrets that are revealed."""
-        return await self._exchange(epochs_call(limit), epochs_responses)
+        return await self.exchange(epochs_call(limit), epochs_responses)
 
     async def commits(self, epoch: int, *, after: int = 0, limit: int = COMMITS_LISTED) -> CommitsResponse:
         """A page of a revealed epoch's committed answers, those after one of them."""
-        return await self._exchange(commits_call(epoch, after, limit), commits_responses)
+        return await self.exchange(commits_call(epoch, after, limit), commits_responses)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -284,7 +285,8 @@ class AsyncGridlight:
     ) -> None:
         await self.close()
 
-    async def _exchange(self, call: Call, decoder: Decoder[A]) -> A:
+    async def exchange(self, call: Call, decoder: Decoder[A]) -> A:
+        """One call of the API that has no word of its own here."""
         body = bytearray()
         try:
             async with (

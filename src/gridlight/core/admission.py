@@ -6,17 +6,17 @@ from gridlight.core.lanes import Lane
 from gridlight.core.outcomes import (
     PINNED_MAX,
     WAITING_MAX,
-    refused,
     refused_by_load,
     refused_by_queue,
     refused_by_speed,
     refused_for_model,
     refused_for_trust,
+    refused_for_workload,
     refused_pin,
     refused_without_node,
 )
 from gridlight.core.placement import Placement
-from gridlight.messages.jobs import JobCode, JobSubmitted, Outcome
+from gridlight.messages.jobs import JobSubmitted, Outcome
 
 _NO_NODE: Final = 2**31 - 1
 
@@ -25,7 +25,7 @@ def refusal(placement: Placement, job: JobSubmitted, *, is_settling: bool) -> Ou
     """Why the job is not taken on; None where it is. While the network settles, nodes that left may come back."""
     lane = placement.lanes.get(job.workload)
     if lane is None:
-        return refused(JobCode.UNKNOWN_MODEL, "GET /v1/models lists what this network offers")
+        return refused_for_workload(placement.closed.get(job.workload))
     if job.pinned_node is not None:
         node = placement.roster.node_index.get(job.pinned_node, _NO_NODE)
         if node == _NO_NODE or not lane.pool_of(node).has(node):

@@ -24,6 +24,7 @@ from gridlight.messages.tasks import (
     DeclineReason,
     FailureCode,
 )
+from gridlight.messages.workloads import StopWorkload
 
 _MEAN_WEIGHT: Final = 8
 
@@ -77,6 +78,12 @@ class BeliefChanged(Struct, frozen=True, gc=False):
     belief: Belief
 
 
+class ConsentRevoked(Struct, frozen=True, gc=False):
+    """The operator does not want this workload to run here any more; its workers are being killed."""
+
+    workload: WorkloadId
+
+
 class Reply(Struct, frozen=True, gc=False):
     """To the host: sign this and send it to whoever sent the assignment."""
 
@@ -121,6 +128,8 @@ AgentEvent = (
     | RunFailed
     | InputSpoiled
     | BeliefChanged
+    | StopWorkload
+    | ConsentRevoked
 )
 AgentEffect = Reply | Run | PublishOffer | KeepWorkers
 
@@ -165,18 +174,15 @@ class Agent:
 
     def is_wanted(self, assignment_id: AssignmentId) -> bool:
         """Whether an assignment that waits for a worker is still worth running."""
-        running = self._running.get(assignment_id)
-        return running is not None and not running.is_cancelled
+        return assignment_id in self._running and not self._running[assignment_id].is_cancelled
 
     def handle(self, now_ms: int, event: AgentEvent) -> Sequence[AgentEffect]:
         """O(1)."""
         match event:
             case Assignment():
                 return self._assigned(event)
-            case RunFinished():
-                return self._finished(event)
-            case RunFailed():
-                return self._fail(event.assignment_id, event.code)
+            case RunFinished() | RunFailed():
+                return self._ran(event)
             case InputSpoiled(assignment_id=assignment_id):
                 return self._fail(assignment_id, FailureCode.INPUT_SPOILED)
             case BeliefChanged(belief=belief):
@@ -190,6 +196,8 @@ class Agent:
                 return self.offers()
             case RequestOffer():
                 return self.offers()
+            case StopWorkload(workload=workload) | ConsentRevoked(workload=workload):
+                return self._withdraw(workload)
             case WorkerReady() | WorkerLost():
                 self._count_worker(event)
                 return self.offers()
@@ -259,10 +267,15 @@ class Agent:
             return DeclineReason.DEADLINE_TOO_SHORT
         return None
 
+    def _ran(self, event: RunFinished | RunFailed) -> list[AgentEffect]:
+        if isinstance(event, RunFailed):
+            return self._fail(event.assignment_id, event.code)
+        return self._finished(event)
+
     def _finished(self, event: RunFinished) -> list[AgentEffect]:
         running = self._running.get(event.assignment_id)
         if running is None:
-            return []  # handed back meanwhile
+            return []  # handed back meanwhile, to its operator or since its workload was stopped
         if running.is_cancelled:
             return self._fail(event.assignment_id, FailureCode.CANCELLED)
         lending = self._end(event.assignment_id)
@@ -293,6 +306,15 @@ class Agent:
         """Whoever was to finish, and has, needs no workers any more."""
         return [KeepWorkers(0)] if self._belief.stance is Stance.FINISHING and self.is_idle else []
 
+    def _withdraw(self, workload: WorkloadId) -> list[AgentEffect]:
+        """Nothing of it runs here from now on: what it was at is handed back at once, so that others can do it."""
+        handed_back: list[AgentEffect] = []
+        for assignment_id in [one for one, running in self._running.items() if running.workload == workload]:
+            handed_back += self._fail(assignment_id, FailureCode.HANDED_BACK)
+        if self._lendings.pop(workload, None) is None:
+            return []
+        return [*handed_back, *self.offers()]
+
     def _end(self, assignment_id: AssignmentId) -> Lending:
         lending = self._lendings[self._running.pop(assignment_id).workload]
         lending.taken -= 1
@@ -305,8 +327,10 @@ class Agent:
                 lending = self._lendings.setdefault(workload, Lending(0, benchmark_ms, benchmark_ms))
                 lending.slots += 1
                 lending.benchmark_ms = benchmark_ms
-            case WorkerLost(workload=workload):
+            case WorkerLost(workload=workload) if workload in self._lendings:
                 self._lendings[workload].slots -= 1
                 assert self._lendings[workload].slots >= 0
+            case WorkerLost():
+                pass  # of a workload that was stopped or revoked
             case _:
                 assert_never(event)

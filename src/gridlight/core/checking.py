@@ -25,7 +25,9 @@ _WORD: Final = 2**64 - 1
 def begin_check(placement: Placement, now_ms: int, wanted: CheckWanted) -> list[Output]:
     """Send a check, or say at once that nobody can do it."""
     lane = placement.lanes.get(wanted.job.workload)
-    if lane is None or (wanted.role is Role.SHADOW and not (lane.shadows.free_total and lane.spend_shadow_run())):
+    if lane is None:  # its workload was stopped: nobody will ever run it again
+        return [CheckEnded(wanted.check, is_input_gone=True)]
+    if wanted.role is Role.SHADOW and not (lane.shadows.free_total and lane.spend_shadow_run()):
         return [CheckEnded(wanted.check)]
     return place_check(placement, now_ms, placement.table.open_check(now_ms, wanted))
 

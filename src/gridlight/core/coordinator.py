@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import Struct
 
+from gridlight.core.catalogue import Catalogue, CatalogueSnapshot
 from gridlight.core.fleet import Fleet, FleetSnapshot
 from gridlight.core.notices import (
     AnswerCommitted,
@@ -28,6 +29,8 @@ from gridlight.core.notices import (
     TaskAnswered,
     TierChanged,
     TrustLost,
+    WorkloadClosed,
+    WorkloadOpened,
 )
 from gridlight.core.reputation import Reputation, ReputationSnapshot
 from gridlight.core.scheduling import Scheduling, SchedulingSnapshot
@@ -44,6 +47,7 @@ from gridlight.messages.tasks import (
     AssignmentUndeliverable,
 )
 from gridlight.messages.trust import EpochBegan
+from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 
 CORE_VERSION: Final = 1
 """Written with each journal record: a fold by another version of the core is refused, a snapshot is not."""
@@ -60,6 +64,7 @@ class CoreSnapshot(Struct):
     scheduling: SchedulingSnapshot
     reputation: ReputationSnapshot
     verification: VerifierSnapshot
+    catalogue: CatalogueSnapshot | None = None
 
 
 class Coordinator:
@@ -70,11 +75,13 @@ class Coordinator:
         self.scheduling = Scheduling()
         self.reputation = Reputation()
         self.verification = Verifier()
+        self.catalogue = Catalogue()
         self.now_ms = 0
         fleet: Handler = cast("Handler", self.fleet.handle)
         scheduling: Handler = cast("Handler", self.scheduling.handle)
         reputation: Handler = cast("Handler", self.reputation.handle)
         verification: Handler = cast("Handler", self.verification.handle)
+        catalogue: Handler = cast("Handler", self.catalogue.handle)
         self._routes: dict[type, tuple[Handler, ...]] = {
             JobSubmitted: (scheduling,),
             JobWithdrawn: (scheduling,),
@@ -83,11 +90,15 @@ class Coordinator:
             AssignmentFailed: (scheduling,),
             AssignmentUndeliverable: (scheduling,),
             ResultSubmitted: (scheduling,),
-            TimePassed: (scheduling, verification),
+            TimePassed: (scheduling, verification, catalogue),
             NodeEnrolled: (fleet,),
             OfferChanged: (fleet,),
             NodeDisconnected: (fleet,),
-            CoordinatorStarted: (reputation, verification, scheduling, fleet),
+            CoordinatorStarted: (reputation, verification, catalogue, scheduling, fleet),
+            WorkloadApproved: (catalogue,),
+            WorkloadStopped: (catalogue,),
+            WorkloadOpened: (scheduling, verification, fleet),
+            WorkloadClosed: (scheduling, fleet),
             EpochBegan: (verification,),
             BusReconnected: (scheduling, fleet),
             NodeMissed: (fleet,),
@@ -130,10 +141,8 @@ class Coordinator:
 
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
-        scheduling_ms, verification_ms = self.scheduling.next_deadline_ms(), self.verification.next_deadline_ms()
-        if scheduling_ms is None or verification_ms is None:
-            return verification_ms if scheduling_ms is None else scheduling_ms
-        return min(scheduling_ms, verification_ms)
+        machines = (self.scheduling, self.verification, self.catalogue)
+        return min((due for one in machines if (due := one.next_deadline_ms()) is not None), default=None)
 
     def check(self) -> None:
         """Assert every machine's invariants."""
@@ -141,6 +150,8 @@ class Coordinator:
         self.scheduling.check()
         self.reputation.check()
         self.verification.check()
+        self.catalogue.check()
+        assert self.scheduling.placement.lanes.keys() == set(self.catalogue.offered), "a lane that nobody approved"
 
     def snapshot(self) -> bytes:
         """The whole state as MessagePack."""
@@ -150,6 +161,7 @@ class Coordinator:
             scheduling=self.scheduling.snapshot(),
             reputation=self.reputation.snapshot(),
             verification=self.verification.snapshot(),
+            catalogue=self.catalogue.snapshot(),
         )
         return msgspec.msgpack.encode(state)
 
@@ -163,6 +175,10 @@ class Coordinator:
         coordinator.scheduling.restore(state.scheduling)
         coordinator.reputation.restore(state.reputation)
         coordinator.verification.restore(state.verification)
+        if state.catalogue is None:
+            coordinator.catalogue.adopt(list(state.scheduling.placement.lanes))
+        else:
+            coordinator.catalogue.restore(state.catalogue)
         return coordinator
 
 

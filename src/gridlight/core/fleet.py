@@ -10,9 +10,18 @@ from typing import assert_never
 import msgspec
 from msgspec import Struct
 
-from gridlight.core.notices import NOBODY, CapacityChanged, CapacityLost, NodeKnown, NodeMissed, Output
+from gridlight.core.notices import (
+    NOBODY,
+    CapacityChanged,
+    CapacityLost,
+    NodeKnown,
+    NodeMissed,
+    Output,
+    WorkloadClosed,
+    WorkloadOpened,
+)
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
-from gridlight.messages.ids import NodeId
+from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.nodes import (
     AdmitNode,
     NodeDisconnected,
@@ -22,8 +31,18 @@ from gridlight.messages.nodes import (
     RequestOffer,
     SlotOffer,
 )
+from gridlight.messages.workloads import StopWorkload
 
-FleetEvent = OfferChanged | NodeDisconnected | NodeEnrolled | NodeMissed | BusReconnected | CoordinatorStarted
+FleetEvent = (
+    OfferChanged
+    | NodeDisconnected
+    | NodeEnrolled
+    | NodeMissed
+    | BusReconnected
+    | CoordinatorStarted
+    | WorkloadOpened
+    | WorkloadClosed
+)
 
 
 class Presence(IntEnum):
@@ -51,6 +70,7 @@ class FleetSnapshot(Struct):
     operators: list[str]
     prefixes: list[str]
     offers_refused: int
+    closed: dict[WorkloadId, int] = {}
 
 
 class Fleet:
@@ -62,6 +82,8 @@ class Fleet:
         self._index: dict[NodeId, int] = {}
         self._operators: dict[str, int] = {}
         self._prefixes: dict[str, int] = {}
+        self._closed: dict[WorkloadId, int] = {}
+        """Workloads that were stopped, by the serial of the word that did: whoever offers one is told."""
 
     def index_of(self, node_id: NodeId) -> int | None:
         """The dense index of an enrolled node."""
@@ -85,7 +107,7 @@ class Fleet:
         return node.presence is Presence.ONLINE and node.session == offer.session and is_same
 
     def handle(self, now_ms: int, event: FleetEvent) -> list[Output]:
-        """O(workloads of one node), but for a start or a lost bus: O(nodes)."""
+        """O(workloads of one node), but for a start, a lost bus, or a workload that opens or closes: O(nodes)."""
         match event:
             case OfferChanged():
                 return self._offer_changed(event)
@@ -100,6 +122,12 @@ class Fleet:
                 for node in self._nodes:
                     node.presence = Presence.OFFLINE
                 return [RequestAllOffers()]
+            case WorkloadOpened(workload=workload):
+                self._closed.pop(workload, None)
+                return [self._capacity(node, offer) for node, offer in self._offers_of(workload)]
+            case WorkloadClosed(workload=workload, serial=serial):
+                self._closed[workload] = serial
+                return [self._stop(node, workload) for node, _ in self._offers_of(workload)]
             case _:
                 assert_never(event)
 
@@ -134,11 +162,21 @@ class Fleet:
         offers = [*event.offers, *(SlotOffer(workload=name, slots=0) for name in sorted(withdrawn))]
         node.presence, node.session, node.offers = Presence.ONLINE, event.session, event.offers
         node.owner_state = event.owner_state
-        changes = [
-            CapacityChanged(index, event.node_id, offer.workload, offer.slots, offer.benchmark_ms, offer.lookahead)
-            for offer in offers
-        ]
-        return [*lost, *changes, self._record(index)]
+        changes = [self._capacity(index, offer) for offer in offers]
+        stops = [self._stop(index, offer.workload) for offer in event.offers if offer.workload in self._closed]
+        return [*lost, *changes, self._record(index), *stops]
+
+    def _offers_of(self, workload: WorkloadId) -> list[tuple[int, SlotOffer]]:
+        """Who is online and speaks of it."""
+        online = [index for index, node in enumerate(self._nodes) if node.presence is Presence.ONLINE]
+        return [(index, one) for index in online for one in self._nodes[index].offers if one.workload == workload]
+
+    def _capacity(self, index: int, offer: SlotOffer) -> CapacityChanged:
+        node_id = self.id_of(index)
+        return CapacityChanged(index, node_id, offer.workload, offer.slots, offer.benchmark_ms, offer.lookahead)
+
+    def _stop(self, index: int, workload: WorkloadId) -> StopWorkload:
+        return StopWorkload(node_id=self.id_of(index), workload=workload, serial=self._closed[workload])
 
     def _leave(self, index: int, presence: Presence) -> list[Output]:
         """The node is out, and asked to offer again: the bus may have closed an old connection long after a new one."""
@@ -166,7 +204,9 @@ class Fleet:
 
     def snapshot(self) -> FleetSnapshot:
         """The state, to be encoded at once: it shares the machine's own objects."""
-        return FleetSnapshot(self._nodes, list(self._operators), list(self._prefixes), self.offers_refused)
+        return FleetSnapshot(
+            self._nodes, list(self._operators), list(self._prefixes), self.offers_refused, self._closed
+        )
 
     def restore(self, snapshot: FleetSnapshot) -> None:
         """Take what `snapshot` gave, after a trip through bytes."""
@@ -175,6 +215,7 @@ class Fleet:
         self._operators = {operator: number for number, operator in enumerate(snapshot.operators)}
         self._prefixes = {prefix: number for number, prefix in enumerate(snapshot.prefixes)}
         self.offers_refused = snapshot.offers_refused
+        self._closed = dict(snapshot.closed)
 
 
 def _number(numbers: dict[str, int], name: str) -> int:

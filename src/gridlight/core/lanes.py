@@ -12,6 +12,7 @@ from gridlight.core.latency import BUCKET_LAST, Latency, bucket_of
 from gridlight.core.pools import Pool, PoolSnapshot
 from gridlight.core.reasons import ABSENT, FREE, Reasons, ReasonsSnapshot
 from gridlight.core.resting import Resting
+from gridlight.core.rollout import Rollout
 from gridlight.core.roster import MILLION, Roster
 from gridlight.messages.reasons import Reason
 from gridlight.messages.trust import Assurance, Tier
@@ -34,6 +35,7 @@ class LaneSnapshot(Struct):
     shadow_tokens: int
     reasons: ReasonsSnapshot | None = None
     """Nothing in snapshots that were taken before reasons were counted."""
+    rollout: Rollout | None = None
 
 
 class Lane:
@@ -47,6 +49,8 @@ class Lane:
         self.latency = Latency()
         self.waiting: deque[int] = deque()
         self.pinned: dict[int, deque[int]] = {}
+        self.rollout: Rollout | None = None
+        """The nodes that may have it; all where it is absent."""
         self._service_ms_sum = SERVICE_MS_START * _MEAN_WEIGHT
         self.reasons = Reasons()
         self._roster = roster
@@ -91,7 +95,9 @@ class Lane:
         return True
 
     def lend(self, node: int, slots: int, benchmark_ms: int | None, lookahead: int = 0, *, now_ms: int) -> None:
-        """A node lends slots: it stands where its own p95 puts it."""
+        """A node lends slots: it stands where its own p95 puts it. One that the rollout leaves out lends none."""
+        if self.rollout is not None and not self.rollout.takes(self._roster.node_ids[node]):
+            slots = 0
         self.latency.admit(node, benchmark_ms)
         self.reasons.know(now_ms, node)
         self.pool_of(node).lend(node, slots, bucket_of(self.latency.p95_ms(node)), lookahead)
@@ -203,8 +209,16 @@ class Lane:
         pinned = {node: list(queue) for node, queue in self.pinned.items()}
         pools, latency = {tier: pool.snapshot() for tier, pool in self.pools.items()}, self.latency.snapshot()
         waiting = list(self.waiting)
-        reasons = self.reasons.snapshot()
-        return LaneSnapshot(pools, latency, waiting, pinned, self._service_ms_sum, self._shadow_tokens, reasons)
+        return LaneSnapshot(
+            pools=pools,
+            latency=latency,
+            waiting=waiting,
+            pinned=pinned,
+            service_ms_sum=self._service_ms_sum,
+            shadow_tokens=self._shadow_tokens,
+            rollout=self.rollout,
+            reasons=self.reasons.snapshot(),
+        )
 
     def restore(self, snapshot: LaneSnapshot) -> None:
         """Take what `snapshot` gave."""
@@ -215,5 +229,6 @@ class Lane:
         self.pinned = {node: deque(queue) for node, queue in snapshot.pinned.items()}
         self._service_ms_sum = snapshot.service_ms_sum
         self._shadow_tokens = snapshot.shadow_tokens
+        self.rollout = snapshot.rollout
         if snapshot.reasons is not None:
             self.reasons.restore(snapshot.reasons)

@@ -5,7 +5,8 @@ from msgspec import Struct
 from gridlight.messages.codec import Effect
 from gridlight.messages.ids import AssignmentId, Blake3Digest, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted
-from gridlight.messages.trust import CheckOutcome, Role, Tier
+from gridlight.messages.trust import CheckOutcome, Comparison, Role, Tier
+from gridlight.messages.workloads import WorkloadState
 
 NOBODY = -1
 """Stands where a node's number could."""
@@ -164,6 +165,23 @@ class TrustLost(Struct, frozen=True, gc=False):
     node: int
 
 
+class WorkloadOpened(Struct, frozen=True, gc=False):
+    """Nodes may be given tasks of this workload, or another share of them may. From the catalogue."""
+
+    workload: WorkloadId
+    rollout_percent: int
+    comparison: Comparison | None = None
+    """How its results are compared; absent where the host said so."""
+
+
+class WorkloadClosed(Struct, frozen=True, gc=False):
+    """Nobody may be given tasks of this workload any more. From the catalogue."""
+
+    workload: WorkloadId
+    state: WorkloadState
+    serial: int
+
+
 Notice = (
     NodeKnown
     | CapacityChanged
@@ -180,6 +198,8 @@ Notice = (
     | FaultFound
     | TierChanged
     | TrustLost
+    | WorkloadOpened
+    | WorkloadClosed
 )
 
 Output = Effect | Notice

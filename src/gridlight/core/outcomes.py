@@ -9,6 +9,7 @@ from gridlight.messages.ids import WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobTiming, Outcome
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.trust import Verification
+from gridlight.messages.workloads import WorkloadState
 
 WAITING_MAX: Final = 10_000
 """Tasks of one workload that wait for a slot, at most."""
@@ -17,6 +18,7 @@ PINNED_MAX: Final = 1_000
 """Tasks that wait for a slot of one node, at most."""
 
 RETRY_AFTER_MS: Final = 1_000
+_MODELS_HINT: Final = "GET /v1/models lists what this network offers"
 
 
 def done(now_ms: int, task: Task, attempt: Attempt, result: ResultSubmitted, verification: Verification) -> Outcome:
@@ -54,6 +56,23 @@ def failed(task: Task, code: JobCode, hint: str, retry_after_ms: int | None = No
 def refused(code: JobCode, hint: str, retry_after_ms: int | None = None) -> Outcome:
     """A job that is not taken on."""
     return Outcome(state=JobState.REFUSED, code=code, hint=hint, retry_after_ms=retry_after_ms)
+
+
+def refused_for_workload(closed: WorkloadState | None) -> Outcome:
+    """The network does not offer it, or does not any more."""
+    if closed is None:
+        return refused(JobCode.UNKNOWN_MODEL, _MODELS_HINT)
+    return refused(JobCode.WORKLOAD_STOPPED, f"{_ended_how(closed)}; {_MODELS_HINT}")
+
+
+def failed_by_stop(task: Task, closed: WorkloadState) -> Outcome:
+    """A job whose workload was stopped while it ran."""
+    return failed(task, JobCode.WORKLOAD_STOPPED, f"{_ended_how(closed)} while this ran; {_MODELS_HINT}")
+
+
+def _ended_how(closed: WorkloadState) -> str:
+    is_expired = closed is WorkloadState.EXPIRED
+    return "the network's approval of this workload ended" if is_expired else "the network stopped this workload"
 
 
 def refused_without_node() -> Outcome:

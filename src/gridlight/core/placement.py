@@ -38,6 +38,7 @@ from gridlight.messages.jobs import CancelAssignment, EndJob, JobCode, Outcome, 
 from gridlight.messages.reasons import Reason
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import PRODUCTION, Tier, TrustParameters
+from gridlight.messages.workloads import WorkloadState
 
 HEDGE_SHARE: Final = 8
 """No hedge before this part of the deadline is gone: earlier it costs a run and gains nothing that was asked for."""
@@ -78,6 +79,7 @@ class PlacementSnapshot(Struct):
     trust: TrustParameters
     resting: list[tuple[int, int]]
     counts: dict[Count, int]
+    closed: dict[WorkloadId, WorkloadState] = {}
 
 
 class Placement:
@@ -86,6 +88,8 @@ class Placement:
     def __init__(self) -> None:
         self.counts: dict[Count, int] = dict.fromkeys(Count, 0)
         self.lanes: dict[WorkloadId, Lane] = {}
+        self.closed: dict[WorkloadId, WorkloadState] = {}
+        """Workloads that were offered once, and why they are not any more."""
         self.seed = 0
         self.budget = HedgeBudget()
         self.deadlines = Deadlines()
@@ -99,8 +103,6 @@ class Placement:
         self.seed, self.trust = event.seed, event.trust
         self.roster.share_ppm = event.trust.operator_share_ppm
         self.roster.are_prefixes_distinct = event.trust.are_prefixes_distinct
-        lanes = self.lanes
-        self.lanes = {workload: lanes.get(workload) or Lane(self.roster, self.resting) for workload in event.workloads}
 
     def end(self, task: Task, outcome: Outcome) -> list[Output]:
         """The one place where a job that was taken on ends: answered once, its other attempts cancelled."""
@@ -376,6 +378,7 @@ class Placement:
             trust=self.trust,
             resting=self.resting.snapshot(),
             counts=self.counts,
+            closed=self.closed,
         )
 
     def restore(self, snapshot: PlacementSnapshot) -> None:
@@ -393,6 +396,7 @@ class Placement:
             self.lanes[workload].restore(lane)
         self.resting.restore(snapshot.resting)
         self.counts |= snapshot.counts
+        self.closed = dict(snapshot.closed)
         for workload, lane in snapshot.lanes.items():
             if lane.reasons is None:
                 self.lanes[workload].begin_counting(self.table.holders(workload))

@@ -21,6 +21,7 @@ from gridlight.core.attempts import (
     tried_nodes,
 )
 from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
+from gridlight.core.lane_changes import change_lane
 from gridlight.core.notices import (
     AnswersVoided,
     CapacityChanged,
@@ -34,6 +35,8 @@ from gridlight.core.notices import (
     SlotFreed,
     TaskAnswered,
     TierChanged,
+    WorkloadClosed,
+    WorkloadOpened,
 )
 from gridlight.core.outcomes import RETRY_AFTER_MS, done, failed
 from gridlight.core.placement import Count, Placement, PlacementSnapshot
@@ -64,6 +67,8 @@ SchedulingEvent = (
     | JobWithdrawn
     | CoordinatorStarted
     | BusReconnected
+    | WorkloadOpened
+    | WorkloadClosed
 )
 
 SETTLING_MS: Final = 3_000
@@ -124,6 +129,8 @@ class Scheduling:
                 return self._started(now_ms, event)
             case BusReconnected():
                 return self._bus_reconnected(now_ms)
+            case WorkloadOpened() | WorkloadClosed():
+                return change_lane(self.placement, event)
             case _:
                 assert_never(event)
 

@@ -21,6 +21,7 @@ from gridlight.core.notices import (
     FaultFound,
     Output,
     TrustLost,
+    WorkloadOpened,
 )
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
@@ -38,7 +39,9 @@ from gridlight.messages.trust import (
     Verification,
 )
 
-VerificationEvent = AnswerCommitted | CheckEnded | TimePassed | TrustLost | EpochBegan | CoordinatorStarted
+VerificationEvent = (
+    AnswerCommitted | CheckEnded | TimePassed | TrustLost | EpochBegan | CoordinatorStarted | WorkloadOpened
+)
 
 MILLION: Final = 1_000_000
 DUE_MAX: Final = 1_000
@@ -107,7 +110,12 @@ class Verifier:
             case EpochBegan():
                 return list(self._epochs.begin(event))
             case CoordinatorStarted():
-                self.docket.trust, self.docket.comparisons = event.trust, event.comparisons
+                # Of what was approved later the host knows nothing: that was said with its approval, and stands.
+                self.docket.trust, self.docket.comparisons = event.trust, self.docket.comparisons | event.comparisons
+                return []
+            case WorkloadOpened(workload=workload, comparison=comparison):
+                if comparison is not None:
+                    self.docket.comparisons = {**self.docket.comparisons, workload: comparison}
                 return []
             case _:
                 assert_never(event)

@@ -245,8 +245,8 @@ class TrustResponse(Struct):
     """The `[trust]` table as it applies, by name."""
 
 
-class ModelView(Struct):
-    """One line of `GET /v1/models`."""
+class ModelView(Struct, omit_defaults=True):
+    """One line of `GET /v1/models`; `GET /v1/workloads` says more."""
 
     id: str
     name: str
@@ -256,6 +256,13 @@ class ModelView(Struct):
     labels: list[str]
     artifacts: dict[str, str]
     """File name to SHA-256; each is served as `GET /v1/blobs/sha256:...`."""
+    purpose: str | None = None
+    sees: str | None = None
+    publisher: str | None = None
+    """Absent for what comes with the program."""
+    permissions: list[str] | None = None
+    download_bytes: int | None = None
+    work_units: int | None = None
 
 
 class ModelsResponse(Struct):
@@ -316,6 +323,8 @@ class EnrolmentResponse(Struct):
     reconnect_jitter_s: float
     websocket_url: str | None = None
     """The bus over WebSocket, for nodes that get nowhere by TCP; agents before 0.2 pass it over."""
+    network_key: str | None = None
+    """What the network signs its words on workloads with; a node keeps the first that it hears."""
 
 
 class NetworkResponse(Struct):

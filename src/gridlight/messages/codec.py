@@ -18,6 +18,14 @@ from gridlight.messages.host import (
 )
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobSubmitted, JobWithdrawn, SendAssignment
 from gridlight.messages.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX
+from gridlight.messages.manifests import (
+    MANIFEST_BYTES_MAX,
+    STATEMENT_CHARACTERS_MAX,
+    Countersignature,
+    Manifest,
+    Publication,
+    StopOrder,
+)
 from gridlight.messages.nodes import (
     AdmitNode,
     CancelWork,
@@ -50,11 +58,18 @@ from gridlight.messages.trust import (
     ReleaseInput,
     SettleCommits,
 )
+from gridlight.messages.workloads import (
+    AnnounceWorkloads,
+    RecordWorkload,
+    StopWorkload,
+    WorkloadApproved,
+    WorkloadStopped,
+)
 
 NodeReply = AssignmentAcknowledged | AssignmentDeclined | AssignmentFailed | ResultSubmitted
 """What a node answers to an assignment."""
 
-NodeControl = CancelWork | DrainNode | RequestOffer
+NodeControl = CancelWork | DrainNode | RequestOffer | StopWorkload
 """What a node hears on its control subject."""
 
 GatewayEvent = (
@@ -66,6 +81,8 @@ GatewayEvent = (
     | AssignmentFailed
     | AssignmentUndeliverable
     | ResultSubmitted
+    | WorkloadApproved
+    | WorkloadStopped
 )
 """What a gateway tells the coordinator."""
 
@@ -75,7 +92,16 @@ GatewayWord = GatewayEvent | ReasonsAsked
 Event = GatewayEvent | OfferChanged | NodeDisconnected | CoordinatorStarted | BusReconnected | TimePassed | EpochBegan
 """All that enters the core, and so all that the journal holds."""
 
-GatewayEffect = SendAssignment | CancelAssignment | EndJob | AdmitNode | AnnounceCoordinator | KeepInput | ReleaseInput
+GatewayEffect = (
+    SendAssignment
+    | CancelAssignment
+    | EndJob
+    | AdmitNode
+    | AnnounceCoordinator
+    | KeepInput
+    | ReleaseInput
+    | AnnounceWorkloads
+)
 """What the coordinator tells a gateway."""
 
 CoordinatorWord = GatewayEffect | TellReasons
@@ -86,7 +112,7 @@ TrustRecord = (
 )
 """What the read models shall say of answers and nodes, in the same transaction as the journal."""
 
-Effect = GatewayEffect | RequestOffer | RequestAllOffers | RecordNode | TrustRecord
+Effect = GatewayEffect | RequestOffer | StopWorkload | RequestAllOffers | RecordNode | RecordWorkload | TrustRecord
 """All that leaves the core."""
 
 MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
@@ -128,6 +154,14 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     RecordEpoch,
     ReasonsAsked,
     TellReasons,
+    Publication,
+    Countersignature,
+    StopOrder,
+    WorkloadApproved,
+    WorkloadStopped,
+    StopWorkload,
+    AnnounceWorkloads,
+    RecordWorkload,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -188,6 +222,10 @@ node_offers: Final[Decoder[OfferChanged]] = Decoder(OfferChanged)
 enrolments: Final[Decoder[EnrolNode]] = Decoder(EnrolNode)
 endorsements: Final[Decoder[NodeEndorsement]] = Decoder(NodeEndorsement)
 reasons_samples: Final[Decoder[ReasonsSample]] = Decoder(ReasonsSample)
+manifests: Final[Decoder[Manifest]] = Decoder(Manifest, MANIFEST_BYTES_MAX)
+publications: Final[Decoder[Publication]] = Decoder(Publication, STATEMENT_CHARACTERS_MAX)
+countersignatures: Final[Decoder[Countersignature]] = Decoder(Countersignature, STATEMENT_CHARACTERS_MAX)
+stop_orders: Final[Decoder[StopOrder]] = Decoder(StopOrder, STATEMENT_CHARACTERS_MAX)
 gateway_events: Final[Decoder[list[GatewayEvent]]] = Decoder(
     Annotated[list[GatewayEvent], msgspec.Meta(max_length=BATCH_MESSAGES_MAX)], BATCH_BYTES_MAX
 )

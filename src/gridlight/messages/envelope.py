@@ -14,6 +14,10 @@ REPLY_DOMAIN = b"gridlight.node.reply.v1\0"
 ENROLMENT_DOMAIN = b"gridlight.node.enrolment.v1\0"
 ENDORSEMENT_DOMAIN = b"gridlight.node.endorsement.v1\0"
 REASONS_DOMAIN = b"gridlight.node.reasons.v1\0"
+PUBLICATION_DOMAIN = b"gridlight.workload.publication.v1\0"
+COUNTERSIGNATURE_DOMAIN = b"gridlight.workload.countersignature.v1\0"
+STOP_DOMAIN = b"gridlight.workload.stop.v1\0"
+UPLOAD_DOMAIN = b"gridlight.workload.upload.v1\0"
 
 
 def signed_bytes(domain: bytes, message: bytes) -> bytes:

@@ -40,6 +40,7 @@ class JobCode(StrEnum):
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
     COORDINATOR_RESTARTED = "COORDINATOR_RESTARTED"
     WITHDRAWN = "WITHDRAWN"
+    WORKLOAD_STOPPED = "WORKLOAD_STOPPED"
 
 
 class Picture(Struct, frozen=True, gc=False, kw_only=True):

@@ -20,6 +20,7 @@ from gridlight.messages.ids import (
 
 Ppm = Annotated[int, Meta(ge=0, le=1_000_000)]
 Millis = Annotated[int, Meta(ge=0, lt=2**53)]
+Parameter = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Commitment = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 """BLAKE2b-256 of the secret's bytes."""
 
@@ -86,7 +87,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """How two results of a workload are compared: a name of the closed first-party list, and its tolerances."""
 
     name: Literal["exact", "boxes", "tensors"]
-    parameters: dict[str, int]
+    parameters: dict[str, Parameter]
 
 
 class TrustParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

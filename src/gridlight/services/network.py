@@ -268,6 +268,7 @@ class Network:
                 "http_port": self._at.http_port,
                 "admin_token_file": admin_token,
                 "blobs_folder": cache_folder() / "blobs",
+                "published_folder": self._folder / "gateway" / "published",
             },
         )
 

@@ -17,7 +17,7 @@ from gridlight.core.placement import Count
 from gridlight.core.task_table import RECENT_MAX
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode
-from gridlight.messages.ids import AssignmentId, JobId, NodeId
+from gridlight.messages.ids import AssignmentId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import EndJob, JobState, JobSubmitted, Outcome, SendAssignment
 from gridlight.messages.nodes import NodeDisconnected, OfferChanged
 from gridlight.messages.results import ResultSubmitted
@@ -29,6 +29,7 @@ from gridlight.messages.tasks import (
     AssignmentUndeliverable,
 )
 from gridlight.messages.trust import Assurance, RecordStanding
+from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 from gridlight.simulation.considered import Considered
 from gridlight.simulation.deadlines import DeadlineCounts
 from gridlight.simulation.demands import CheckFailed, demand
@@ -76,6 +77,8 @@ class Account:
 
     def __init__(self) -> None:
         self.jobs: dict[JobId, Job] = {}
+        self.offered: dict[WorkloadId, bool] = {}
+        """What came with the program or was ruled on, and whether it may run."""
         self.lenders: dict[NodeId, Lender] = {}
         self.leases: dict[AssignmentId, Lease] = {}
         self.trust = TrustAccount()
@@ -96,6 +99,8 @@ class Account:
             NodeDisconnected: self._disconnected,
             BusReconnected: self._nobody_is_there,
             CoordinatorStarted: self._started,
+            WorkloadApproved: self._ruled,
+            WorkloadStopped: self._ruled,
             ResultSubmitted: self._replied,
             AssignmentAcknowledged: self._acknowledged,
             AssignmentDeclined: self._replied,
@@ -204,7 +209,11 @@ class Account:
 
     def _started(self, now_ms: int, event: CoordinatorStarted) -> None:
         self.shares.share_ppm = event.trust.operator_share_ppm
+        self.offered |= {workload: True for workload in event.workloads if workload not in self.offered}
         self._nobody_is_there(now_ms, event)
+
+    def _ruled(self, _now_ms: int, event: WorkloadApproved | WorkloadStopped) -> None:
+        self.offered[event.workload] = isinstance(event, WorkloadApproved)
 
     def _nobody_is_there(self, _now_ms: int, _event: BusReconnected | CoordinatorStarted) -> None:
         self.lenders.clear()
@@ -238,6 +247,8 @@ def sent_to_who_may_have_it(account: Account, effect: SendAssignment) -> None:
     Of a job that has ended, those that check it, each to a node that has nothing in common with who answered.
     """
     node_id, assignment = effect.node_id, effect.assignment
+    is_offered = account.offered.get(assignment.workload, False)
+    demand(is_offered, "P54: what is not approved, or is stopped, is given to nobody", assignment.workload)
     job = account.jobs.get(effect.job_id)
     if job is None:
         account.trust.check_is_sent(effect)

@@ -1,4 +1,4 @@
-"""The child program behind a worker: `python -m gridlight.workloads.worker prepare | run NAME ARTIFACT | probe`.
+"""The child program behind a worker: `gridlight.workloads.worker prepare | run NAME ARTIFACT [MANIFEST] | probe`.
 
 It reads frames from the socket on descriptor 3, one at a time, and answers each; its first frame says that it is ready.
 What is wrong with a call's content is answered as an error and the worker goes on; anything else ends it, which its
@@ -14,6 +14,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gridlight.messages.codec import manifests
 from gridlight.messages.frames import (
     PREFIX,
     FrameHeader,
@@ -127,11 +128,12 @@ def prepare_handler() -> Handler:
     return handle
 
 
-def run_handler(name: str, artifact: Path) -> tuple[Handler, dict[str, Any]]:
+def run_handler(name: str, artifact: Path, manifest_file: Path | None = None) -> tuple[Handler, dict[str, Any]]:
     """A workload's `run`; call parameters {"probe_seed": int}. Loads the model and times it before it is ready."""
     from gridlight.workloads.detection.run import Detector
 
-    manifest = manifest_named(name)
+    # Whoever started this worker has checked the manifest's digest and signatures.
+    manifest = manifest_named(name) if manifest_file is None else manifests.decode(manifest_file.read_bytes())
     with artifact.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     if digest not in manifest.artifacts.values():
@@ -191,6 +193,8 @@ def main(arguments: Sequence[str]) -> int:
             handler = prepare_handler()
         case ["run", name, artifact]:
             handler, ready = run_handler(name, Path(artifact))
+        case ["run", name, artifact, manifest]:
+            handler, ready = run_handler(name, Path(artifact), Path(manifest))
         case ["probe"]:
             handler = probe_handler()
         case _:

@@ -131,7 +131,7 @@ class HostileAgent(AgentService):
             case Behaviour.VANISHING:
                 pass  # it goes when its acknowledgement is sent
             case Behaviour.CHEAPER:
-                self._runs.create_task(self._workers[assignment.workload].run(assignment, degraded(body)))
+                self._runs.create_task(self._lent.running[assignment.workload].run(assignment, degraded(body)))
             case behaviour if behaviour.runs_nothing or (behaviour is Behaviour.REPLAYED and self._first is not None):
                 self._runs.create_task(self._pretend(assignment, body))
             case _:

@@ -184,7 +184,7 @@ async def test_silence_ends_at_the_deadline(silent_url: str, monkeypatch: pytest
 
 def test_an_answer_that_trickles_ends_at_the_deadline_too(trickling_url: str) -> None:
     with Gridlight(trickling_url) as requester, pytest.raises(AnswerOverdue):
-        requester._exchange(Call(method="GET", path="/", timeout_s=0.2), detect_responses)
+        requester.exchange(Call(method="GET", path="/", timeout_s=0.2), detect_responses)
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", ""])

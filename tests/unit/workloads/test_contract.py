@@ -9,7 +9,7 @@ from gridlight.workloads.present import PRESENTS
 
 def test_a_changed_manifest_is_another_workload() -> None:
     manifest = manifest_named("coco-ssd")
-    changed = msgspec.structs.replace(manifest, memory_mib=manifest.memory_mib + 1)
+    changed = msgspec.structs.replace(manifest, work_units=manifest.work_units + 1)
     assert workload_id(changed) != workload_id(manifest)
     assert workload_id(changed).startswith("coco-ssd@sha256:")
 

@@ -50,7 +50,7 @@ def _machine(folder: Path, key: KeySeen, *, is_running: bool) -> Iterator[Findin
             yield checkup.check_disk(seen)
     yield checkup.check_key(key)
     seen_machine = machine.see_machine()
-    wanted = max(manifest.memory_mib for manifest in catalogue().values()) * _MIB
+    wanted = max(manifest.resources.memory_mib for manifest in catalogue().values()) * _MIB
     yield checkup.check_memory(seen_machine)
     yield checkup.check_limits(seen_machine, address_space_wanted=wanted)
     yield checkup.check_engine(machine.see_engine())

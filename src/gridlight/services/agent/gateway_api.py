@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 import msgspec
 import psutil
 
-from gridlight.adapters.blobs import Blobs, DigestMismatch
+from gridlight.adapters.blobs import Blobs, BlobTooLarge, DigestMismatch
+from gridlight.adapters.manifests import SignedWorkload
 from gridlight.adapters.proxies import proxy_for
 from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import codec
@@ -33,12 +34,15 @@ from gridlight.messages.api import (
     WhyResponse,
 )
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, NONCE_HEADER, REASONS_DOMAIN, SIGNATURE_HEADER
-from gridlight.messages.ids import NodeId
+from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.nodes import EnrolNode
+from gridlight.messages.workload_api import WorkloadResponse, WorkloadsResponse
 
 _TIMEOUT_S: Final = 15.0
 _ARTIFACT_TIMEOUT_S: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 1024 * 1024
+_LISTING_BYTES_MAX: Final = 8 * 1024 * 1024
+_CHUNK_BYTES: Final = 256 * 1024
 _MIB: Final = 1024 * 1024
 _ASK_AGAIN: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 """Beside all from 500 on: a gateway whose coordinator is away, or that is overloaded, is asked again."""
@@ -60,6 +64,16 @@ async def apart(call: Callable[[], T]) -> T:
 
     Thread(target=work, daemon=True).start()
     return await asyncio.wrap_future(settled)
+
+
+def signed_workload(found: WorkloadResponse) -> SignedWorkload:
+    """What there is to check of it."""
+    return SignedWorkload(
+        workload=found.workload.id,
+        manifest=found.manifest,
+        publication=found.publication or "",
+        countersignature=found.countersignature,
+    )
 
 
 class GatewayUnreachable(Exception):
@@ -110,16 +124,7 @@ class GatewayApi:
         request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
             f"{self.url}/v1/nodes/{node.public}/why", headers={NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
         )
-        return self._decoded(request, WhyResponse)
-
-    def fetch(self, digest: str, blobs: Blobs, *, bytes_max: int) -> None:
-        """Get an artifact by its SHA-256 into the cache. GatewayUnreachable, GatewayRefused, or the cache's own."""
-        request = urllib.request.Request(f"{self.url}/v1/blobs/sha256:{digest}")  # noqa: S310 (checked above)
-        data = self._read(request, _ARTIFACT_TIMEOUT_S, bytes_max)
-        try:
-            blobs.put(data, digest)
-        except DigestMismatch as error:  # it broke off on the way
-            raise GatewayUnreachable(f"{request.full_url}: {error}") from error
+        return self._decoded(request, self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX), WhyResponse)
 
     def network(self) -> NetworkResponse:
         """What the network says of itself to whoever thinks of joining. GatewayUnreachable or GatewayRefused."""
@@ -129,17 +134,68 @@ class GatewayApi:
         """What the network knows of a node. GatewayUnreachable, or GatewayRefused where it knows none of that id."""
         return self._get(f"/v1/nodes/{node_id}", NodeResponse)
 
+    def workloads(self) -> WorkloadsResponse:
+        """What the network offers, or did. GatewayUnreachable or GatewayRefused."""
+        return self._get("/v1/workloads", WorkloadsResponse)
+
+    def workload(self, workload: WorkloadId) -> WorkloadResponse:
+        """One workload with the signatures over it, none of them checked. GatewayUnreachable or GatewayRefused."""
+        return self._get(f"/v1/workloads/{workload}", WorkloadResponse)
+
+    def fetch(self, digest: str, blobs: Blobs, *, bytes_max: int, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Get an artifact by its SHA-256 into the cache, from where an earlier try broke off.
+
+        GatewayUnreachable, GatewayRefused, or the cache's own errors: BlockingIOError where another process gets it.
+        """
+        with blobs.held(digest):
+            if blobs.verified_path(digest) is not None:
+                return
+            try:
+                is_whole = self._fetch_rest(digest, blobs, bytes_max, is_wanted)
+                if is_whole:
+                    blobs.finish(digest)
+            except BlobTooLarge as error:
+                raise GatewayRefused(f"{self.url}: {error}") from error
+            except DigestMismatch as error:  # what came is dropped: the next try begins anew
+                raise GatewayUnreachable(f"{self.url}: {error}") from error
+            if not is_whole:
+                raise GatewayUnreachable(f"{self.url}: {digest} broke off after {blobs.part_bytes(digest)} bytes")
+
+    def _fetch_rest(self, digest: str, blobs: Blobs, bytes_max: int, is_wanted: Callable[[], bool]) -> bool:
+        """Whether all that was announced came."""
+        count = blobs.part_bytes(digest)
+        request = urllib.request.Request(f"{self.url}/v1/blobs/sha256:{digest}")  # noqa: S310 (checked above)
+        if count:
+            request.add_header("Range", f"bytes={count}-")
+        try:
+            with self._opener.open(request, timeout=_ARTIFACT_TIMEOUT_S) as answer:
+                if answer.status != HTTPStatus.PARTIAL_CONTENT and count:
+                    blobs.drop_part(digest)
+                    count = 0
+                length = answer.headers.get("Content-Length")
+                announced = None if length is None else count + int(length)
+                while is_wanted() and (chunk := answer.read1(_CHUNK_BYTES)):
+                    count = blobs.append(digest, chunk, bytes_max=bytes_max)
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return True  # all of it came before this process was ended
+            raise _refusal(request.full_url, error) from error
+        except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise GatewayUnreachable(f"no gateway answers at {request.full_url}: {reason}") from error
+        return is_wanted() and announced in (None, count)
+
     def _get(self, path: str, kind: type[T]) -> T:
-        return self._decoded(urllib.request.Request(self.url + path), kind)  # noqa: S310 (the scheme is checked above)
+        request = urllib.request.Request(self.url + path)  # noqa: S310 (checked above)
+        return self._decoded(request, self._read(request, _TIMEOUT_S, _LISTING_BYTES_MAX), kind)
 
     def _post(self, path: str, body: bytes, headers: dict[str, str], kind: type[T]) -> T:
         request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
             self.url + path, data=body, method="POST", headers={"Content-Type": "application/json", **headers}
         )
-        return self._decoded(request, kind)
+        return self._decoded(request, self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX), kind)
 
-    def _decoded(self, request: urllib.request.Request, kind: type[T]) -> T:
-        data = self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX)
+    def _decoded(self, request: urllib.request.Request, data: bytes, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

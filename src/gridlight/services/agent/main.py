@@ -12,7 +12,6 @@ from typing import Final
 import structlog
 import uvloop
 
-from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.bus import BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
@@ -20,7 +19,6 @@ from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
 from gridlight.adapters.preferences import laid_over, read_preferences
 from gridlight.adapters.samples import SAMPLES_FILE, Samples
-from gridlight.adapters.sandbox.engines import Chosen, choose
 from gridlight.adapters.sandbox.port import EngineUnavailable
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.core.agent import (
@@ -38,11 +36,14 @@ from gridlight.core.owner import Belief
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.envelope import REPLY_DOMAIN
-from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
+from gridlight.messages.ids import AssignmentId, NodeId
 from gridlight.messages.nodes import DrainNode
 from gridlight.messages.tasks import Assignment
+from gridlight.messages.workloads import StopWorkload
 from gridlight.services.agent.control import Control
-from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
+from gridlight.services.agent.engine import Engine
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, apart
+from gridlight.services.agent.lent import Lent
 from gridlight.services.agent.link import Link
 from gridlight.services.agent.memory import remember
 from gridlight.services.agent.options import AgentOptions
@@ -50,13 +51,11 @@ from gridlight.services.agent.orders import Orders
 from gridlight.services.agent.ownership import Ownership
 from gridlight.services.agent.sampling import Sampler
 from gridlight.services.agent.ways import LastWay
-from gridlight.services.agent.workers import Workers
-from gridlight.workloads.contract import Manifest, catalogue
+from gridlight.workloads.contract import catalogue
 
 OFFER_REFRESH_S: Final = 240.0
 """Well within the ten minutes for which an offer stands."""
 
-ARTIFACT_BYTES_MAX: Final = 1024 * 1024 * 1024
 LOG_FILE: Final = "agent.jsonl"
 """In the node's folder, whoever else reads what it says."""
 
@@ -64,7 +63,6 @@ NICE: Final = 10
 """Whatever else runs on the machine goes first; and what is nice is told from what its owner runs."""
 
 _DRAIN_S: Final = 4.0
-_FETCH_RETRY_S: Final = 2.0
 
 _log = structlog.get_logger()
 
@@ -83,8 +81,7 @@ class AgentService:
         self._node = SigningKey.load_or_create(folder / NODE_KEY_FILE)
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
-        self._chosen: Chosen | None = None
-        """Where workers run, and whether a third party's may."""
+        self._engine = Engine(options.engine, self._node_id, folder)
         operator = SigningKey.load_or_create(folder / OPERATOR_KEY_FILE)
         self._link = Link(
             self._api,
@@ -97,11 +94,19 @@ class AgentService:
             on_delivery=self._delivered,
         )
         self._sampler = Sampler(self._api, self._node, Samples(folder / SAMPLES_FILE))
-        self._workers: dict[WorkloadId, Workers] = {}
-        pids = lambda: [pid for one in self._workers.values() for pid in one.pids]  # noqa: E731
-        self._ownership = Ownership(folder, options.defaults, options.slots, pids)
+        self._ownership = Ownership(folder, options.defaults, options.slots, self._worker_pids)
+        self._lent = Lent(
+            self._api,
+            folder,
+            self._node_id,
+            engine=self._engine,
+            ownership=self._ownership,
+            slots=options.slots,
+            tell=self._tell,
+            is_wanted=self._agent.is_wanted,
+        )
         self._orders = Orders(
-            self._ownership, self._agent, self._link, self._workers, self._believe, options.network_url
+            self._ownership, self._agent, self._link, self._lent.running, self._believe, options.network_url
         )
         self._control = Control(folder, self._orders.answer)
         self._replies: dict[AssignmentId, str] = {}
@@ -110,7 +115,6 @@ class AgentService:
         self._outbox: asyncio.Queue[Reply | PublishOffer] = asyncio.Queue()
         self._runs: asyncio.TaskGroup
         self._running: set[asyncio.Task[None]] = set()
-        self._workers_allowed = 0
         self._stopping = asyncio.Event()
         self._quiet = asyncio.Event()
 
@@ -127,65 +131,22 @@ class AgentService:
             await self._drained()
             for helper in started:
                 helper.cancel()
-        for workers in self._workers.values():
-            await workers.kill()
-        if self._chosen is not None:
-            await self._chosen.sandbox.close()
+        await self._lent.kill()
+        await self._engine.close()
         await self._link.close()
 
     async def _work(self) -> None:
-        """Join, fetch what the network's workloads need, start workers, and stay connected."""
+        """Join, lend what may run here, and stay connected."""
         enrolment = await self._link.enrol()
         _log.info("enrolled", node_id=self._node_id)
         await apart(lambda: remember(self._options.data, self._options.network_url))
+        first_party = {one: manifest for one, manifest in catalogue().items() if one in enrolment.workloads}
+        for manifest in first_party.values():
+            _log.info("accepted by starting this node", workload=manifest.name, publisher="first-party")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sampler.keep())
-            for workload, manifest in catalogue().items():
-                if workload in enrolment.workloads:
-                    await self._ownership.transfer_allowed()
-                    artifact = await self._fetch(manifest)
-                    chosen = self._chosen = self._chosen or await self._choose_engine()
-                    workers = Workers(
-                        workload,
-                        manifest,
-                        artifact,
-                        sandbox=chosen.sandbox,
-                        slots=self._options.slots,
-                        tell=self._tell,
-                        is_wanted=self._agent.is_wanted,
-                        cpu_limit_percent=lambda: self._ownership.preferences.cpu_usage_limit_percent,
-                    )
-                    self._workers[workload] = workers
-                    workers.allow(self._workers_allowed)
-                    tasks.create_task(workers.keep())
+            tasks.create_task(self._lent.keep(first_party, enrolment.network_key))
             tasks.create_task(self._link.keep())
-
-    async def _choose_engine(self) -> Chosen:
-        """Where workers run, after an escape probe inside of it; the log says what was proved. EngineUnavailable."""
-        chosen = await choose(self._options.engine, owner=self._node_id, folder=self._options.data)
-        third_party = chosen.third_party
-        _log.info(
-            "the engine is ready",
-            engine=chosen.sandbox.name,
-            may_run_third_party=third_party.is_allowed,
-            missing=list(third_party.missing),
-            escapes=chosen.findings.escapes,
-            passed_over=chosen.passed_over,
-        )
-        return chosen
-
-    async def _fetch(self, manifest: Manifest) -> Path:
-        """The model's file, from the cache or from the gateway by its digest."""
-        blobs = Blobs(cache_folder() / "blobs")
-        [(name, digest)] = manifest.artifacts.items()
-        while (path := await apart(lambda: blobs.verified_path(digest))) is None:
-            _log.info("fetching", artifact=name, digest=digest)
-            try:
-                await apart(lambda: self._api.fetch(digest, blobs, bytes_max=ARTIFACT_BYTES_MAX))
-            except GatewayUnreachable as error:
-                _log.warning("cannot fetch yet", artifact=name, error=str(error))
-                await asyncio.sleep(_FETCH_RETRY_S)
-        return path
 
     async def _drained(self) -> None:
         """Until nothing runs and all is said, for a few seconds; what still runs then is given up."""
@@ -213,7 +174,10 @@ class AgentService:
         try:
             message = delivery.message or b""
             if delivery.subject == subjects.node_control(self._node_id):
-                self._tell(codec.node_controls.decode(message))
+                control = codec.node_controls.decode(message)
+                self._tell(control)
+                if isinstance(control, StopWorkload):
+                    self._lent.stop(control.workload, control.serial)
             else:
                 self._assigned(codec.assignments.decode(message), delivery)
         except ProtocolViolation as violation:
@@ -232,11 +196,12 @@ class AgentService:
             if isinstance(effect, Run):
                 self._start(effect.assignment)
             elif isinstance(effect, KeepWorkers):
-                self._workers_allowed = effect.count
-                for workers in self._workers.values():
-                    workers.allow(self._workers_allowed)
+                self._lent.allow(effect.count)
             else:
                 self._outbox.put_nowait(effect)
+
+    def _worker_pids(self) -> list[int]:
+        return self._lent.pids()
 
     def _believe(self, belief: Belief) -> None:
         self._tell(BeliefChanged(belief))
@@ -246,7 +211,7 @@ class AgentService:
         if blake3_digest(body) != assignment.input_digest:
             self._tell(InputSpoiled(assignment.assignment_id))
             return
-        run = self._runs.create_task(self._workers[assignment.workload].run(assignment, body))
+        run = self._runs.create_task(self._lent.running[assignment.workload].run(assignment, body))
         self._running.add(run)
         run.add_done_callback(self._running.discard)
 

@@ -1,11 +1,12 @@
 """The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time.
 
 There are only as many as the operator allows just now. Those too many are killed rather than frozen: it ends their use
-of CPU as soon, gives their memory back as well, and works alike however they are confined.
+of CPU as soon, gives their memory back as well, and works alike however they are confined. `worker_spec` is the one
+place that says what a manifest's `run` starts.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,18 @@ _HANGING_MS: Final = 2_000
 _log = structlog.get_logger()
 
 
+def worker_spec(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str, Path]) -> WorkerSpec:
+    """The worker to start. A third party's manifest lies among the artifacts, under its own digest."""
+    assert manifest.run.name != "image", "core.consent lets no image run before there is a container for it"
+    [model] = [artifact.resolve() for artifact in artifacts.values()]
+    seen = (model,) if manifest.publisher is None else (model, model.with_name(workload.rpartition(":")[2]))
+    return WorkerSpec(
+        arguments=("run", manifest.name, *(str(path) for path in seen)),
+        limits=Limits(memory_mib=manifest.resources.memory_mib),
+        read_only=seen,
+    )
+
+
 class Workers:
     """Keeps `slots` workers of one workload running, and tells the machine what comes of them."""
 
@@ -47,7 +60,7 @@ class Workers:
         self,
         workload: WorkloadId,
         manifest: Manifest,
-        artifact: Path,
+        artifacts: Mapping[str, Path],
         *,
         sandbox: Sandbox,
         slots: int,
@@ -57,12 +70,7 @@ class Workers:
     ) -> None:
         self._workload = workload
         self._sandbox = sandbox
-        model = artifact.resolve()
-        self._spec = WorkerSpec(
-            arguments=("run", manifest.name, str(model)),
-            limits=Limits(memory_mib=manifest.memory_mib),
-            read_only=(model,),
-        )
+        self._spec = worker_spec(workload, manifest, artifacts)
         self._slots = slots
         self._tell = tell
         self._is_wanted = is_wanted

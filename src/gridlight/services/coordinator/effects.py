@@ -26,6 +26,7 @@ from gridlight.messages.trust import (
     Role,
     SettleCommits,
 )
+from gridlight.messages.workloads import AnnounceWorkloads, RecordWorkload, StopWorkload
 
 OFFERS_REQUESTED_AT_ONCE: Final = 500
 OFFERS_REQUESTED_PAUSE_S: Final = 0.05
@@ -53,9 +54,9 @@ class Performer:
         to_gateways: dict[GatewayId, list[GatewayEffect]] = {}
         for effect in effects:
             match effect:
-                case RequestOffer(node_id=node_id):
-                    await self._tell_node(node_id)
-                case AnnounceCoordinator():
+                case RequestOffer(node_id=node_id) | StopWorkload(node_id=node_id):
+                    await self._tell_node(node_id, effect)
+                case AnnounceCoordinator() | AnnounceWorkloads():
                     await self._publish(subjects.control_announcements(self._shard), [effect])
                 case RequestAllOffers():
                     self._nodes_to_ask = list(self._known_nodes())
@@ -70,6 +71,7 @@ class Performer:
                     | RecordStanding()
                     | RecordFault()
                     | RecordEpoch()
+                    | RecordWorkload()
                 ):
                     pass  # a read model's; written with the record
                 case _:
@@ -92,13 +94,12 @@ class Performer:
                 node_ids = self._nodes_to_ask[:OFFERS_REQUESTED_AT_ONCE]
                 del self._nodes_to_ask[:OFFERS_REQUESTED_AT_ONCE]
                 for node_id in node_ids:
-                    await self._tell_node(node_id)
+                    await self._tell_node(node_id, RequestOffer(node_id=node_id))
                 await asyncio.sleep(OFFERS_REQUESTED_PAUSE_S)
 
-    async def _tell_node(self, node_id: NodeId) -> None:
-        message = codec.encode(RequestOffer(node_id=node_id))
+    async def _tell_node(self, node_id: NodeId, said: RequestOffer | StopWorkload) -> None:
         try:
-            await self._bus.publish(subjects.node_control(node_id), message=message)
+            await self._bus.publish(subjects.node_control(node_id), message=codec.encode(said))
         except BusError as error:
             _log.warning("not sent", node_id=node_id, error=str(error))
 

@@ -1,6 +1,8 @@
 """What the routes share: a look into the read models, and how an answer is written."""
 
 import asyncio
+import base64
+import binascii
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -33,6 +35,14 @@ async def read(look: Callable[P, R], *what: P.args, **named: P.kwargs) -> R:
 def says(body: type[Struct]) -> ResponseSpec:
     """What an operation answers, for the API's own description."""
     return ResponseSpec(data_container=body, generate_examples=False)
+
+
+def decoded_base64(text: bytes | None) -> bytes | None:
+    """A header's bytes; None where there is none, or it is no base64."""
+    try:
+        return None if text is None else base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
 
 
 def json_answer(content: bytes) -> Answer:

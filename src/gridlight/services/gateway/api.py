@@ -2,9 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 import msgspec
 import structlog
@@ -12,17 +11,14 @@ from litestar import Litestar, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
-from litestar.response import Stream
 from msgspec import Struct
 
-from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.clock import SteadyClock, monotonic_ms
 from gridlight.adapters.store import Store
 from gridlight.messages.api import (
     ChallengeResponse,
     DetectResponse,
     EnrolmentResponse,
-    ModelsResponse,
     NetworkResponse,
     NodesResponse,
     RequestView,
@@ -30,7 +26,16 @@ from gridlight.messages.api import (
 from gridlight.messages.ids import JobId, WorkloadId
 from gridlight.messages.limits import MESSAGE_BYTES_MAX
 from gridlight.services.gateway.administrators import AdminToken
-from gridlight.services.gateway.answers import JSON, READ_S_MAX, Answer, AnyRequest, answer, json_answer, read, says
+from gridlight.services.gateway.answers import (
+    JSON,
+    READ_S_MAX,
+    Answer,
+    AnyRequest,
+    answer,
+    json_answer,
+    read,
+    says,
+)
 from gridlight.services.gateway.control import Control
 from gridlight.services.gateway.detect import DetectRequests
 from gridlight.services.gateway.enrolment import Enrolments
@@ -44,13 +49,13 @@ from gridlight.services.gateway.questions import Questions
 from gridlight.services.gateway.terms import TrustTerms
 from gridlight.services.gateway.uploads import BodyReader, check_announced
 from gridlight.services.gateway.verification_api import verification_routes
-from gridlight.services.gateway.views import models_response, nodes_response, open_request, request_view
+from gridlight.services.gateway.views import nodes_response, open_request, request_view
 from gridlight.services.gateway.why_api import signature_of, why_routes
+from gridlight.services.gateway.workload_api import WorkloadParts, workload_routes
 from gridlight.workloads.contract import Manifest
 
 NODES_LISTED: Final = 1_000
 NODES_LISTED_MAX: Final = 50_000
-BLOB_CHUNK_BYTES: Final = 256 * 1024
 
 _JOB_ID: Final = re.compile(r"req_[0-9a-z]{26}")
 _OF_HTTP: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
@@ -73,7 +78,7 @@ class Parts(Struct, frozen=True, eq=False, kw_only=True):
     store: Store
     terms: TrustTerms
     admin: AdminToken
-    blobs: Blobs
+    workloads: WorkloadParts
     metrics: Metrics
     clock: SteadyClock
 
@@ -83,7 +88,7 @@ def create_app(parts: Parts) -> Litestar:
     routes = [
         *detect_routes(parts),
         *node_routes(parts),
-        *model_routes(parts),
+        *workload_routes(parts.workloads),
         *verification_routes(parts.store, parts.terms, parts.admin),
         *why_routes(parts.questions, parts.enrolments, parts.admin, parts.clock),
         *health_routes(parts),
@@ -195,32 +200,6 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
     return [challenge, enrol, network, nodes]
 
 
-def model_routes(parts: Parts) -> list[HTTPRouteHandler]:
-    """What the network runs, and the artefacts that nodes fetch."""
-    models = msgspec.json.encode(models_response(parts.catalogue))
-    served = {digest for manifest in parts.catalogue.values() for digest in manifest.artifacts.values()}
-
-    @get("/v1/models", responses={200: says(ModelsResponse)})
-    async def list_models() -> Answer:
-        """The models that a request may name."""
-        return json_answer(models)
-
-    @get("/v1/blobs/{digest:str}", responses=errors(404))
-    async def blob(request: AnyRequest, digest: FromPath[str]) -> Response[Any]:
-        """An artefact of a model by `sha256:<hex>`. It never changes, so it may be kept for ever."""
-        hexadecimal = digest.removeprefix("sha256:")
-        path = parts.blobs.path(hexadecimal) if hexadecimal in served else None
-        if path is None:
-            raise Refusal("UNKNOWN_BLOB")
-        headers = {"ETag": f'"sha256:{hexadecimal}"', "Cache-Control": "public, max-age=31536000, immutable"}
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(b"", status_code=304, headers=headers)
-        headers["Content-Length"] = str(path.stat().st_size)
-        return Stream(_chunks(path), media_type="application/octet-stream", headers=headers)
-
-    return [list_models, blob]
-
-
 def health_routes(parts: Parts) -> list[HTTPRouteHandler]:
     """For supervisors, load balancers and scrapers."""
 
@@ -288,9 +267,3 @@ def _on_mistake(request: AnyRequest, error: Exception) -> Answer:
 
 def _encoded_nodes(store: Store, limit: int) -> bytes:
     return msgspec.json.encode(nodes_response(store.nodes(), limit))
-
-
-async def _chunks(path: Path) -> AsyncGenerator[bytes, None]:
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, BLOB_CHUNK_BYTES):
-            yield chunk

@@ -23,6 +23,11 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     database_url: str
     admin_token_file: Path
     blobs_folder: Path
+    published_folder: Path | None = None
+    """What publishers bring is kept here; nobody can publish at this gateway where it is absent."""
+    published_bytes_max: Annotated[int, Meta(ge=1)] = 8 * 1024**3
+    publishers: tuple[str, ...] = ()
+    """Public keys of those who may publish; anybody where there is none."""
     shard: str = SHARD_DEFAULT
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Meta(ge=0, le=65_535)] = 8080

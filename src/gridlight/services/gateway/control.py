@@ -15,10 +15,12 @@ from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
 from gridlight.messages.nodes import AdmitNode
 from gridlight.messages.reasons import TellReasons
 from gridlight.messages.trust import KeepInput, ReleaseInput
+from gridlight.messages.workloads import AnnounceWorkloads
 from gridlight.services.gateway.dispatch import Dispatch, Publication
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
+from gridlight.services.gateway.offered import Offered
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.questions import Questions
 from gridlight.services.gateway.replies import SignedReply
@@ -46,6 +48,7 @@ class Control:
         enrolments: Enrolments,
         questions: Questions,
         terms: TrustTerms,
+        offered: Offered,
     ) -> None:
         self._shard = shard
         self._gateway_id = gateway_id
@@ -56,6 +59,7 @@ class Control:
         self._enrolments = enrolments
         self._questions = questions
         self._terms = terms
+        self._offered = offered
         self._bus: Bus | None = None
         self._is_coordinator_there = False
 
@@ -93,6 +97,7 @@ class Control:
     def announce(self) -> None:
         """Tell the coordinator again of everything open: it, or the bus between us, was away."""
         self._terms.forget()
+        self._offered.forget()
         for submitted in self._jobs.announcements(monotonic_ms()):
             self._outbox.add(submitted)
         for enrolled in self._enrolments.announcements():
@@ -137,6 +142,8 @@ class Control:
                 self._questions.answered(effect)
             case AnnounceCoordinator():
                 self.announce()
+            case AnnounceWorkloads():
+                self._offered.forget()
             case KeepInput():
                 self._keep(effect)
             case ReleaseInput():

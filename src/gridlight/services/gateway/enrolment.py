@@ -129,6 +129,7 @@ class Enrolments:
             workloads=list(self._workloads),
             reconnect_jitter_s=self._config.reconnect_jitter_s,
             websocket_url=self._config.public_websocket_url,
+            network_key=self._config.network_key,
         )
 
     def admitted(self, node_id: NodeId) -> None:

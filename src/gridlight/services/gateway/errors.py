@@ -95,6 +95,21 @@ KINDS: Final[dict[str, Kind]] = {
     "UNKNOWN_BLOB": Kind(
         404, "No artefact of this network's models has this digest.", "Take sha256:<hex> from GET /v1/models."
     ),
+    "UNKNOWN_WORKLOAD": Kind(404, "The network knows no workload of this id.", "GET /v1/workloads lists them."),
+    "RANGE_NOT_SATISFIABLE": Kind(416, "The artefact ends before that.", "Fetch it without a range."),
+    # What publishers bring
+    "NOT_PUBLISHED_HERE": Kind(404, "This gateway takes no workloads.", "Ask the network's founder which one does."),
+    "BAD_MANIFEST": Kind(400, "The manifest cannot be taken.", "`gridlight workload build` says what is wrong."),
+    "UNKNOWN_PUBLISHER": Kind(403, "This network takes workloads of certain publishers only.", "Ask its founder."),
+    "STORAGE_FULL": Kind(507, "There is no room for further artefacts.", "Ask the network's founder to make room."),
+    "UPLOAD_CONFLICT": Kind(409, "The upload does not go on where it broke off.", "HEAD says how much came."),
+    "DIGEST_MISMATCH": Kind(422, "The bytes are not what the digest names.", "Upload the artefact anew."),
+    "ARTIFACTS_MISSING": Kind(409, "Not all artefacts came.", "Let its publisher run `gridlight workload publish`."),
+    # What the network says of workloads
+    "WORKLOAD_UNSIGNED": Kind(401, "A signature does not hold.", "Sign it with the key that it names."),
+    "WORKLOAD_CHANGED": Kind(409, "What was signed is another manifest.", "Sign the manifest as it is."),
+    "WORKLOAD_EXPIRED": Kind(410, "A signature has expired.", "Sign it again."),
+    "OLD_SERIAL": Kind(409, "A later word of the network stands.", "Read GET /v1/workloads, and sign a higher serial."),
     "UNKNOWN_NODE": Kind(404, "No node of this network has this id.", "Copy a node_id from GET /v1/nodes."),
     "UNKNOWN_EPOCH": Kind(404, "The network knows no epoch of this number.", "GET /v1/epochs lists them."),
     "EPOCH_NOT_REVEALED": Kind(
@@ -148,6 +163,9 @@ KINDS: Final[dict[str, Kind]] = {
         504, "There was no result by the deadline.", "Allow a longer deadline_ms, or try again."
     ),
     JobCode.ATTEMPTS_EXHAUSTED: Kind(502, "Every node that tried this request failed.", "Try again."),
+    JobCode.WORKLOAD_STOPPED: Kind(
+        410, "The network does not run this workload any more.", "GET /v1/models lists those it runs."
+    ),
     JobCode.WITHDRAWN: Kind(409, "The requester left before there was a result.", "Send the request again."),
     JobCode.COORDINATOR_RESTARTED: Kind(
         503, "The coordinator restarted while this request was open.", "Send it again.", retry_after_s=1

@@ -34,10 +34,14 @@ from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.metrics import Metrics
+from gridlight.services.gateway.offered import Offered
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool
+from gridlight.services.gateway.publications import Publications
 from gridlight.services.gateway.questions import Questions
+from gridlight.services.gateway.rulings import Rulings
 from gridlight.services.gateway.terms import TrustTerms
+from gridlight.services.gateway.workload_api import WorkloadParts
 from gridlight.workloads.contract import catalogue
 
 CONNECT_S_MAX: Final = 30.0
@@ -64,20 +68,23 @@ class Gateway:
         self._id = GatewayId(f"gw{secrets.token_hex(6)}")
         release = version("gridlight")
         self._metrics = Metrics(release)
+        self._clock = SteadyClock(0)
         self._outbox = Outbox()
         jobs = OpenJobs()
         self._inputs = KeptInputs(self._metrics)
-        workloads = catalogue()
         self._store = Store.open(config.database_url)
+        self._offered = Offered(catalogue(), self._store)
         terms = TrustTerms(self._store)
         admin = AdminToken(config.admin_token_file.read_text(encoding="ascii").strip())
         self._pictures = PicturePool(config.picture_processes, self._metrics)
-        enrolments = Enrolments(config, self._id, outbox=self._outbox, workloads=list(workloads), metrics=self._metrics)
+        enrolments = Enrolments(
+            config, self._id, outbox=self._outbox, workloads=list(catalogue()), metrics=self._metrics
+        )
         questions = Questions(self._id, self._outbox)
         self._control = self._join_control(jobs, enrolments, questions, terms)
         detect = DetectRequests(
             self._id,
-            workloads,
+            self._offered,
             admin=admin,
             terms=terms,
             jobs=jobs,
@@ -87,7 +94,7 @@ class Gateway:
         )
         parts = Parts(
             version=release,
-            catalogue=workloads,
+            catalogue=self._offered,
             jobs=jobs,
             detect=detect,
             enrolments=enrolments,
@@ -97,13 +104,37 @@ class Gateway:
             store=self._store,
             terms=terms,
             admin=admin,
-            blobs=Blobs(config.blobs_folder),
+            workloads=self._workload_parts(admin),
             metrics=self._metrics,
-            clock=SteadyClock(0),
+            clock=self._clock,
         )
         self._app = Edge(create_app(parts), self._metrics)
         self._server: _Server | None = None
         self._failure: BaseException | None = None
+
+    def _workload_parts(self, admin: AdminToken) -> WorkloadParts:
+        config = self._config
+        publications = Publications(
+            config.published_folder,
+            Blobs(config.blobs_folder),
+            self._offered,
+            bytes_max=config.published_bytes_max,
+            publishers=config.publishers,
+        )
+        rulings = Rulings(
+            config.network_key,
+            catalogue(),
+            offered=self._offered,
+            publications=publications,
+            outbox=self._outbox,
+        )
+        return WorkloadParts(
+            offered=self._offered,
+            publications=publications,
+            rulings=rulings,
+            admin=admin,
+            clock=self._clock,
+        )
 
     def _join_control(self, jobs: OpenJobs, enrolments: Enrolments, questions: Questions, terms: TrustTerms) -> Control:
         dispatch = Dispatch(self._id, jobs=jobs, inputs=self._inputs, outbox=self._outbox, metrics=self._metrics)
@@ -117,6 +148,7 @@ class Gateway:
             enrolments=enrolments,
             questions=questions,
             terms=terms,
+            offered=self._offered,
         )
 
     async def serve(self) -> None:
@@ -152,6 +184,7 @@ class Gateway:
                 group.create_task(self._pictures.run()),
                 group.create_task(self._control.send_events()),
                 group.create_task(self._inputs.sweep()),
+                group.create_task(self._offered.keep()),
             ]
             host, port = listener.getsockname()[:2]
             # What start-up made stays for good: a collection need not look at it again while a request waits.

@@ -185,7 +185,7 @@ class BodyReader:
         chunks: list[bytes] = []
         size = 0
         while not self.is_complete:
-            chunk = await self._chunk()
+            chunk = await self.chunk()
             size += len(chunk)
             if size > bytes_max:
                 raise Refusal("BODY_TOO_LARGE", f"The body has more than {bytes_max} bytes.")
@@ -197,7 +197,8 @@ class BodyReader:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _chunk(self) -> bytes:
+    async def chunk(self) -> bytes:
+        """What comes next; `is_complete` says whether that was the last. RequesterGone where nobody sends any more."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise RequesterGone

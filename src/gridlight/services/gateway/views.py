@@ -131,6 +131,12 @@ def _model_view(workload: WorkloadId, manifest: Manifest) -> ModelView:
         license=manifest.licence,
         labels=[label for label in manifest.labels if label],
         artifacts=manifest.artifacts,
+        purpose=manifest.purpose,
+        sees=manifest.sees,
+        publisher=manifest.publisher,
+        permissions=[str(one) for one in manifest.permissions],
+        download_bytes=manifest.resources.download_bytes,
+        work_units=manifest.work_units,
     )
 
 

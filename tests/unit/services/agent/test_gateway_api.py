@@ -39,6 +39,7 @@ ENROLMENT = EnrolmentResponse(
 )
 BLOB = b"weights" * 1_000
 DIGEST = sha256(BLOB).hexdigest()
+REFUSAL = ErrorView(code="RANGE_NOT_SATISFIABLE", message="It ends before that.", hint="", request_id="r")
 
 
 class Gateway:
@@ -50,6 +51,8 @@ class Gateway:
             "/v1/nodes": (200, encode(ENROLMENT)),
         }
         self.sent_bytes_max = 2**31
+        self.knows_ranges = True
+        self.ranges: list[str | None] = []
         self.received: list[tuple[str, bytes, str | None]] = []
         gateway = self
 
@@ -58,6 +61,10 @@ class Gateway:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 gateway.received.append((self.path, body, self.headers.get(SIGNATURE_HEADER)))
                 status, said = gateway.answers[self.path]
+                begins = self.headers.get("Range")
+                gateway.ranges.append(begins)
+                if status == 200 and begins is not None and gateway.knows_ranges:
+                    status, said = 206, said[int(begins.removeprefix("bytes=").removesuffix("-")) :]
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
@@ -212,7 +219,7 @@ def test_an_artifact_that_is_not_what_its_digest_says_is_asked_for_again(
 ) -> None:
     gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, said)
 
-    with pytest.raises(GatewayUnreachable, match="should have SHA-256"):
+    with pytest.raises(GatewayUnreachable, match="has SHA-256"):
         GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=2 * len(BLOB))
     assert blobs.path(DIGEST) is None
 
@@ -230,6 +237,67 @@ def test_an_artifact_past_its_bound_is_refused(gateway: Gateway, blobs: Blobs) -
 
     with pytest.raises(GatewayRefused, match=f"more than {len(BLOB) - 1} bytes"):
         GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB) - 1)
+    assert blobs.part_bytes(DIGEST) == 0
+
+
+def test_an_artifact_that_broke_off_goes_on_where_it_did(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+    gateway.sent_bytes_max = 3_000
+    with pytest.raises(GatewayUnreachable, match="broke off after 3000 bytes"):
+        GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+
+    gateway.sent_bytes_max = 4_000
+    GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+
+    assert gateway.ranges == [None, "bytes=3000-"]
+    path = blobs.path(DIGEST)
+    assert path is not None
+    assert path.read_bytes() == BLOB
+
+
+def test_a_damaged_beginning_is_dropped_and_all_of_it_fetched_anew(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+    blobs.append(DIGEST, b"X" * 3_000, bytes_max=len(BLOB))
+
+    with pytest.raises(GatewayUnreachable, match="has SHA-256"):
+        GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+    GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+
+    assert gateway.ranges == ["bytes=3000-", None]
+    assert blobs.verified_path(DIGEST) is not None
+
+
+def test_a_gateway_that_knows_no_ranges_sends_all_of_it(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+    gateway.knows_ranges = False
+    blobs.append(DIGEST, BLOB[:3_000], bytes_max=len(BLOB))
+
+    GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+
+    assert blobs.verified_path(DIGEST) is not None
+
+
+def test_what_came_whole_before_the_process_was_ended_is_not_fetched_again(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (416, encode(ErrorResponse(REFUSAL, "RangeNotSatisfiable")))
+    blobs.append(DIGEST, BLOB, bytes_max=len(BLOB))
+
+    GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+
+    assert blobs.verified_path(DIGEST) is not None
+
+
+def test_one_process_fetches_and_the_other_waits_for_it(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+
+    with blobs.held(DIGEST), pytest.raises(BlockingIOError):
+        GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB))
+
+
+def test_a_fetch_that_nobody_wants_any_more_ends(gateway: Gateway, blobs: Blobs) -> None:
+    gateway.answers[f"/v1/blobs/sha256:{DIGEST}"] = (200, BLOB)
+
+    with pytest.raises(GatewayUnreachable, match="broke off after 0 bytes"):
+        GatewayApi(gateway.url).fetch(DIGEST, blobs, bytes_max=len(BLOB), is_wanted=lambda: False)
 
 
 async def test_a_call_apart_gives_its_result_or_its_error() -> None:
