@@ -5,7 +5,6 @@ scheduling's.
 """
 
 from collections import Counter
-from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -23,6 +22,7 @@ from gridlight.core.attempts import (
 )
 from gridlight.core.budget import HedgeBudget
 from gridlight.core.choosing import HEDGE_TIERS, PRIMARY_TIERS, Choice, Tiers, choose, chosen_by_name
+from gridlight.core.counts import Count
 from gridlight.core.deadlines import Deadlines
 from gridlight.core.draw import draw_many
 from gridlight.core.lanes import Lane, LaneSnapshot
@@ -48,23 +48,6 @@ HEDGE_LATEST_SHARE: Final = 2
 
 HEDGE_RETRY_MS: Final = 250
 SERVE_MAX: Final = 8
-
-
-class Count(StrEnum):
-    """What scheduling counts."""
-
-    DISPATCHED = "dispatched"
-    CHECKS_DISPATCHED = "checks_dispatched"
-    REPLACED_UNACKED = "replaced_unacked"
-    REPLACED_LOST = "replaced_lost"
-    HEDGED = "hedged"
-    HEDGE_WITHOUT_BUDGET = "hedge_without_budget"
-    HEDGE_WITHOUT_NODE = "hedge_without_node"
-    ACK_MISSED = "ack_missed"
-    LEASE_EXPIRED = "lease_expired"
-    DEADLINE_EXCEEDED = "deadline_exceeded"
-    RESULT_LATE = "result_late"
-    REPLY_UNKNOWN = "reply_unknown"
 
 
 class PlacementSnapshot(Struct):

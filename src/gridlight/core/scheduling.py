@@ -21,6 +21,7 @@ from gridlight.core.attempts import (
     tried_nodes,
 )
 from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
+from gridlight.core.counts import Count
 from gridlight.core.lane_changes import change_lane
 from gridlight.core.notices import (
     AnswersVoided,
@@ -39,7 +40,7 @@ from gridlight.core.notices import (
     WorkloadOpened,
 )
 from gridlight.core.outcomes import RETRY_AFTER_MS, done, failed
-from gridlight.core.placement import Count, Placement, PlacementSnapshot
+from gridlight.core.placement import Placement, PlacementSnapshot
 from gridlight.core.reasons import Returned, reason_of_result, reason_of_return
 from gridlight.messages.host import AnnounceCoordinator, BusReconnected, CoordinatorStarted, TimePassed
 from gridlight.messages.ids import AssignmentId, JobId, NodeId

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from gridlight.core.attempts import ATTEMPTS_MAX, LEASE_GRACE_MS
 from gridlight.core.coordinator import Coordinator
+from gridlight.core.counts import Count
 from gridlight.core.outcomes import PINNED_MAX, WAITING_MAX
-from gridlight.core.placement import Count
 from gridlight.core.task_table import RECENT_MAX
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from gridlight.core.placement import Count
+from gridlight.core.counts import Count
 from gridlight.simulation.measures import Interval, bucket_quantile_ms
 from gridlight.simulation.verified import (
     REPLICATION_TARGET,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gridlight.core.attempts import LEASE_GRACE_MS
+from gridlight.core.counts import Count
 from gridlight.core.draw import draw, draw_many
-from gridlight.core.placement import Count
 from gridlight.messages.codec import Event
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.jobs import EndJob

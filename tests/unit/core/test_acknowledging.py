@@ -4,7 +4,7 @@ import pytest
 from tests.unit.core.world import World, cancels, ends, node_id, only, outcome, sends, slots
 
 from gridlight.core.attempts import ACK_HARD_MS, ACK_SOFT_MS, LEASE_GRACE_MS
-from gridlight.core.placement import Count
+from gridlight.core.counts import Count
 from gridlight.core.resting import REST_MS
 from gridlight.messages.host import RecordNode
 from gridlight.messages.jobs import JobCode, JobState, SendAssignment

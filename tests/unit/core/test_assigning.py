@@ -16,7 +16,7 @@ from tests.unit.core.world import (
     submitted,
 )
 
-from gridlight.core.placement import Count
+from gridlight.core.counts import Count
 from gridlight.messages.jobs import JobState, JobTiming
 from gridlight.messages.nodes import SlotOffer
 

@@ -8,9 +8,9 @@ from tests.unit.core.world import OUTPUT, World, ends, job_id, node_id, only, se
 
 from gridlight.core.attempts import ACK_HARD_MS, ACK_SOFT_MS
 from gridlight.core.checking import CHECK_ATTEMPTS_MAX
+from gridlight.core.counts import Count
 from gridlight.core.docket import ASK_AGAIN_MS
 from gridlight.core.notices import NOBODY, CheckEnded, CheckWanted, NodeMissed, Output, TrustLost
-from gridlight.core.placement import Count
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import SendAssignment
 from gridlight.messages.nodes import RequestOffer

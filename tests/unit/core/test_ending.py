@@ -15,7 +15,7 @@ from tests.unit.core.world import (
 )
 
 from gridlight.core.attempts import LEASE_GRACE_MS
-from gridlight.core.placement import Count
+from gridlight.core.counts import Count
 from gridlight.core.scheduling import DUE_MAX
 from gridlight.core.task_table import RECENT_MAX
 from gridlight.messages.host import AnnounceCoordinator, RequestAllOffers

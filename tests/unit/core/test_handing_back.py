@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, World, offer, only, sends, slots
 
-from gridlight.core.placement import Count
+from gridlight.core.counts import Count
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import SendAssignment
 from gridlight.messages.nodes import OwnerState

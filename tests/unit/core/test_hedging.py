@@ -4,7 +4,8 @@ from tests.unit.core.world import BENCHMARK_MS, World, cancels, only, outcome, s
 
 from gridlight.core.attempts import ATTEMPTS_MAX
 from gridlight.core.budget import HedgeBudget
-from gridlight.core.placement import HEDGE_RETRY_MS, HEDGE_SHARE, Count
+from gridlight.core.counts import Count
+from gridlight.core.placement import HEDGE_RETRY_MS, HEDGE_SHARE
 from gridlight.messages.jobs import JobState, SendAssignment
 from gridlight.messages.nodes import RequestOffer
 

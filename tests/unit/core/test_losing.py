@@ -4,7 +4,7 @@ import pytest
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, World, cancels, ends, only, outcome, sends, slots
 
 from gridlight.core.attempts import ATTEMPTS_MAX
-from gridlight.core.placement import Count
+from gridlight.core.counts import Count
 from gridlight.messages.host import RecordNode
 from gridlight.messages.jobs import JobCode, JobState
 from gridlight.messages.nodes import RequestOffer

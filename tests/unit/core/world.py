@@ -5,8 +5,8 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from gridlight.core.coordinator import Coordinator
+from gridlight.core.counts import Count
 from gridlight.core.lanes import Lane
-from gridlight.core.placement import Count
 from gridlight.core.pools import Pool
 from gridlight.core.scheduling import DUE_MAX
 from gridlight.messages.codec import Effect, Event
