@@ -5,7 +5,7 @@ readings of one counter: so only a node whose reason changes, or that is given a
 """
 
 from array import array
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import Struct
 
@@ -89,6 +89,8 @@ def reason_of_return(event: Returned, *, is_open: bool, is_late: bool) -> Reason
             return reason_of_result(is_open=False, is_late=is_late)
         case AssignmentFailed(code=code):
             return _OF_FAILURE[code]
+        case _:
+            assert_never(event)
 
 
 class ReasonsSnapshot(Struct):

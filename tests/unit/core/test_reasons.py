@@ -185,6 +185,7 @@ def test_a_count_may_be_larger_than_an_entry_of_its_column(reason: Reason, entry
         reasons._add(reason, NODE, count)
 
     assert reasons.count(NODE, reason) == 2 * entry + 7
+    assert reasons.count(OTHER, reason) == 0
     reasons._add(reason, NODE, -10)
     assert reasons.count(NODE, reason) == 2 * entry - 3
     assert restored(reasons_that_add_up(reasons)).count(NODE, reason) == 2 * entry - 3
