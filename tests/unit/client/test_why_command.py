@@ -38,7 +38,8 @@ def test_a_folder_that_is_no_node_s_is_refused_and_left_as_it_is(tmp_path: Path)
 
 def test_a_network_that_is_not_there_is_why_the_node_gets_nothing(tmp_path: Path) -> None:
     SigningKey.load_or_create(tmp_path / "node.nk")
-    url = f"http://127.0.0.1:{free_port("127.0.0.1")}"
+    port = free_port("127.0.0.1")
+    url = f"http://127.0.0.1:{port}"
     Samples(tmp_path / SAMPLES_FILE).add(ReasonsSample(network=url, at_ms=1, workloads=()))
 
     ended = why("--data", tmp_path)
