@@ -38,8 +38,7 @@ def print_why(
             why = ask_why(url, data)
     except GatewayUnreachable as error:
         raise Unreachable(str(error), "while this lasts the agent cannot reach it either, and gets nothing") from error
-    own = [sample for sample in samples if sample.network == url.rstrip("/")]
-    explanation = explain(why, own, since_ms, network=url, is_agent_running=is_agent_running(data))
+    explanation = explain(why, samples, since_ms, network=url, is_agent_running=is_agent_running(data))
     if as_json:
         typer.echo(encode(explanation).decode())
     else:
