@@ -175,7 +175,8 @@ def test_what_was_done_can_be_undone_once() -> None:
     assert reasons.undo(NODE, Reason.VOID, 1) == 0
 
     assert reasons.counts(NODE) == {Reason.VOID: 2, Reason.CONTRADICTED: 1}
-    reasons.check()
+    assert [reasons.ended[reason] for reason in (Reason.DONE, Reason.VOID, Reason.CONTRADICTED)] == [3, 2, 1]
+    assert restored(reasons).ended == reasons.ended
 
 
 @pytest.mark.parametrize(("reason", "entry"), [(Reason.DONE, 2**16), (Reason.BUSY, 2**32)])
