@@ -150,7 +150,7 @@ BREAKS = {
     assigns_what_has_ended: "only open jobs are assigned|core.check",
     forgets_what_was_in_hand: "each task given has one reason|core.check",
     counts_nobody: "each task considered has one reason|each task is considered once|core.check",
-    counts_what_is_given_as_passed_over: "each task given has one reason",
+    counts_what_is_given_as_passed_over: "each task given has one reason|core.check",
     counts_each_assignment_for_all: "each task is considered once",
 }
 

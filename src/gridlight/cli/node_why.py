@@ -20,7 +20,7 @@ def print_why(
     from rich.console import Console
 
     from gridlight.adapters.samples import SAMPLES_FILE, Samples
-    from gridlight.client.errors import BadInput
+    from gridlight.client.errors import BadInput, Unreachable
     from gridlight.client.why import explain, length_ms
     from gridlight.client.why_table import print_explanation
     from gridlight.messages.codec import encode
@@ -32,10 +32,12 @@ def print_why(
     url = network or (samples[-1].network if samples else None)
     if url is None:
         raise BadInput(f"the agent of {data} has not asked a network yet", "name it: --network URL")
-    with explaining(GatewayUnreachable, GatewayRefused, ValueError):
-        why = ask_why(url, data)
-    own = [sample for sample in samples if sample.network == url.rstrip("/")]
-    explanation = explain(why, own, since_ms, network=url, is_agent_running=is_agent_running(data))
+    try:
+        with explaining(GatewayRefused, ValueError):
+            why = ask_why(url, data)
+    except GatewayUnreachable as error:
+        raise Unreachable(str(error), "while this lasts the agent cannot reach it either, and gets nothing") from error
+    explanation = explain(why, samples, since_ms, network=url, is_agent_running=is_agent_running(data))
     if as_json:
         typer.echo(encode(explanation).decode())
     else:

@@ -50,7 +50,9 @@ def length_ms(text: str) -> int:
 def explain(
     why: WhyResponse, samples: list[ReasonsSample], since_ms: int, *, network: str, is_agent_running: bool
 ) -> Explanation:
-    """The last `since_ms`, as exactly as the samples allow. They are of this network, oldest first."""
+    """The last `since_ms`, as exactly as the samples allow, oldest first. Those of other networks are passed over:
+    there the node was first known at another time.
+    """
     asked_ms = why.at_ms - since_ms
     counts = [_count(sampled(one), samples, asked_ms) for one in why.workloads]
     total: dict[str, int] = {}
@@ -76,13 +78,17 @@ def _count(now: SampledReasons, samples: list[ReasonsSample], asked_ms: int) -> 
     """Less the nearest sample before; else less the oldest there is; else all since the node was first known."""
     if now.since_ms >= asked_ms:
         return Count(now.since_ms, now.reasons)
-    nearest = [sample for sample in samples if sample.at_ms <= asked_ms][-1:] or samples[:1]
-    for sample in nearest:
-        then = next((one for one in sample.workloads if one.workload == now.workload), None)
-        if then is not None and then.since_ms == now.since_ms:
-            since = difference(now.reasons, then.reasons)
-            if all(tasks > 0 for tasks in since.values()):  # or somebody wrote into the file
-                return Count(sample.at_ms, since)
+    matching = [
+        (sample.at_ms, then)
+        for sample in samples
+        for then in sample.workloads
+        if (then.workload, then.since_ms) == (now.workload, now.since_ms)
+    ]
+    nearest = [one for one in matching if one[0] <= asked_ms][-1:] or matching[:1]
+    for at_ms, then in nearest:
+        since = difference(now.reasons, then.reasons)
+        if all(tasks > 0 for tasks in since.values()):  # or somebody wrote into the file
+            return Count(at_ms, since)
     return Count(now.since_ms, now.reasons)
 
 

@@ -5,12 +5,12 @@ readings of one counter: so only a node whose reason changes, or that is given a
 """
 
 from array import array
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import Struct
 
 from gridlight.core.latency import BUCKET_LAST, BUCKETS
-from gridlight.messages.reasons import Reason
+from gridlight.messages.reasons import NOT_GIVEN, Reason
 from gridlight.messages.tasks import (
     AssignmentDeclined,
     AssignmentFailed,
@@ -37,6 +37,11 @@ WAITING: Final = (
     FREE,
 )
 """Reasons at which a node can stand."""
+
+ENDS: Final[tuple[Reason, ...]] = tuple(
+    reason for reason in Reason if reason not in NOT_GIVEN and reason is not Reason.IN_HAND
+)
+"""What can become of a task that was given."""
 
 ABSENT: Final = frozenset((Reason.OFFLINE, Reason.UNRESPONSIVE, Reason.LENDS_NOTHING))
 
@@ -89,6 +94,8 @@ def reason_of_return(event: Returned, *, is_open: bool, is_late: bool) -> Reason
             return reason_of_result(is_open=False, is_late=is_late)
         case AssignmentFailed(code=code):
             return _OF_FAILURE[code]
+        case _:
+            assert_never(event)
 
 
 class ReasonsSnapshot(Struct):
@@ -97,6 +104,7 @@ class ReasonsSnapshot(Struct):
     order: list[Reason]
     """By which reasons are numbered in `at`."""
     considered: int
+    ended: dict[Reason, int]
     by_limit: list[int]
     at: bytes
     buckets: bytes
@@ -114,8 +122,10 @@ class Reasons:
     def __init__(self) -> None:
         self.considered = 0
         """How many tasks were given out, or given up before they could be."""
+        self.ended: dict[Reason, int] = dict.fromkeys(ENDS, 0)
+        """What became of all tasks that were given to nodes, for figures."""
         self._by_limit = [0] * BUCKETS
-        """The same, by the speed bucket up to which nodes were fast enough."""
+        """The first, by the speed bucket up to which nodes were fast enough."""
         self._limit_min = BUCKET_LAST
         """The lowest of these: a node that is as fast was never too slow."""
         self._at = bytearray()
@@ -191,6 +201,7 @@ class Reasons:
     def end(self, node: int, reason: Reason) -> None:
         """What the node had in hand is over."""
         self._in_hand[node] -= 1
+        self.ended[reason] += 1
         self._add(reason, node, 1)
 
     def in_hand(self) -> dict[int, int]:
@@ -203,6 +214,7 @@ class Reasons:
         if undone:
             self._add(Reason.DONE, node, -undone)
             self._add(reason, node, undone)
+            self.ended[reason] += undone
         return undone
 
     def clear(self) -> None:
@@ -300,6 +312,7 @@ class Reasons:
         return ReasonsSnapshot(
             order=list(_REASONS),
             considered=self.considered,
+            ended=self.ended,
             by_limit=self._by_limit,
             at=bytes(self._at),
             buckets=bytes(self._buckets),
@@ -314,6 +327,7 @@ class Reasons:
     def restore(self, snapshot: ReasonsSnapshot) -> None:
         """Take what `snapshot` gave, after a trip through bytes; reasons may have been added since."""
         self.considered, self._by_limit = snapshot.considered, list(snapshot.by_limit)
+        self.ended |= snapshot.ended
         self._limit_min = next((limit for limit, count in enumerate(self._by_limit) if count), BUCKET_LAST)
         numbers = bytes(_NUMBERS[reason] for reason in snapshot.order).ljust(256, bytes([_UNKNOWN]))
         self._at, self._buckets = bytearray(snapshot.at.translate(numbers)), bytearray(snapshot.buckets)

@@ -94,6 +94,7 @@ def test_a_sample_of_a_count_that_began_anew_is_of_no_use() -> None:
     told = explained(answer(), sample(25, since_ms=NOW_MS - 20 * DAY_MS, not_drawn=90))
 
     assert told.considered == 150
+    assert counted(explained(answer(), sample(26, not_drawn=90), sample(25, since_ms=5, done=1)))["not_drawn"] == 10
 
 
 def test_a_sample_that_somebody_wrote_is_of_no_use() -> None:

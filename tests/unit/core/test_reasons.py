@@ -175,7 +175,8 @@ def test_what_was_done_can_be_undone_once() -> None:
     assert reasons.undo(NODE, Reason.VOID, 1) == 0
 
     assert reasons.counts(NODE) == {Reason.VOID: 2, Reason.CONTRADICTED: 1}
-    reasons.check()
+    assert [reasons.ended[reason] for reason in (Reason.DONE, Reason.VOID, Reason.CONTRADICTED)] == [3, 2, 1]
+    assert restored(reasons).ended == reasons.ended
 
 
 @pytest.mark.parametrize(("reason", "entry"), [(Reason.DONE, 2**16), (Reason.BUSY, 2**32)])
@@ -185,6 +186,7 @@ def test_a_count_may_be_larger_than_an_entry_of_its_column(reason: Reason, entry
         reasons._add(reason, NODE, count)
 
     assert reasons.count(NODE, reason) == 2 * entry + 7
+    assert reasons.count(OTHER, reason) == 0
     reasons._add(reason, NODE, -10)
     assert reasons.count(NODE, reason) == 2 * entry - 3
     assert restored(reasons_that_add_up(reasons)).count(NODE, reason) == 2 * entry - 3

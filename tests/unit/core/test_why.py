@@ -29,6 +29,7 @@ def test_a_node_that_never_offered_the_workload_is_not_considered() -> None:
     world.offer(other, slots(1, workload=OTHER_WORKLOAD))
 
     work_for_others(world)
+    world.disconnect(other)
 
     assert not world.lane.reasons.knows(world.number_of(other))
 

@@ -12,6 +12,7 @@ from tests.unit.core.world import OTHER_WORKLOAD, World, cancels, enrolled, node
 
 from gridlight.core.attempts import ACK_HARD_MS, LEASE_GRACE_MS
 from gridlight.core.coordinator import Coordinator
+from gridlight.core.pools import ELIGIBLE_MIN
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import SendAssignment
 from gridlight.messages.reasons import Reason
@@ -209,10 +210,10 @@ def test_answers_that_were_never_settled() -> None:
 # What nobody is told
 
 
-def checks_of(role: Role) -> tuple[World, SendAssignment]:
+def checks_of(role: Role, *, trusted: int = 3) -> tuple[World, SendAssignment]:
     """A check that was just sent, of this role."""
     world = checked_world(
-        trusted=3,
+        trusted=trusted,
         references=int(role is Role.REFERENCE),
         newcomers=int(role is Role.SHADOW),
         trust=replace(TRUST, reference_ppm=1_000_000 if role is Role.REFERENCE else 0, shadow_ppm=1_000_000),
@@ -242,6 +243,24 @@ def test_a_check_is_counted_as_any_other_task_by_who_gets_it_and_by_who_does_not
     assert world.lane.reasons.count(number, Reason.DONE) == done + 1
     assert all(why(world, node).get(Reason.TOO_SLOW, 0) == 0 for node in trusted)
     assert all(before[node][Reason.NOT_DRAWN] >= 1 for node in trusted)
+
+
+@pytest.mark.parametrize("role", [Role.PRIMARY, Role.AUDIT, Role.REFERENCE])
+def test_a_slow_accomplice_does_not_see_by_its_own_counts_what_a_fast_node_was_asked_for(role: Role) -> None:
+    world, _ = checks_of(role, trusted=ELIGIBLE_MIN)
+    slow = world.join(benchmark_ms=1_400)
+    for pinned in (None, node_id(2)):
+        before = why(world, slow)
+        if role is Role.PRIMARY:
+            world.assign(pinned_node=pinned)
+        else:
+            serve(world, assurance=Assurance.NONE)
+            serve(world)
+            before = why(world, slow)
+            next_check(world)
+
+        assert why(world, slow)[Reason.TOO_SLOW] == before.get(Reason.TOO_SLOW, 0) + 1
+        assert Reason.NOT_DRAWN not in why(world, slow)
 
 
 def test_who_answered_first_does_not_see_that_it_was_drawn_for_its_own_audit() -> None:

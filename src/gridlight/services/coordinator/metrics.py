@@ -72,13 +72,20 @@ def _lanes(core: Coordinator) -> Iterator[Metric]:
         "Nodes considered for an assignment and not chosen.",
         labels=[*by_tier, "reason"],
     )
+    considered = CounterMetricFamily(
+        "gridlight_tasks_considered",
+        "Tasks that nodes were given, by what became of them; those that were done may be void later, too.",
+        labels=["workload", "outcome"],
+    )
     for workload, lane in core.scheduling.placement.lanes.items():
         for tier, pool in lane.pools.items():
             lent.add_metric([workload, tier.value], pool.slots_total)
             free.add_metric([workload, tier.value], pool.free_total)
             for reason, count in pool.skipped.items():
                 skipped.add_metric([workload, tier.value, reason.value], count)
-    yield from (lent, free, skipped)
+        for outcome, count in lane.reasons.ended.items():
+            considered.add_metric([workload, outcome.value], count)
+    yield from (lent, free, skipped, considered)
 
 
 def serve_metrics(loop: Loop, checks: Mapping[tuple[Role, CheckOutcome], int], port: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from typing import Final
 
+from gridlight.adapters.clock import monotonic_ms
 from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.reasons import ReasonsAsked, TellReasons, WorkloadReasons
 from gridlight.services.gateway.errors import Refusal
@@ -11,6 +12,8 @@ from gridlight.services.gateway.outbox import Outbox
 
 ANSWER_S_MAX: Final = 2.0
 WAITING_MAX: Final = 256
+ASKED_A_SECOND_MAX: Final = 200
+"""Keys cost nothing, and the coordinator has better things to do: about a fiftieth of its time goes here at most."""
 
 
 class Questions:
@@ -21,10 +24,13 @@ class Questions:
         self._outbox = outbox
         self._answer_s_max = answer_s_max
         self._waiting: dict[str, asyncio.Future[TellReasons]] = {}
+        self._second = 0
+        self._asked = 0
+        """In this second."""
 
     async def reasons(self, node_id: NodeId) -> tuple[WorkloadReasons, ...]:
         """What is counted for the node. Refusal where it is unknown, or nobody answers in time."""
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= WAITING_MAX or not self._may_ask(monotonic_ms() // 1_000):
             raise Refusal("BUSY", "Too many nodes ask for their reasons at once.")
         question = secrets.token_hex(8)
         waiter: asyncio.Future[TellReasons] = asyncio.get_running_loop().create_future()
@@ -46,3 +52,9 @@ class Questions:
         waiter = self._waiting.get(told.question)
         if waiter is not None and not waiter.done():
             waiter.set_result(told)
+
+    def _may_ask(self, second: int) -> bool:
+        if second != self._second:
+            self._second, self._asked = second, 0
+        self._asked += 1
+        return self._asked <= ASKED_A_SECOND_MAX

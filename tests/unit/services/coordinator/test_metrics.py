@@ -45,6 +45,20 @@ def test_nodes_slots_and_assignments_are_counted_without_a_label_per_node() -> N
     assert node not in text
 
 
+def test_tasks_are_counted_by_what_became_of_them() -> None:
+    world = World()
+    world.join()
+    world.result(world.assign())
+    world.decline(world.assign())
+
+    text = scrape(world)
+
+    assert f'gridlight_tasks_considered_total{{outcome="done",workload="{WORKLOAD}"}} 1.0' in text
+    assert f'gridlight_tasks_considered_total{{outcome="declined_no_free_slot",workload="{WORKLOAD}"}} 1.0' in text
+    assert f'gridlight_tasks_considered_total{{outcome="late",workload="{WORKLOAD}"}} 0.0' in text
+    assert 'outcome="offline"' not in text
+
+
 def test_a_node_that_broke_its_word_is_counted_apart() -> None:
     world = World()
     world.join()

@@ -96,6 +96,24 @@ async def test_only_so_many_questions_wait_at_once(monkeypatch: pytest.MonkeyPat
     await asking
 
 
+async def test_only_so_many_are_asked_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([5, 5, 5, 6])
+    monkeypatch.setattr(limits, "ASKED_A_SECOND_MAX", 2)
+    monkeypatch.setattr(limits, "monotonic_ms", lambda: next(seconds) * 1_000)
+    outbox = Outbox()
+    questions = Questions(GATEWAY, outbox)
+    first, second = await asked(questions, outbox), await asked(questions, outbox)
+
+    with pytest.raises(Refusal) as refused:
+        await questions.reasons(NODE)
+    third = await asked(questions, outbox)
+
+    assert (refused.value.code, refused.value.status) == ("BUSY", 503)
+    for asking, word in (first, second, third):
+        questions.answered(TellReasons(gateway_id=GATEWAY, question=word.question, workloads=()))
+        assert await asking == ()
+
+
 def test_every_reason_is_told_in_sentences_with_what_to_do() -> None:
     assert list(SAID) == list(Reason)
     for said in SAID.values():
