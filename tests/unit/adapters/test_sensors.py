@@ -1,5 +1,6 @@
 """What sensors make of what the kernel says, in files of a folder that stands for `/`."""
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -161,6 +162,7 @@ def test_a_server_of_windows_is_a_screen_until_it_ends_and_leaves_its_socket_beh
 def test_a_session_without_windows_is_no_screen(machine: MachineFiles) -> None:
     machine.write("run/systemd/sessions/4", "UID=1000\nCLASS=user\nTYPE=tty\n")
     machine.write("run/systemd/sessions/c1", "UID=120\nCLASS=greeter\nTYPE=wayland\n")
+    os.mkfifo(machine.root / "run/systemd/sessions/4.ref")
 
     assert LinuxInput(machine.root, NO_SCREEN).idle_s() is not None
 
