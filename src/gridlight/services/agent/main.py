@@ -127,7 +127,6 @@ class AgentService:
         async with asyncio.TaskGroup() as tasks:
             for workload, manifest in catalogue().items():
                 if workload in enrolment.workloads:
-                    await self._ownership.transfer_allowed()
                     artifact = await self._fetch(manifest)
                     workers = Workers(
                         workload,
@@ -148,6 +147,7 @@ class AgentService:
         blobs = Blobs(cache_folder() / "blobs")
         [(name, digest)] = manifest.artifacts.items()
         while (path := await apart(lambda: blobs.verified_path(digest))) is None:
+            await self._ownership.transfer_allowed()
             _log.info("fetching", artifact=name, digest=digest)
             try:
                 await apart(lambda: self._api.fetch(digest, blobs, bytes_max=ARTIFACT_BYTES_MAX))
