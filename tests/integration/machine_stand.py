@@ -17,7 +17,8 @@ class MachineFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._others_ticks = 0
-        self._idle_ticks = 1_000_000
+        self._idle_ticks = 0
+        self._lasting = 1
         self.write("proc/sys/kernel/osrelease", "6.1.0-generic\n")
         self.write("proc/meminfo", f"MemTotal: {8 * GIB_KB} kB\n")
         self.write("proc/interrupts", "           CPU0       CPU1\n  1:          0         41   IO-APIC   i8042\n")
@@ -47,9 +48,10 @@ class MachineFiles:
         self.write("proc/interrupts", "           CPU0       CPU1\n  1:          0         43   IO-APIC   i8042\n")
 
     def run_others(self, *, percent: int) -> None:
-        """Others had so much of the two CPUs for a while, and the rest of the time nothing ran."""
-        self._others_ticks += percent * 10
-        self._idle_ticks += (100 - percent) * 10
+        """Others had so much of the two CPUs, for far longer than all that was before."""
+        self._lasting *= 20
+        self._others_ticks += percent * self._lasting
+        self._idle_ticks += (100 - percent) * self._lasting
         line = f"{self._others_ticks} 0 0 {self._idle_ticks} 0 0 0 0 0 0"
         self.write("proc/stat", f"cpu  {line}\ncpu0 {line}\ncpu1 {line}\nintr 1\n")
 

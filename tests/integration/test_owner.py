@@ -240,8 +240,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
     machine = MachineFiles(tmp_path / "machine")
     agents: list[Agent] = []
 
-    def begin(url: str = "http://127.0.0.1:9", *options: str) -> Agent:
-        agents.append(Agent(url, tmp_path / "agent", *options, **machine.environment))
+    def begin(url: str = "http://127.0.0.1:9", *options: str, **more: str) -> Agent:
+        agents.append(Agent(url, tmp_path / "agent", *options, **{**machine.environment, **more}))
         return agents[-1]
 
     yield begin
@@ -283,6 +283,31 @@ async def test_a_mistyped_preference_keeps_it_from_starting(start: Callable[...,
     [line] = agent.errors.splitlines()
     assert line.startswith("gridlight: ")
     assert "did you mean `run_on_batteries`?" in line
+
+
+async def test_nothing_large_is_fetched_out_of_the_networks_hours(
+    lasting_server: Server, start: Callable[..., Agent], tmp_path: Path
+) -> None:
+    ensure_weights(lambda _: None)
+    folder, hour = tmp_path / "agent", (datetime.now().astimezone() + timedelta(hours=2)).hour
+    folder.mkdir()
+    (folder / "preferences.toml").write_text(f"net_start_hour = {hour}\nnet_end_hour = {(hour + 1) % 24}\n")
+    door = Door(lasting_server, workloads=(WORKLOAD,))
+    door.open()
+    agent = start(door.url, GRIDLIGHT_CACHE=str(tmp_path / "cache"))
+    await eventually("it joins", lambda: agent.log("enrolled"))
+    await eventually("it looks", lambda: (status := status_of(folder, AskStatus())) and status.seen)
+    status = status_of(folder, AskStatus())
+    fetched_by_then = list(door.fetched)
+
+    (folder / "preferences.toml").write_text("")
+    await eventually("it fetches", lambda: door.fetched)
+    agent.kill()
+    door.close()
+
+    assert status is not None
+    assert status.reason is PauseReason.OUT_OF_NETWORK_HOURS
+    assert fetched_by_then == []
 
 
 async def test_fewer_cpus_end_a_worker_when_its_task_is_done(

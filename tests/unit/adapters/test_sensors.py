@@ -1,5 +1,6 @@
 """What sensors make of what the kernel says, in files of a folder that stands for `/`."""
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -161,6 +162,7 @@ def test_a_server_of_windows_is_a_screen_until_it_ends_and_leaves_its_socket_beh
 def test_a_session_without_windows_is_no_screen(machine: MachineFiles) -> None:
     machine.write("run/systemd/sessions/4", "UID=1000\nCLASS=user\nTYPE=tty\n")
     machine.write("run/systemd/sessions/c1", "UID=120\nCLASS=greeter\nTYPE=wayland\n")
+    os.mkfifo(machine.root / "run/systemd/sessions/4.ref")
 
     assert LinuxInput(machine.root, NO_SCREEN).idle_s() is not None
 
@@ -195,14 +197,28 @@ def test_counters_that_stand_still_are_not_taken_for_an_idle_machine(machine: Ma
     assert [load.look().others_cpu_percent for _ in range(2)] == [70, 70]
 
 
-def test_memory_is_short_for_the_part_of_the_time_that_somebody_waits_for_it(machine: MachineFiles) -> None:
-    machine.write("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1000\nfull total=0\n")
+def test_a_short_burst_is_averaged_over_the_last_looks_and_forgotten(machine: MachineFiles) -> None:
     load = Load(machine.root)
-    assert load.look().memory_pressure_percent is None
-    machine.write("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=900001000\nfull total=0\n")
+    others, idle, seen = 0, 0, []
+    for busy in (0, 0, 0, 30, 0, 0, 0):
+        others, idle = others + busy, idle + 100 - busy
+        machine.write("proc/stat", f"cpu  {others} 0 0 {idle} 0 0 0 0 0 0\ncpu0 1\n")
+        seen.append(load.look().others_cpu_percent)
 
-    assert load.look().memory_pressure_percent == 100
-    assert load.look().memory_pressure_percent == 0
+    assert seen == [None, 0, 0, 10, 10, 10, 0]
+
+
+def test_memory_is_short_for_the_part_of_the_time_that_somebody_waits_for_it(machine: MachineFiles) -> None:
+    now_s = 100.0
+    load = Load(machine.root, lambda: now_s)
+    seen = []
+    for now_s, total_us in ((100.0, 1_000), (100.25, 126_000), (100.3, 176_000), (100.5, 126_000)):  # noqa: B007
+        machine.write(
+            "proc/pressure/memory", f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total_us}\nfull total=0\n"
+        )
+        seen.append(load.look().memory_pressure_percent)
+
+    assert seen == [None, 50, 50, 0]
 
 
 def test_a_kernel_that_does_not_tell_of_pressure_leaves_it_unknown(machine: MachineFiles) -> None:

@@ -141,8 +141,10 @@ def _is_listening(path: Path) -> bool:
 
 
 def _is_graphical(session: Path) -> bool:
+    if not session.is_file():  # a session's fifo stands beside it, and whoever reads that waits for ever
+        return False
     try:
         words = session.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
-        return False  # a fifo of a session's, or over by now
+        return False  # it is over by now
     return "CLASS=user" in words and ("TYPE=x11" in words or "TYPE=wayland" in words)

@@ -1,9 +1,11 @@
-"""How busy the machine is with others' work, as shares of the time between two looks.
+"""How busy the machine is with others' work, as shares of the time of the last few looks.
 
 Who is nice is no other: the agent is, and so are its workers however they are confined, and backups and the like.
 """
 
 import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,13 @@ _TICKS_MIN: Final = 10
 """A tenth of a second of one CPU: a share of less says nothing."""
 
 
+_LOOKS: Final = 3
+"""Over which the CPUs' use is averaged: with a look each quarter of a second, what is shorter is nobody's need."""
+
+_WINDOW_US_MIN: Final = 100_000
+"""Memory's pressure of a shorter time says nothing."""
+
+
 class LoadNow(Struct, frozen=True, kw_only=True):
     """None where it cannot be seen."""
 
@@ -32,22 +41,25 @@ class LoadNow(Struct, frozen=True, kw_only=True):
 class Load:
     """Looks at the kernel's counters; the first look has nothing to compare with."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._stat = root / "proc" / "stat"
         self._pressure = root / "proc" / "pressure" / "memory"
-        self._ticks: tuple[int, int] | None = None
-        self._percent: int | None = None
+        self._clock_s = clock_s
+        self._ticks: deque[tuple[int, int]] = deque(maxlen=_LOOKS + 1)
+        """Of the last looks: others' and altogether."""
         self._stalled_us: tuple[float, int] | None = None
+        self._pressed_percent: int | None = None
 
     def look(self) -> LoadNow:
-        """Since the last look."""
+        """Since the last looks."""
         cpus, ticks = self._count()
-        if ticks is not None and (self._ticks is None or ticks[1] - self._ticks[1] >= _TICKS_MIN):
-            self._percent = (
-                None if self._ticks is None else _share(ticks[0] - self._ticks[0], ticks[1] - self._ticks[1])
-            )
-            self._ticks = ticks
-        return LoadNow(cpus=cpus, others_cpu_percent=self._percent, memory_pressure_percent=self._pressed())
+        if ticks is not None and (not self._ticks or ticks[1] - self._ticks[-1][1] >= _TICKS_MIN):
+            self._ticks.append(ticks)
+        percent = None
+        if len(self._ticks) > 1:
+            (others, whole), (others_now, whole_now) = self._ticks[0], self._ticks[-1]
+            percent = _share(others_now - others, whole_now - whole)
+        return LoadNow(cpus=cpus, others_cpu_percent=percent, memory_pressure_percent=self._pressed())
 
     def _count(self) -> tuple[int, tuple[int, int] | None]:
         """CPUs, and ticks of all of them: others' and altogether."""
@@ -66,9 +78,12 @@ class Load:
             total_us = int(self._pressure.read_text(encoding="ascii").split("\n")[0].rpartition("total=")[2])
         except (OSError, ValueError):
             return None
-        now_us = time.monotonic() * 1_000_000
-        before, self._stalled_us = self._stalled_us, (now_us, total_us)
-        return None if before is None else _share(total_us - before[1], now_us - before[0])
+        now_us = self._clock_s() * 1_000_000
+        before = self._stalled_us
+        if before is None or now_us - before[0] >= _WINDOW_US_MIN:
+            self._stalled_us = now_us, total_us
+            self._pressed_percent = None if before is None else _share(total_us - before[1], now_us - before[0])
+        return self._pressed_percent
 
 
 def _share(part: float, whole: float) -> int:

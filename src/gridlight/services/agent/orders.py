@@ -91,7 +91,7 @@ class Orders:
         ownership = self._ownership
         belief, seen = ownership.belief, ownership.seen
         return NodeStatus(
-            line=line(ownership.preferences, belief, seen, datetime.now().astimezone()),
+            line=line(ownership.preferences, belief, seen, datetime.now().astimezone(), running=self._agent.running),
             node_id=self._agent.node_id,
             network=self._network_url,
             is_connected=self._link.bus is not None,

@@ -39,7 +39,9 @@ _UNSURE: Final = (PauseReason.USER_ACTIVE, PauseReason.CPU_BUSY, PauseReason.MEM
 _LONG_S: Final = 7 * 24 * 3_600
 
 
-def line(preferences: Preferences, belief: Belief | None, seen: Observation | None, now: datetime) -> str:
+def line(
+    preferences: Preferences, belief: Belief | None, seen: Observation | None, now: datetime, *, running: int
+) -> str:
     """As "running: idle 4 min, on mains, 2 of 4 CPUs; until 22:00"."""
     if belief is None or seen is None:
         return "starting: has not looked at the machine yet"
@@ -47,7 +49,8 @@ def line(preferences: Preferences, belief: Belief | None, seen: Observation | No
         until = "" if belief.changes_in_s is None else f"; until {_clock(now, belief.changes_in_s)}"
         return f"running: {_idle(seen)}, {_POWER[seen.power]}, {belief.cpus} of {seen.cpus} CPUs{until}"
     if belief.reason is PauseReason.FINISHING:
-        return "finishing: takes nothing more and ends what runs, until `gridlight node resume`"
+        what = f"finishing: takes nothing more and ends {running} tasks" if running else "finished: idle"
+        return f"{what}, until `gridlight node resume`"
     because = _because(preferences, belief.reason, seen)
     if belief.changes_in_s is None:
         return f"paused: {because}"

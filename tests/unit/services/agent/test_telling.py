@@ -16,11 +16,13 @@ NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 """A Monday."""
 
 
-def told(reason: PauseReason | None = None, changes_in_s: int | None = None, cpus: int = 2, **changes: Any) -> str:
+def told(
+    reason: PauseReason | None = None, changes_in_s: int | None = None, cpus: int = 2, running: int = 0, **changes: Any
+) -> str:
     """The sentence for a belief of what was seen."""
     stance = Stance.LENDING if reason is None else Stance.YIELDING
     belief = Belief(stance=stance, cpus=cpus, reason=reason, changes_in_s=changes_in_s)
-    return line(GENTLE, belief, seen(cpus=4, **changes), NOW)
+    return line(GENTLE, belief, seen(cpus=4, **changes), NOW, running=running)
 
 
 def test_a_running_node_says_what_it_sees_and_lends() -> None:
@@ -53,8 +55,12 @@ def test_the_next_window_is_told_in_the_clocks_words(in_s: int, at: str) -> None
 def test_every_reason_has_its_words(reason: PauseReason) -> None:
     said = told(reason, others_cpu_percent=63)
 
-    assert said.startswith("finishing: " if reason is PauseReason.FINISHING else "paused: ")
+    assert said.startswith("finished: " if reason is PauseReason.FINISHING else "paused: ")
     assert "{" not in said
+
+
+def test_a_finishing_node_says_how_much_is_left() -> None:
+    assert told(PauseReason.FINISHING, running=2).startswith("finishing: takes nothing more and ends 2 tasks, until")
 
 
 @pytest.mark.parametrize("reason", [PauseReason.USER_UNKNOWN, PauseReason.POWER_UNKNOWN])
@@ -66,7 +72,7 @@ def test_what_is_unknown_is_said_to_be_and_what_to_do_about_it(reason: PauseReas
 
 
 def test_before_the_first_look_nothing_is_claimed() -> None:
-    assert line(GENTLE, None, None, NOW) == "starting: has not looked at the machine yet"
+    assert line(GENTLE, None, None, NOW, running=0) == "starting: has not looked at the machine yet"
 
 
 def test_what_is_shown_is_what_was_seen() -> None:
