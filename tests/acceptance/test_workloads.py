@@ -22,12 +22,20 @@ from gridlight.client.errors import RequestRefused
 from gridlight.client.kit.folder import build, built, init, publication, sign
 from gridlight.client.kit.uploading import publish as bring
 from gridlight.client.requester import Gridlight
-from gridlight.client.workload_calls import publish_call, published_responses, rule_call, ruled_responses
+from gridlight.client.workload_calls import (
+    WORKLOADS_CALL,
+    publish_call,
+    published_responses,
+    rule_call,
+    ruled_responses,
+    workloads_responses,
+)
 from gridlight.core.rollout import Rollout
 from gridlight.messages.api import DetectResponse
 from gridlight.messages.envelope import SIGNATURE_HEADER, UPLOAD_DOMAIN
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.services.agent.consents import accept, read_state, revoke
+from gridlight.workloads.contract import catalogue
 
 WARM_S = 20.0
 ENDED_S = 2.0
@@ -64,10 +72,10 @@ class Town:
         self.approve(workload, percent)
         return workload
 
-    def approve(self, workload: WorkloadId, percent: int) -> None:
+    def approve(self, workload: WorkloadId, percent: int, *, serial: int = 1) -> None:
         """As the command does."""
         ends_ms = (wall_s() + 3_600) * 1_000
-        word = self.keys.countersign(workload, percent=percent, serial=1, expires_ms=ends_ms)
+        word = self.keys.countersign(workload, percent=percent, serial=serial, expires_ms=ends_ms)
         with self.network.administrator() as administrator:
             administrator.exchange(rule_call(workload, countersignature=word), ruled_responses)
 
@@ -226,6 +234,24 @@ def test_a_publishers_own_program_comes_in_pieces_and_waits_for_a_container(town
     accept(town.data[node], workload, (folder / "build" / "manifest.json").read_bytes())
     until(lambda: state_of(town.data[node], workload) == "needs a container", 10, "the node to say why not")
     assert not town.lenders(workload)
+
+
+def test_even_the_built_in_detection_can_be_stopped_and_comes_back_by_a_later_word(town: Town, bus: Path) -> None:
+    [ours] = catalogue()
+    with town.network.administrator() as administrator:
+        listed = administrator.exchange(WORKLOADS_CALL, workloads_responses).data
+        serial = next(one.serial for one in listed if one.id == ours)
+        stop = town.keys.order_stop(ours, serial=serial + 1)
+        administrator.exchange(rule_call(ours, stop=stop), ruled_responses)
+    until(lambda: not town.lenders(ours), 5, "nobody to lend it")
+    with Gridlight(town.network.url) as requester, pytest.raises(RequestRefused, match="WORKLOAD_STOPPED"):
+        requester.detect(bus)
+
+    town.approve(ours, 100, serial=serial + 2)
+    for data in town.data.values():  # a consent, whatever it is for, has a node look again at once
+        accept(data, WorkloadId(f"{town.name}@sha256:" + "0" * 64), b"")
+    until(lambda: town.lenders(ours) == set(town.data), WARM_S, "everybody to lend it again")
+    assert town.network.answers(bus)
 
 
 def break_off_an_upload(network: Network, key: SigningKey, digest: str, data: bytes) -> None:
