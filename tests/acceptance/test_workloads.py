@@ -1,10 +1,14 @@
 """A stranger's workload in a real network: published, approved, accepted, served, revoked and stopped."""
 
+import base64
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
+from random import Random
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -13,13 +17,25 @@ from tests.acceptance.stand import WORKER, Network, Process, frozen, gridlight, 
 
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.credentials import NetworkKeys
+from gridlight.adapters.signatures import SigningKey
 from gridlight.client.errors import RequestRefused
+from gridlight.client.kit.folder import build, built, init, publication, sign
+from gridlight.client.kit.uploading import publish as bring
 from gridlight.client.requester import Gridlight
-from gridlight.client.workload_calls import rule_call, ruled_responses
+from gridlight.client.workload_calls import (
+    WORKLOADS_CALL,
+    publish_call,
+    published_responses,
+    rule_call,
+    ruled_responses,
+    workloads_responses,
+)
 from gridlight.core.rollout import Rollout
 from gridlight.messages.api import DetectResponse
+from gridlight.messages.envelope import SIGNATURE_HEADER, UPLOAD_DOMAIN
 from gridlight.messages.ids import NodeId, WorkloadId
-from gridlight.services.agent.consents import accept, revoke
+from gridlight.services.agent.consents import accept, read_state, revoke
+from gridlight.workloads.contract import catalogue
 
 WARM_S = 20.0
 ENDED_S = 2.0
@@ -56,10 +72,10 @@ class Town:
         self.approve(workload, percent)
         return workload
 
-    def approve(self, workload: WorkloadId, percent: int) -> None:
+    def approve(self, workload: WorkloadId, percent: int, *, serial: int = 1) -> None:
         """As the command does."""
         ends_ms = (wall_s() + 3_600) * 1_000
-        word = self.keys.countersign(workload, percent=percent, serial=1, expires_ms=ends_ms)
+        word = self.keys.countersign(workload, percent=percent, serial=serial, expires_ms=ends_ms)
         with self.network.administrator() as administrator:
             administrator.exchange(rule_call(workload, countersignature=word), ruled_responses)
 
@@ -193,3 +209,61 @@ def test_a_rollout_reaches_the_nodes_of_its_share_and_no_others(town: Town) -> N
     until(lambda: town.lenders(workload) == inside, WARM_S, "the share to lend it")
     time.sleep(1.0)
     assert town.lenders(workload) == inside
+
+
+def test_a_publishers_own_program_comes_in_pieces_and_waits_for_a_container(town: Town, tmp_path: Path) -> None:
+    folder, name = tmp_path / "image", f"{town.name}-image"
+    init(folder, name)
+    (folder / "root" / "ballast").write_bytes(Random(7).randbytes(3_000_000))
+    build(folder)
+    key = SigningKey.load_or_create(town.key)
+    workload = sign(folder, key, expires_ms=(wall_s() + 3_600) * 1_000)
+    layer = built(folder).artifacts["image-layer-0"]
+    with Gridlight(town.network.url) as publisher:
+        call = publish_call((folder / "build" / "manifest.json").read_bytes(), publication(folder))
+        assert layer in publisher.exchange(call, published_responses).missing
+    break_off_an_upload(town.network, key, layer, (folder / "build" / "blobs" / layer).read_bytes())
+
+    heard: list[tuple[str, int, int]] = []
+    assert not bring(folder, town.network.url, key, lambda *said: heard.append(said)).missing
+    offset = next(done for digest, done, _ in heard if digest == layer)
+    assert offset > 1_000_000, "it goes on where it broke off"
+
+    town.approve(workload, 100)
+    node = next(iter(town.data))
+    accept(town.data[node], workload, (folder / "build" / "manifest.json").read_bytes())
+    until(lambda: state_of(town.data[node], workload) == "needs a container", 10, "the node to say why not")
+    assert not town.lenders(workload)
+
+
+def test_even_the_built_in_detection_can_be_stopped_and_comes_back_by_a_later_word(town: Town, bus: Path) -> None:
+    [ours] = catalogue()
+    with town.network.administrator() as administrator:
+        listed = administrator.exchange(WORKLOADS_CALL, workloads_responses).data
+        serial = next(one.serial for one in listed if one.id == ours)
+        stop = town.keys.order_stop(ours, serial=serial + 1)
+        administrator.exchange(rule_call(ours, stop=stop), ruled_responses)
+    until(lambda: not town.lenders(ours), 5, "nobody to lend it")
+    with Gridlight(town.network.url) as requester, pytest.raises(RequestRefused, match="WORKLOAD_STOPPED"):
+        requester.detect(bus)
+
+    town.approve(ours, 100, serial=serial + 2)
+    for data in town.data.values():  # a consent, whatever it is for, has a node look again at once
+        accept(data, WorkloadId(f"{town.name}@sha256:" + "0" * 64), b"")
+    until(lambda: town.lenders(ours) == set(town.data), WARM_S, "everybody to lend it again")
+    assert town.network.answers(bus)
+
+
+def break_off_an_upload(network: Network, key: SigningKey, digest: str, data: bytes) -> None:
+    """Send most of it, and hang up."""
+    said = base64.b64encode(key.sign(UPLOAD_DOMAIN, digest.encode())).decode()
+    connection = HTTPConnection(urlsplit(network.url).netloc, timeout=10)
+    connection.putrequest("PUT", f"/v1/blobs/sha256:{digest}")
+    for name, value in (("Content-Length", str(len(data))), ("Upload-Offset", "0"), (SIGNATURE_HEADER, said)):
+        connection.putheader(name, value)
+    connection.endheaders(data[:2_000_000])
+    connection.close()
+
+
+def state_of(data: Path, workload: WorkloadId) -> str | None:
+    return next((one.state for one in read_state(data).lent if one.workload == workload), None)

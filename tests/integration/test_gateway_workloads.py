@@ -169,6 +169,15 @@ async def test_a_manifest_that_is_not_as_it_should_be_is_refused_with_the_reason
     assert code(await desk.http.post("/v1/workloads", content=b"no JSON")) == "BAD_MANIFEST"
 
 
+async def test_nobody_takes_the_name_or_the_place_of_what_comes_with_the_program(desk: Desk) -> None:
+    [ours] = catalogue()
+    assert code(await desk.publish(manifest(desk.publisher, "coco-ssd"))) == "BAD_MANIFEST"
+    await desk.approve(await brought(desk))
+    await desk.stop(ours, serial=1)
+
+    assert next(iter(desk.offered)) == ours, "who names no model asks for the network's own, even if it is stopped"
+
+
 async def test_a_word_counts_by_the_networks_signature_and_not_by_the_token(desk: Desk) -> None:
     workload = await brought(desk)
 

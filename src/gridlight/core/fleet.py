@@ -125,6 +125,8 @@ class Fleet:
             case WorkloadOpened(workload=workload):
                 self._closed.pop(workload, None)
                 return [self._capacity(node, offer) for node, offer in self._offers_of(workload)]
+            case WorkloadClosed(serial=0):
+                return []  # this program does not come with it any more; nobody said that nodes must not run it
             case WorkloadClosed(workload=workload, serial=serial):
                 self._closed[workload] = serial
                 return [self._stop(node, workload) for node, _ in self._offers_of(workload)]

@@ -16,7 +16,8 @@ def change_lane(placement: Placement, event: WorkloadOpened | WorkloadClosed) ->
         lane.rollout = Rollout(event.workload, event.rollout_percent) if event.rollout_percent < 100 else None
         placement.closed.pop(event.workload, None)
         return []
-    placement.closed[event.workload] = event.state
+    if event.serial:  # else it only does not come with this program any more, as if it had never been there
+        placement.closed[event.workload] = event.state
     closed = placement.lanes.pop(event.workload, None)
     if closed is None:
         return []

@@ -180,6 +180,7 @@ class WorkloadClosed(Struct, frozen=True, gc=False):
     workload: WorkloadId
     state: WorkloadState
     serial: int
+    """Of the network's word that closed it; 0 where the program does not come with it any more."""
 
 
 Notice = (

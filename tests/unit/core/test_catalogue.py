@@ -220,7 +220,7 @@ def test_what_a_later_program_does_not_come_with_is_gone(world: World) -> None:
     world.restart(workloads=(OTHER_WORKLOAD,))
 
     assert world.coordinator.catalogue.offered == [OTHER_WORKLOAD]
-    assert outcome(world.submit()).code is JobCode.WORKLOAD_STOPPED
+    assert outcome(world.submit()).code is JobCode.UNKNOWN_MODEL
     world.restart(workloads=(WORKLOAD, OTHER_WORKLOAD))
     assert sorted(world.coordinator.catalogue.offered) == sorted([WORKLOAD, OTHER_WORKLOAD])
 

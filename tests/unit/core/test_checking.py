@@ -247,7 +247,7 @@ def test_a_check_for_a_workload_that_is_offered_no_more_ends_at_once() -> None:
     world = checked_world()
     world.restart(workloads=())
 
-    assert begin(world, Role.AUDIT) == [CheckEnded(77)]
+    assert begin(world, Role.AUDIT) == [CheckEnded(77, is_input_gone=True)], "nobody shall be asked again"
 
 
 @pytest.mark.parametrize("role", [Role.AUDIT, Role.REFERENCE])

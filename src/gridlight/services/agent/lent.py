@@ -14,7 +14,7 @@ import structlog
 
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.clock import wall_s
-from gridlight.adapters.manifests import ManifestRefused, check_signed
+from gridlight.adapters.manifests import ManifestRefused, check_countersignature, check_signed
 from gridlight.core.agent import AgentEvent, ConsentRevoked
 from gridlight.core.consent import Standing, Word, standing
 from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
@@ -147,6 +147,7 @@ class Lent:
         while True:
             self._is_news.clear()
             await self._look_at_all()
+            await self._look_at_stopped()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN_S):
                     await self._is_news.wait()
@@ -169,6 +170,21 @@ class Lent:
             if found is not Standing.ACCEPTED:
                 self._end(workload, found)
             elif workload not in self._tasks:
+                self._begin(workload, manifest)
+
+    async def _look_at_stopped(self) -> None:
+        """What comes with the program and was stopped runs again once the network has a later word for it."""
+        for workload, manifest in self._first_party.items():
+            if workload in self._tasks or self._network_key is None:
+                continue
+            try:
+                found = await apart(lambda one=workload: self._api.workload(one))  # type: ignore[misc]  # bound at once
+                said = found.countersignature or ""
+                word = check_countersignature(said, workload, self._network_key, now_ms=wall_s() * _MS)
+            except (GatewayUnreachable, GatewayRefused, ManifestRefused) as error:
+                _log.info("still stopped", workload=workload, error=str(error))
+                continue
+            if word.serial > self._stops.get(workload, 0):
                 self._begin(workload, manifest)
 
     async def _judge(self, workload: WorkloadId, consent: Consent) -> tuple[Standing, Manifest]:

@@ -43,7 +43,9 @@ class OfferedWorkload(Struct, frozen=True):
 
 
 class Offered(Mapping[WorkloadId, Manifest]):
-    """Manifests by id: those that are offered first, then those that were. The coordinator refuses the latter."""
+    """Manifests by id: the network's own, then others that are offered, then those that were, which the coordinator
+    refuses.
+    """
 
     def __init__(self, first_party: Mapping[WorkloadId, Manifest], store: Store) -> None:
         self._first_party = first_party
@@ -118,8 +120,13 @@ class Offered(Mapping[WorkloadId, Manifest]):
             manifest = self._first_party.get(record.workload) or _manifest(record)
             if manifest is not None:
                 known[record.workload] = OfferedWorkload(manifest, record)
-        # Whoever names a model by its name gets what is offered, if anything of that name is.
-        self._known = dict(sorted(known.items(), key=lambda item: item[1].state is not WorkloadState.APPROVED))
+        self._known = dict(sorted(known.items(), key=self._rank))
+
+    def _rank(self, item: tuple[WorkloadId, OfferedWorkload]) -> tuple[bool, bool]:
+        """The network's own come first, and its first one is the default, stopped or not: nobody who names no model
+        is served by a stranger's. Whoever names one by its name gets what is offered, if anything of that name is.
+        """
+        return item[0] not in self._first_party, item[1].state is not WorkloadState.APPROVED
 
 
 def workload_view(workload: WorkloadId, one: OfferedWorkload, missing: list[str] | None = None) -> WorkloadView:

@@ -20,7 +20,7 @@ from gridlight.messages.manifests import Manifest, workload_id
 from gridlight.messages.workload_api import PublishBody
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.offered import Offered
-from gridlight.workloads.contract import BadManifest, check_manifest
+from gridlight.workloads.contract import BadManifest, catalogue, check_manifest
 
 UNAPPROVED_MAX: Final = 64
 UNAPPROVED_PER_PUBLISHER_MAX: Final = 8
@@ -183,4 +183,6 @@ def _checked(body: PublishBody, now_ms: int) -> Published:
         raise Refusal(code, f"{str(refused)[:300]}.") from None
     except BadManifest as error:
         raise Refusal("BAD_MANIFEST", f"{str(error)[:300]}.") from None
+    if manifest.name in {one.name for one in catalogue().values()}:
+        raise Refusal("BAD_MANIFEST", f"{manifest.name} is the name of a workload that comes with the program.")
     return Published(workload=workload_id(manifest), manifest=manifest, body=body, received_ms=now_ms)
