@@ -18,12 +18,13 @@ def change_lane(placement: Placement, event: WorkloadOpened | WorkloadClosed) ->
         return []
     if event.serial:  # else it only does not come with this program any more, as if it had never been there
         placement.closed[event.workload] = event.state
-    closed = placement.lanes.pop(event.workload, None)
+    closed = placement.lanes.get(event.workload)
     if closed is None:
         return []
     outputs: list[Output] = []
     for task in [task for task in placement.table.tasks.values() if task.job.workload == event.workload]:
         outputs += _end(placement, task, event)
+    del placement.lanes[event.workload]
     for node in placement.roster.node_ids:
         if closed.pool_of(node).has(node):
             is_lending = any(lane.pool_of(node).has(node) for lane in placement.lanes.values())
