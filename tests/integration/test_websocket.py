@@ -126,6 +126,14 @@ async def test_a_proxy_that_connects_to_it_is_gone_through(server: Server, monke
     assert proxy.asked == ["CONNECT bus.example:80"]
 
 
+@pytest.mark.parametrize("proxy", ["ftp://proxy.example:21", "socks5://proxy.example:1080"])
+async def test_a_proxy_of_another_kind_is_named(server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+
+    with pytest.raises(BusError, match=r"ftp|SOCKS|socks"):
+        await connect(server, url="ws://bus.example/bus", reconnect=False)
+
+
 async def test_a_proxy_that_refuses_is_named_with_its_reason(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect_proxy({}) as forbids, connect_proxy({}, user="ada:secret") as asks:
         for proxy, status in ((forbids, "403"), (asks, "407")):

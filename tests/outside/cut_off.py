@@ -11,26 +11,35 @@ IP = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 class CutOff:
-    """Reaches `neighbour` and nothing else; it has no names and no route further."""
+    """Reaches `neighbour` and nothing else; it has no names and no route further.
 
-    def __init__(self, name: str, neighbour: str) -> None:
+    Without a namespace it is this very machine, and reaches what it is told of.
+    """
+
+    def __init__(self, name: str | None, neighbour: str) -> None:
         self.neighbour = neighbour
+        self.is_apart = name is not None
         self._name = name
 
     def command(self, *words: str | Path) -> list[str]:
         """To run there; the process that it becomes is the command's own."""
+        if self._name is None:
+            return [str(word) for word in words]
         assert IP is not None
         return [IP, "netns", "exec", self._name, *map(str, words)]
 
 
 @contextmanager
-def cut_off() -> Iterator[CutOff | None]:
-    """None where this user may not make one."""
+def cut_off() -> Iterator[CutOff]:
+    """In a namespace of its own, where this user may make one."""
     number = os.getpid() % 50_000
     name, here, there = f"gridlight{number}", f"gl{number}a", f"gl{number}b"
     prefix = f"10.213.{number % 250}"
     if not _ip("netns", "add", name):
-        yield None
+        print(
+            "!!! nobody but root may make a network namespace: the node is NOT cut off, it is only told of no other way"
+        )
+        yield CutOff(None, "127.0.0.1")
         return
     try:
         steps = [
@@ -41,7 +50,8 @@ def cut_off() -> Iterator[CutOff | None]:
             ("-n", name, "link", "set", there, "up"),
             ("-n", name, "link", "set", "lo", "up"),
         ]
-        yield CutOff(name, f"{prefix}.1") if all(_ip(*step) for step in steps) else None
+        is_made = all(_ip(*step) for step in steps)
+        yield CutOff(name, f"{prefix}.1") if is_made else CutOff(None, "127.0.0.1")
     finally:
         _ip("netns", "delete", name)  # and with it both ends of the line
 

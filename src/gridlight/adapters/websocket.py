@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import ParseResult
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from gridlight.adapters.proxies import proxy_for
 
@@ -57,7 +57,7 @@ class WebSocketTransport:
                 max_size=FRAME_BYTES_MAX,
                 compression=None,
             )
-        except (InvalidHandshake, InvalidURI, ImportError) as error:  # what is missing is support for SOCKS
+        except (WebSocketException, ImportError) as error:  # what is missing is support for SOCKS
             raise ConnectionError(f"no WebSocket at {uri.geturl()}: {error}") from error
 
     def write(self, payload: bytes) -> None:
