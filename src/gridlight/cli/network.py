@@ -75,6 +75,30 @@ def print_node(
         network_tables.print_node(Console(), shown)
 
 
+@network_app.command("why")
+def print_node_why(
+    node_id: Annotated[str, typer.Argument(help="As `gridlight node id` prints it.")],
+    url: UrlOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show why a node did not get, finish or get paid for tasks, since it first offered. Needs the admin token."""
+    from rich.console import Console
+
+    from gridlight.client.why import explain
+    from gridlight.client.why_table import print_explanation
+    from gridlight.messages.codec import encode
+    from gridlight.messages.ids import NodeId
+
+    with administrator(url, data) as network:
+        why = network.why(NodeId(node_id))
+        explanation = explain(why, [], why.at_ms, network=network.url)
+    if as_json:
+        typer.echo(encode(explanation).decode())
+    else:
+        print_explanation(Console(), explanation)
+
+
 @network_app.command("trust")
 def print_trust(url: UrlOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show the network's rules of trust; what each level of verification costs and is worth."""

@@ -20,6 +20,7 @@ from gridlight.messages.api import (
     Privacy,
     RequestView,
     TrustResponse,
+    WhyResponse,
 )
 from gridlight.messages.codec import Decoder, ProtocolViolation
 from gridlight.messages.ids import JobId, NodeId
@@ -46,6 +47,7 @@ nodes_responses: Final[Decoder[NodesResponse]] = Decoder(NodesResponse, ANSWER_B
 models_responses: Final[Decoder[ModelsResponse]] = Decoder(ModelsResponse, ANSWER_BYTES_MAX)
 trust_responses: Final[Decoder[TrustResponse]] = Decoder(TrustResponse, ANSWER_BYTES_MAX)
 node_responses: Final[Decoder[NodeResponse]] = Decoder(NodeResponse, ANSWER_BYTES_MAX)
+why_responses: Final[Decoder[WhyResponse]] = Decoder(WhyResponse, ANSWER_BYTES_MAX)
 audits_responses: Final[Decoder[AuditsResponse]] = Decoder(AuditsResponse, ANSWER_BYTES_MAX)
 epochs_responses: Final[Decoder[EpochsResponse]] = Decoder(EpochsResponse, ANSWER_BYTES_MAX)
 commits_responses: Final[Decoder[CommitsResponse]] = Decoder(CommitsResponse, ANSWER_BYTES_MAX)
@@ -103,6 +105,11 @@ def request_call(job_id: JobId, timeout_s: float = READ_TIMEOUT_S) -> Call:
 def node_call(node_id: NodeId) -> Call:
     """`GET /v1/nodes/{node_id}`."""
     return Call(method="GET", path=f"/v1/nodes/{node_id}", timeout_s=READ_TIMEOUT_S)
+
+
+def why_call(node_id: NodeId) -> Call:
+    """`GET /v1/nodes/{node_id}/why`."""
+    return Call(method="GET", path=f"/v1/nodes/{node_id}/why", timeout_s=READ_TIMEOUT_S)
 
 
 def audits_call(limit: int, node: NodeId | None) -> Call:

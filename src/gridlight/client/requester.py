@@ -40,6 +40,8 @@ from gridlight.client.exchange import (
     request_call,
     request_views,
     trust_responses,
+    why_call,
+    why_responses,
 )
 from gridlight.client.waiting import WAIT_S, ViewListener, Waiting
 from gridlight.messages.api import (
@@ -53,6 +55,7 @@ from gridlight.messages.api import (
     Privacy,
     RequestView,
     TrustResponse,
+    WhyResponse,
 )
 from gridlight.messages.codec import Decoder
 from gridlight.messages.ids import JobId, NodeId
@@ -138,6 +141,10 @@ class Gridlight:
     def node(self, node_id: NodeId) -> NodeResponse:
         """One node and its reputation; an administrator sees its newest faults and checks, too."""
         return self.exchange(node_call(node_id), node_responses)
+
+    def why(self, node_id: NodeId) -> WhyResponse:
+        """Why a node did not get, finish or get paid for tasks, since it first offered; for administrators."""
+        return self._exchange(why_call(node_id), why_responses)
 
     def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
         """The newest checks, of all nodes or of one; for administrators."""
@@ -260,6 +267,10 @@ class AsyncGridlight:
     async def node(self, node_id: NodeId) -> NodeResponse:
         """One node and its reputation; an administrator sees its newest faults and checks, too."""
         return await self.exchange(node_call(node_id), node_responses)
+
+    async def why(self, node_id: NodeId) -> WhyResponse:
+        """Why a node did not get, finish or get paid for tasks, since it first offered; for administrators."""
+        return await self._exchange(why_call(node_id), why_responses)
 
     async def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
         """The newest checks, of all nodes or of one; for administrators."""

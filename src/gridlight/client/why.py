@@ -29,7 +29,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """How often it was given the task."""
     reasons: list[ReasonView]
     """The most frequent first; they add up to `considered`."""
-    is_agent_running: bool
+    is_agent_running: bool | None = None
+    """Nothing where somebody else than its own machine asks."""
 
 
 class Count(Struct, frozen=True):
@@ -48,7 +49,12 @@ def length_ms(text: str) -> int:
 
 
 def explain(
-    why: WhyResponse, samples: list[ReasonsSample], since_ms: int, *, network: str, is_agent_running: bool
+    why: WhyResponse,
+    samples: list[ReasonsSample],
+    since_ms: int,
+    *,
+    network: str,
+    is_agent_running: bool | None = None,
 ) -> Explanation:
     """The last `since_ms`, as exactly as the samples allow, oldest first. Those of other networks are passed over:
     there the node was first known at another time.

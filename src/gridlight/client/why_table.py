@@ -16,7 +16,7 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
     """A sentence, and one line for each reason: those of tasks it did not get, then those of tasks it was given."""
     span = f"from {moment(explanation.from_ms)} to {moment(explanation.until_ms)} (UTC)"
     console.print(f"node {explanation.node_id}", highlight=False, soft_wrap=True)
-    if not explanation.is_agent_running:
+    if explanation.is_agent_running is False:
         console.print(_NOT_RUNNING, style="red", highlight=False)
     if not explanation.considered:
         nothing = "the network gave out no task of a workload that this node offers: there was no work for anybody"

@@ -23,9 +23,11 @@ from gridlight.messages.api import (
     TrustResponse,
 )
 from gridlight.messages.codec import encode
-from gridlight.messages.ids import Blake3Digest, JobId, NodeId
+from gridlight.messages.ids import Blake3Digest, JobId, NodeId, WorkloadId
+from gridlight.messages.reasons import Reason, WorkloadReasons
 from gridlight.messages.trust import CheckOutcome, FaultGrade, Role, Tier, Verification
 from gridlight.services.gateway.assurances import levels
+from gridlight.services.gateway.why import why_response
 
 JOB = JobId("req_" + "0" * 26)
 NODE, OTHER = NodeId("U" + "A" * 55), NodeId("U" + "B" * 55)
@@ -48,6 +50,14 @@ FAULT = FaultView(
     reference=Blake3Digest("cd" * 32),
     at_ms=1_795_363_500_000,
 )
+
+BUSY = WorkloadReasons(
+    workload=WorkloadId("coco-ssd@sha256:" + "0" * 64),
+    since_ms=1_795_363_500_000,
+    considered=3,
+    reasons={Reason.BUSY: 3},
+)
+WHY = why_response(NODE, 1_795_363_600_000, (BUSY,))
 
 
 def gridlight(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -110,6 +120,18 @@ def test_a_node_of_which_nothing_is_known_is_shown_all_the_same(stand_in: Any) -
     assert "authorization" not in stand_in.received[0].headers
 
 
+def test_an_administrator_reads_why_a_node_gets_nothing(stand_in: Any, network_path: Path) -> None:
+    answering(stand_in, f"/v1/nodes/{NODE}/why", WHY)
+
+    ran = gridlight("network", "why", NODE, "--data", network_path.parent)
+
+    assert ran.returncode == 0, ran.stderr
+    assert "3 tasks were given out, 0 of them to this node" in ran.stdout
+    assert "All its slots were taken." in ran.stdout
+    assert "no agent runs" not in ran.stdout
+    assert "authorization" in stand_in.received[0].headers
+
+
 def test_the_rules_of_trust_are_shown_with_prices_and_errors(stand_in: Any) -> None:
     trust = TrustResponse("production", 0.1, levels(800), {"trusted_after": 800, "are_prefixes_distinct": True})
     answering(stand_in, "/v1/trust", trust)
@@ -128,10 +150,12 @@ def test_every_word_of_network_prints_json(stand_in: Any) -> None:
     answering(stand_in, f"/v1/nodes/{NODE}", node)
     answering(stand_in, "/v1/network/audits", AuditsResponse([CHECK]))
     answering(stand_in, "/v1/epochs", EpochsResponse([]))
+    answering(stand_in, f"/v1/nodes/{NODE}/why", WHY)
 
     def printed(*words: str) -> Any:
         return json.loads(gridlight("network", *words, "--url", stand_in.url, "--json").stdout)
 
+    assert printed("why", NODE)["considered"] == 3
     assert printed("trust")["levels"][3]["verify"] == "arbitrated"
     assert printed("node", NODE)["node"]["node_id"] == NODE
     assert printed("audits")["audits"][0]["outcome"] == "mismatch"
