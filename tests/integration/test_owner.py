@@ -301,13 +301,14 @@ async def test_nothing_large_is_fetched_out_of_the_networks_hours(
     fetched_by_then = list(door.fetched)
 
     (folder / "preferences.toml").write_text("")
-    await eventually("it fetches", lambda: door.fetched)
+    await connected(agent)
     agent.kill()
     door.close()
 
     assert status is not None
     assert status.reason is PauseReason.OUT_OF_NETWORK_HOURS
     assert fetched_by_then == []
+    assert len(door.fetched) == 1
 
 
 async def test_fewer_cpus_end_a_worker_when_its_task_is_done(
