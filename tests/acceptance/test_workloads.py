@@ -236,6 +236,30 @@ def test_a_publishers_own_program_comes_in_pieces_and_waits_for_a_container(town
     assert not town.lenders(workload)
 
 
+def test_another_digest_of_an_accepted_name_is_asked_for_again_with_what_differs(town: Town, tmp_path: Path) -> None:
+    before = town.offer()
+    node = next(iter(town.data))
+    town.accept(before, node)
+    write_folder(tmp_path / "second", town.name, iou_max=6_000)
+    town.folder = tmp_path / "second"
+    after = town.offer()
+    options = ("--data", town.data[node], "--network", town.network.url)
+
+    listed = gridlight("node", "workloads", *options)
+    assert f"{town.name}@{after[-64:-52]}  changed" in listed.stdout
+    asked_again = gridlight("node", "accept", after, *options)
+    assert asked_again.returncode != 0, "nobody said yes"
+    assert "You accepted another manifest of this name" in asked_again.stdout
+    assert "('iou_max', 7000)" in asked_again.stdout
+    assert "('iou_max', 6000)" in asked_again.stdout
+    assert town.lenders(before) == {node}
+
+    assert gridlight("node", "accept", after, *options, "--yes").returncode == 0
+    until(
+        lambda: town.lenders(after) == {node} and not town.lenders(before), WARM_S, "the one to take the other's place"
+    )
+
+
 def test_even_the_built_in_detection_can_be_stopped_and_comes_back_by_a_later_word(town: Town, bus: Path) -> None:
     [ours] = catalogue()
     with town.network.administrator() as administrator:

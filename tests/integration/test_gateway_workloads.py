@@ -135,6 +135,15 @@ async def test_an_upload_is_the_publishers_and_no_longer_than_announced(desk: De
     assert code(await desk.upload(WEIGHTS + b"more")) == "BODY_TOO_LARGE"
 
 
+async def test_of_two_who_announce_one_artifact_either_may_bring_it(desk: Desk) -> None:
+    await desk.publish(manifest(desk.publisher))
+    other = SigningKey.generate()
+    await desk.publish(manifest(other, "another"), other)
+
+    assert (await desk.upload(key=other)).status_code == 204
+    assert _published.decode((await desk.publish(manifest(desk.publisher))).content).missing == []
+
+
 async def test_a_node_goes_on_with_an_artifact_from_any_byte(desk: Desk) -> None:
     await desk.approve(await brought(desk))
     address = f"/v1/blobs/sha256:{DIGEST}"

@@ -101,12 +101,12 @@ class Publications:
         _log.info("published", workload=published.workload, publisher=published.manifest.publisher)
         return published
 
-    def expected(self, digest: str) -> Published:
-        """The publication that an artifact belongs to. Refusal where nobody announced it."""
-        for one in self._published.values():
-            if digest in one.manifest.artifacts.values():
-                return one
-        raise Refusal("UNKNOWN_BLOB", "No manifest that was published here names this digest.", "POST it first.")
+    def expected(self, digest: str) -> list[Published]:
+        """The publications that an artifact belongs to. Refusal where nobody announced it."""
+        found = [one for one in self._published.values() if digest in one.manifest.artifacts.values()]
+        if not found:
+            raise Refusal("UNKNOWN_BLOB", "No manifest that was published here names this digest.", "POST it first.")
+        return found
 
     def came(self, digest: str) -> tuple[bool, int]:
         """Whether all of an artifact is here, and else how many bytes of it."""

@@ -152,9 +152,9 @@ def publisher_routes(parts: WorkloadParts) -> list[HTTPRouteHandler]:
         and the digest's 64 hexadecimal digits.
         """
         hexadecimal = digest.removeprefix("sha256:")
-        published = parts.publications.expected(hexadecimal)
         headers = dict(request.scope["headers"])
-        _check_uploader(published, hexadecimal, headers.get(b"gridlight-signature"))
+        said = decoded_base64(headers.get(b"gridlight-signature"))
+        published = _uploaders(parts.publications.expected(hexadecimal), hexadecimal, said)
         turn = parts.publications.turn(hexadecimal)
         if turn.locked():
             raise Refusal("UPLOAD_CONFLICT", "Somebody uploads this artifact at this moment.")
@@ -194,10 +194,15 @@ async def _body(request: AnyRequest, bytes_max: int) -> bytes:
         raise Refusal("UPLOAD_TOO_SLOW", "The body did not arrive in time.", "Send it at once.") from None
 
 
-def _check_uploader(published: Published, digest: str, signature: bytes | None) -> None:
-    publisher, said = published.manifest.publisher, decoded_base64(signature)
-    if publisher is None or said is None or not verify(publisher, UPLOAD_DOMAIN, digest.encode("ascii"), said):
-        raise Refusal("BAD_SIGNATURE", "The upload is not signed by the publisher that the manifest names.")
+def _uploaders(expected: list[Published], digest: str, signature: bytes | None) -> Published:
+    """The publication of whoever signed the upload: several may announce one artifact, and any of them may bring it."""
+    for one in expected:
+        publisher = one.manifest.publisher
+        if publisher is None or signature is None:
+            continue
+        if verify(publisher, UPLOAD_DOMAIN, digest.encode("ascii"), signature):
+            return one
+    raise Refusal("BAD_SIGNATURE", "The upload is not signed by a publisher whose manifest names the artefact.")
 
 
 async def _upload(

@@ -1,5 +1,7 @@
 """The suite passes a program that does what it should, and names what one that does not gets wrong."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,20 @@ def test_a_vector_of_the_wrong_size_is_named(folder: Path) -> None:
 
     with pytest.raises(BadInput, match=r"short\.bin has 3 bytes"):
         try_out(folder)
+
+
+def test_the_command_says_what_was_seen_and_ends_with_1_where_something_fails(folder: Path) -> None:
+    text = (folder / "run.py").read_text()
+    (folder / "run.py").write_text(text.replace(*SAYS_WRONG_THINGS["probes follow the seed"]))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "gridlight", "workload", "test", folder],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert "FAILS  probes follow the seed: the probes are the same for every seed" in done.stdout
+    assert done.stdout.endswith("8 of 9 hold\n")
