@@ -144,7 +144,7 @@ class Gridlight:
 
     def why(self, node_id: NodeId) -> WhyResponse:
         """Why a node did not get, finish or get paid for tasks, since it first offered; for administrators."""
-        return self._exchange(why_call(node_id), why_responses)
+        return self.exchange(why_call(node_id), why_responses)
 
     def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
         """The newest checks, of all nodes or of one; for administrators."""
@@ -270,7 +270,7 @@ class AsyncGridlight:
 
     async def why(self, node_id: NodeId) -> WhyResponse:
         """Why a node did not get, finish or get paid for tasks, since it first offered; for administrators."""
-        return await self._exchange(why_call(node_id), why_responses)
+        return await self.exchange(why_call(node_id), why_responses)
 
     async def audits(self, limit: int = LISTED, *, node: NodeId | None = None) -> AuditsResponse:
         """The newest checks, of all nodes or of one; for administrators."""
