@@ -53,8 +53,9 @@ ARTIFACT_BYTES_MAX: Final = 1024 * 1024 * 1024
 LOG_FILE: Final = "agent.jsonl"
 """In the node's folder, whoever else reads what it says."""
 
-NICE: Final = 10
-"""Whatever else runs on the machine goes first; and what is nice is told from what its owner runs."""
+NICE: Final = 5
+"""Whatever else runs on the machine goes first; and what is nice is told from what its owner runs. Not nicer: on a busy
+machine the agent has to get its turn several times within the second in which it yields."""
 
 _DRAIN_S: Final = 4.0
 _FETCH_RETRY_S: Final = 2.0
