@@ -129,7 +129,7 @@ def test_the_task_of_a_node_whose_operator_needs_the_machine_is_answered_in_time
         Gridlight(network.url) as requester,
     ):
         for node_id in (other_id, volunteer.node_id):
-            until(lambda: ask(administrator, bus, node=node_id, verify=UNCHECKED).response, BOUND_S, "it to serve")  # noqa: B023
+            until(lambda: ask(administrator, bus, node=node_id, verify=UNCHECKED).response, BOUND_S, "it to serve")  # noqa: B023  (it is called at once)
         wake = stack.enter_context(frozen(worker_of(other)))
         acks = network.metric(ACKS)
         pinned = [pool.submit(ask, administrator, bus, node=other_id, verify=UNCHECKED) for _ in range(TASKS_HELD)]

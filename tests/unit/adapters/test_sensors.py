@@ -212,7 +212,7 @@ def test_memory_is_short_for_the_part_of_the_time_that_somebody_waits_for_it(mac
     now_s = 100.0
     load = Load(machine.root, lambda: now_s)
     seen = []
-    for now_s, total_us in ((100.0, 1_000), (100.25, 126_000), (100.3, 176_000), (100.5, 126_000)):  # noqa: B007
+    for now_s, total_us in ((100.0, 1_000), (100.25, 126_000), (100.3, 176_000), (100.5, 126_000)):  # noqa: B007  (the clock)
         machine.write(
             "proc/pressure/memory", f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total_us}\nfull total=0\n"
         )

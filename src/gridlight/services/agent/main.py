@@ -59,8 +59,9 @@ OFFER_REFRESH_S: Final = 240.0
 LOG_FILE: Final = "agent.jsonl"
 """In the node's folder, whoever else reads what it says."""
 
-NICE: Final = 10
-"""Whatever else runs on the machine goes first; and what is nice is told from what its owner runs."""
+NICE: Final = 5
+"""Whatever else runs on the machine goes first; and what is nice is told from what its owner runs. Not nicer: on a busy
+machine the agent has to get its turn several times within the second in which it yields."""
 
 _DRAIN_S: Final = 4.0
 

@@ -86,7 +86,7 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
     door = Door(folder)
     serving = asyncio.create_task(Control(folder, door.answered).serve())
     async with asyncio.timeout(WAIT_S):
-        while not (folder / SOCKET_FILE).exists():  # noqa: ASYNC110
+        while not (folder / SOCKET_FILE).exists():  # noqa: ASYNC110  (no event tells of it)
             await asyncio.sleep(0)
     yield door
     serving.cancel()
