@@ -301,7 +301,7 @@ async def test_nothing_large_is_fetched_out_of_the_networks_hours(
     fetched_by_then = list(door.fetched)
 
     (folder / "preferences.toml").write_text("")
-    await connected(agent)
+    await eventually("it fetches", lambda: agent.log("a worker is ready"))
     agent.kill()
     door.close()
 
