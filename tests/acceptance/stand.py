@@ -19,6 +19,7 @@ from msgspec import Struct
 from gridlight.client.errors import GridlightError
 from gridlight.client.requester import Gridlight
 from gridlight.messages.ids import NodeId
+from gridlight.messages.trust import Assurance
 
 GRIDLIGHT: Final = str(Path(sys.executable).with_name("gridlight"))
 """The script that an installation makes, beside its Python."""
@@ -106,9 +107,9 @@ class Network:
 
 
 def is_answered_by(administrator: Gridlight, photo: Path, node_id: NodeId) -> bool:
-    """Whether this node gives a result now."""
+    """Whether this node gives a result now. Unchecked: an audit of it would take a slot in whatever a test does next."""
     try:
-        return administrator.detect(photo, node=node_id).node_id == node_id
+        return administrator.detect(photo, node=node_id, verify=Assurance.NONE).node_id == node_id
     except GridlightError:
         return False
 

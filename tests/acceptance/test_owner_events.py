@@ -49,6 +49,7 @@ class Volunteer:
         word = self.folder / "endorsement"
         gridlight("network", "endorse", self.node_id, "--as", "trusted", "--data", network.folder, "--out", word)
         words = [GRIDLIGHT, "node", "start", "--network", network.url, "--data", str(self.folder)]
+        words += ["--engine", "subprocess"]  # so that its worker is found among its children
         with (folder / "stderr").open("wb") as errors:
             environment = {**os.environ, **self.machine.environment}
             self.started = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=errors, env=environment)

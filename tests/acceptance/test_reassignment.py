@@ -1,6 +1,7 @@
 """A task whose node dies or falls silent goes to another one in time.
 
-Which node has the task is made certain: the other two are kept busy by pinned tasks, on workers that are frozen.
+Which node has the task is made certain: the other two are kept busy by pinned tasks, on workers that are frozen. None of
+these answers is checked: an audit, which comes up to a second later, would take a place in the next trap.
 """
 
 import time
@@ -51,9 +52,10 @@ class Trap:
         pins = self.others * TASKS_HELD
         self.busy = len(pins)
         self._pinned = [
-            pool.submit(ask, self._administrator, bus, node=node_id, deadline_ms=HELD_MS) for node_id in pins
+            pool.submit(ask, self._administrator, bus, node=node_id, deadline_ms=HELD_MS, verify=Assurance.NONE)
+            for node_id in pins
         ]
-        until(lambda: network.metric(ACKS) == acks + len(pins), BOUND_S, "the pinned tasks to be acknowledged")
+        until(lambda: network.metric(ACKS) >= acks + len(pins), BOUND_S, "the pinned tasks to be acknowledged")
 
     def freeze_its_worker(self) -> None:
         """Whatever the node gets, it acknowledges and does not finish."""

@@ -9,6 +9,8 @@ from tests.integration.agent_stand import WORKLOAD, Agent, Door, connected, disp
 from tests.integration.conftest import Connections, Server
 from tests.integration.engines import containers, require
 
+from gridlight.adapters.sandbox.engines import choose
+from gridlight.adapters.sandbox.port import Guarantees
 from gridlight.messages.results import ResultSubmitted
 from gridlight.services.setup import ensure_weights
 
@@ -80,3 +82,12 @@ async def test_a_killed_agent_leaves_no_container(
     async with asyncio.timeout(20):
         while await containers(agents[0].node_id):  # noqa: ASYNC110  (no event tells of it)
             await asyncio.sleep(0.1)
+
+
+async def test_a_plain_child_process_that_is_named_is_taken_without_a_probe(tmp_path: Path) -> None:
+    chosen = await choose("subprocess", owner="U" * 56, folder=tmp_path)
+
+    assert chosen.sandbox.name == "subprocess"
+    assert not chosen.third_party.is_allowed
+    assert list(chosen.third_party.missing) == list(Guarantees.__struct_fields__)
+    assert chosen.findings.escapes == {}

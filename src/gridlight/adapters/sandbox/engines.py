@@ -10,6 +10,7 @@ from msgspec import Struct
 from gridlight.adapters.sandbox.bubblewrap import Bubblewrap
 from gridlight.adapters.sandbox.podman import Podman
 from gridlight.adapters.sandbox.port import (
+    NOTHING_PROVED,
     EngineUnavailable,
     Findings,
     Guarantees,
@@ -46,8 +47,12 @@ async def choose(engine: EngineChoice, *, owner: str, folder: Path) -> Chosen:
     """Open and probe; `owner` tells this agent's workers from another's, `folder` is its own.
 
     EngineUnavailable where the one that is named cannot be used at all. One that lacks a guarantee is used all the same
-    where it is named, since first-party work may run in it.
+    where it is named, since first-party work may run in it. A plain child process that is named is not probed: it never
+    runs a stranger's code, and nobody's start shall wait some seconds for the proof of nothing.
     """
+    if engine == "subprocess":
+        nothing = NOTHING_PROVED.guarantees(frozenset())
+        return Chosen(sandbox=Subprocess(), findings=NOTHING_PROVED, guarantees=nothing, passed_over={})
     if engine != "auto":
         chosen = await _tried(engine, owner, folder)
         if chosen.findings.failure:
