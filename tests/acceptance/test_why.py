@@ -194,6 +194,21 @@ def test_a_node_that_is_outrun_reads_that_another_was_faster(pair: Pair) -> None
     assert since == {"outrun": 1}
 
 
+def test_a_node_that_its_operator_paused_reads_that_it_was_and_how_it_works_again(pair: Pair) -> None:
+    data, before = pair.data(pair.node_id), pair.why()
+    assert gridlight("node", "pause", "--data", data).returncode == 0
+    try:
+        until(lambda: "owner_paused" in gained(before, pair.after_another(data)), BOUND_S, "the network to hear of it")
+        told = json.loads(gridlight("node", "why", "--data", data, "--json").stdout)
+        [view] = [one for one in told["reasons"] if one["reason"] == "owner_paused"]
+        assert "gridlight node resume" in view["advice"]
+        before = pair.why()
+        pair.ask()
+        assert gained(before, pair.why()) == {"owner_paused": 1}
+    finally:
+        assert gridlight("node", "resume", "--data", data).returncode == 0
+
+
 def test_a_newcomer_is_told_that_it_is_one_then_that_it_lends_nothing_and_then_that_it_is_gone(
     pair: Pair, tmp_path: Path
 ) -> None:

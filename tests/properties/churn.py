@@ -17,7 +17,7 @@ from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, job_id, no
 from gridlight.messages.codec import Event, encode
 from gridlight.messages.host import BusReconnected
 from gridlight.messages.jobs import JobWithdrawn, SendAssignment
-from gridlight.messages.nodes import NodeDisconnected, SlotOffer
+from gridlight.messages.nodes import NodeDisconnected, OwnerState, SlotOffer
 from gridlight.messages.tasks import DeclineReason, FailureCode, UndeliverableReason
 from gridlight.messages.trust import LAPTOP, Assurance, Tier
 
@@ -127,7 +127,8 @@ def _lend(drive: Drive, random: Random, number: int) -> None:
         lookahead=random.randrange(3),
         benchmark_ms=random.choice([None, 60, 100, 700]),
     )
-    drive.tell(offer(node_id(number), lent, session=random.choice([1, 1, 1, 2])))
+    said = offer(node_id(number), lent, session=random.choice([1, 1, 1, 2]))
+    drive.tell(msgspec.structs.replace(said, owner_state=random.choice([*OwnerState])))
 
 
 def digest_in_another_process(*, hash_seed: int) -> str:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 from tests.properties.churn import TRUST, churn, digest_in_another_process
 from tests.properties.drive import Drive
 from tests.unit.core.words import MANIFEST, STRANGER, approved, stopped
@@ -12,7 +13,7 @@ from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, job_id, no
 from gridlight.messages.host import BusReconnected
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.jobs import JobWithdrawn
-from gridlight.messages.nodes import NodeDisconnected, SlotOffer
+from gridlight.messages.nodes import NodeDisconnected, OwnerState, SlotOffer
 from gridlight.messages.tasks import DeclineReason, FailureCode, UndeliverableReason
 from gridlight.messages.trust import Assurance, Tier
 
@@ -167,9 +168,10 @@ class CoordinatorMachine(RuleBasedStateMachine):
         node=nodes,
         offers=st.lists(slot_offers, min_size=1, max_size=2, unique_by=lambda one: one.workload),
         session=st.sampled_from([1, 1, 2]),
+        state=st.sampled_from(OwnerState),
     )
-    def lend(self, node: NodeId, offers: list[SlotOffer], session: int) -> None:
-        self.drive.tell(offer(node, *offers, session=session))
+    def lend(self, node: NodeId, offers: list[SlotOffer], session: int, state: OwnerState) -> None:
+        self.drive.tell(replace(offer(node, *offers, session=session), owner_state=state))
 
     @rule(node=nodes, operator=st.sampled_from([None, None, NODES[0], NODES[5]]), prefix=st.sampled_from(PREFIXES))
     def enrol(self, node: NodeId, operator: NodeId | None, prefix: str) -> None:

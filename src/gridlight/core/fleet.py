@@ -174,8 +174,15 @@ class Fleet:
         return [(index, one) for index in online for one in self._nodes[index].offers if one.workload == workload]
 
     def _capacity(self, index: int, offer: SlotOffer) -> CapacityChanged:
-        node_id = self.id_of(index)
-        return CapacityChanged(index, node_id, offer.workload, offer.slots, offer.benchmark_ms, offer.lookahead)
+        return CapacityChanged(
+            index,
+            self.id_of(index),
+            offer.workload,
+            offer.slots,
+            offer.benchmark_ms,
+            offer.lookahead,
+            self._nodes[index].owner_state,
+        )
 
     def _stop(self, index: int, workload: WorkloadId) -> StopWorkload:
         return StopWorkload(node_id=self.id_of(index), workload=workload, serial=self._closed[workload])

@@ -13,7 +13,7 @@ def change_lane(placement: Placement, event: WorkloadOpened | WorkloadClosed) ->
     """O(1) to open; to close O(tasks + nodes), since a stop is rare and must leave nothing behind."""
     if isinstance(event, WorkloadOpened):
         lane = placement.lanes.setdefault(event.workload, Lane(placement.roster, placement.resting))
-        lane.rollout = Rollout(event.workload, event.rollout_percent) if event.rollout_percent < 100 else None
+        lane.roll_out(Rollout(event.workload, event.rollout_percent) if event.rollout_percent < 100 else None)
         placement.closed.pop(event.workload, None)
         return []
     if event.serial:  # else it only does not come with this program any more, as if it had never been there

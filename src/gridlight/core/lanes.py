@@ -10,10 +10,11 @@ from msgspec import Struct
 from gridlight.core.choosing import Choice
 from gridlight.core.latency import BUCKET_LAST, Latency, bucket_of
 from gridlight.core.pools import Pool, PoolSnapshot
-from gridlight.core.reasons import ABSENT, FREE, Reasons, ReasonsSnapshot
+from gridlight.core.reasons import ABSENT, FREE, OF_OWNER, Reasons, ReasonsSnapshot
 from gridlight.core.resting import Resting
 from gridlight.core.rollout import Rollout
 from gridlight.core.roster import MILLION, Roster
+from gridlight.messages.nodes import OwnerState
 from gridlight.messages.reasons import Reason
 from gridlight.messages.trust import Assurance, Tier
 
@@ -94,9 +95,29 @@ class Lane:
         self._shadow_tokens -= MILLION
         return True
 
-    def lend(self, node: int, slots: int, benchmark_ms: int | None, lookahead: int = 0, *, now_ms: int) -> None:
+    def roll_out(self, rollout: Rollout | None) -> None:
+        """These nodes may have it from now on; who was left out and is not any more has yet to offer. O(nodes)."""
+        self.rollout = rollout
+        for node in self.reasons.known():
+            if self.reasons.at(node) is Reason.NOT_ROLLED_OUT and not self._is_left_out(node):
+                self._be_absent(node, Reason.LENDS_NOTHING)
+
+    def _is_left_out(self, node: int) -> bool:
+        return self.rollout is not None and not self.rollout.takes(self._roster.node_ids[node])
+
+    def lend(
+        self,
+        node: int,
+        slots: int,
+        benchmark_ms: int | None,
+        lookahead: int = 0,
+        *,
+        now_ms: int,
+        owner_state: OwnerState = OwnerState.AVAILABLE,
+    ) -> None:
         """A node lends slots: it stands where its own p95 puts it. One that the rollout leaves out lends none."""
-        if self.rollout is not None and not self.rollout.takes(self._roster.node_ids[node]):
+        is_left_out = self._is_left_out(node)
+        if is_left_out:
             slots = 0
         self.latency.admit(node, benchmark_ms)
         self.reasons.know(now_ms, node)
@@ -104,7 +125,8 @@ class Lane:
         if slots:
             self.stand(node)
         else:
-            self._be_absent(node, Reason.LENDS_NOTHING)
+            of_network = Reason.NOT_ROLLED_OUT if is_left_out else Reason.LENDS_NOTHING
+            self._be_absent(node, OF_OWNER.get(owner_state, of_network))
 
     def take(self, choice: Choice, *, is_first: bool) -> None:
         """A task is given to a node, as the first or after others: one slot fewer is free."""

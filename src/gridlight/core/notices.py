@@ -5,6 +5,7 @@ from msgspec import Struct
 from gridlight.messages.codec import Effect
 from gridlight.messages.ids import AssignmentId, Blake3Digest, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted
+from gridlight.messages.nodes import OwnerState
 from gridlight.messages.trust import CheckOutcome, Comparison, Role, Tier
 from gridlight.messages.workloads import WorkloadState
 
@@ -32,6 +33,8 @@ class CapacityChanged(Struct, frozen=True, gc=False):
     slots: int
     benchmark_ms: int | None
     lookahead: int = 0
+    owner_state: OwnerState = OwnerState.AVAILABLE
+    """Why it lends none, where that is its operator's doing."""
 
 
 class CapacityLost(Struct, frozen=True, gc=False):

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from msgspec import Struct
 
 from gridlight.core.latency import BUCKET_LAST, BUCKETS
+from gridlight.messages.nodes import OwnerState
 from gridlight.messages.reasons import NOT_GIVEN, Reason
 from gridlight.messages.tasks import (
     AssignmentDeclined,
@@ -25,10 +26,22 @@ Returned = AssignmentDeclined | AssignmentFailed | AssignmentUndeliverable
 FREE: Final = Reason.NOT_DRAWN
 """Where a node stands that could have had the task; who was too slow for it is told apart when it is counted."""
 
-WAITING: Final = (
+OF_OWNER: Final[dict[OwnerState, Reason]] = {
+    state: Reason(f"owner_{state}") for state in OwnerState if state is not OwnerState.AVAILABLE
+}
+"""Why a node lends nothing where its operator keeps it back."""
+
+ABSENT: Final = (
     Reason.OFFLINE,
     Reason.UNRESPONSIVE,
     Reason.LENDS_NOTHING,
+    *OF_OWNER.values(),
+    Reason.NOT_ROLLED_OUT,
+)
+"""Reasons at which a node stands that lends no slot."""
+
+WAITING: Final = (
+    *ABSENT,
     Reason.BANNED,
     Reason.NEWCOMER,
     Reason.REFERENCE,
@@ -42,8 +55,6 @@ ENDS: Final[tuple[Reason, ...]] = tuple(
     reason for reason in Reason if reason not in NOT_GIVEN and reason is not Reason.IN_HAND
 )
 """What can become of a task that was given."""
-
-ABSENT: Final = frozenset((Reason.OFFLINE, Reason.UNRESPONSIVE, Reason.LENDS_NOTHING))
 
 _REASONS: Final = tuple(Reason)
 _NUMBERS: Final = {reason: number for number, reason in enumerate(_REASONS)}

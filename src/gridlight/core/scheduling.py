@@ -271,7 +271,14 @@ class Scheduling:
         lane = self.placement.lanes.get(event.workload)
         if lane is None:
             return []  # a workload that this network does not offer
-        lane.lend(event.node, event.slots, event.benchmark_ms, event.lookahead, now_ms=now_ms)
+        lane.lend(
+            event.node,
+            event.slots,
+            event.benchmark_ms,
+            event.lookahead,
+            now_ms=now_ms,
+            owner_state=event.owner_state,
+        )
         is_lending = any(one.pool_of(event.node).has(event.node) for one in self.placement.lanes.values())
         self.placement.roster.set_lending(event.node, is_lending=is_lending)
         return self.placement.serve(now_ms, lane, event.node)

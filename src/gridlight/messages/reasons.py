@@ -19,6 +19,15 @@ class Reason(StrEnum):
     OFFLINE = "offline"
     UNRESPONSIVE = "unresponsive"
     LENDS_NOTHING = "lends_nothing"
+    OWNER_PAUSED = "owner_paused"
+    OWNER_FINISHING = "owner_finishing"
+    OWNER_IN_USE = "owner_in_use"
+    OWNER_ON_BATTERY = "owner_on_battery"
+    OWNER_OUT_OF_HOURS = "owner_out_of_hours"
+    OWNER_PRICE_HIGH = "owner_price_high"
+    OWNER_BUSY = "owner_busy"
+    OWNER_AT_LIMIT = "owner_at_limit"
+    NOT_ROLLED_OUT = "not_rolled_out"
     BANNED = "banned"
     NEWCOMER = "newcomer"
     REFERENCE = "reference"
@@ -57,6 +66,15 @@ NOT_GIVEN: Final = frozenset(
         Reason.OFFLINE,
         Reason.UNRESPONSIVE,
         Reason.LENDS_NOTHING,
+        Reason.OWNER_PAUSED,
+        Reason.OWNER_FINISHING,
+        Reason.OWNER_IN_USE,
+        Reason.OWNER_ON_BATTERY,
+        Reason.OWNER_OUT_OF_HOURS,
+        Reason.OWNER_PRICE_HIGH,
+        Reason.OWNER_BUSY,
+        Reason.OWNER_AT_LIMIT,
+        Reason.NOT_ROLLED_OUT,
         Reason.BANNED,
         Reason.NEWCOMER,
         Reason.REFERENCE,

@@ -9,7 +9,7 @@ from gridlight.messages.host import CoordinatorStarted
 from gridlight.messages.ids import JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import EndJob, JobSubmitted, SendAssignment
 from gridlight.messages.nodes import NodeEnrolled, OfferChanged
-from gridlight.messages.reasons import NOT_GIVEN
+from gridlight.messages.reasons import NOT_GIVEN, Reason
 from gridlight.simulation.demands import demand
 
 SAMPLED_MAX: Final = 200
@@ -31,6 +31,8 @@ class Considered:
         self._given: Counter[Place] = Counter()
         self._again: Counter[Place] = Counter()
         """Jobs that a node was given after others."""
+        self._kept_back: dict[NodeId, set[str]] = {}
+        """Why each node of the sample ever said that it lends nothing."""
         self._open: dict[JobId, WorkloadId] = {}
         self._sent: set[JobId] = set()
         """Of those that are open."""
@@ -67,12 +69,17 @@ class Considered:
             demand(sum(counts.values()) == considered, "each task considered has one reason", f"{node_id}: {counts}")
             given = sum(count for reason, count in counts.items() if reason not in NOT_GIVEN)
             demand(given == self._given[place], "each task given has one reason", f"{node_id}: {counts}")
+            by_owner = {reason for reason in counts if reason.startswith("owner_")}
+            is_said = by_owner <= self._kept_back.get(node_id, set())
+            demand(is_said, "only who said so is counted as kept back", f"{node_id}: {by_owner}")
+            demand(Reason.NOT_ROLLED_OUT not in counts, "what comes with the network is for all nodes", node_id)
             certain = self._jobs[workload] - jobs + self._again[place]
             # A check that was lost is given again, which looks from here like another check.
             is_within = certain <= considered <= certain + self._checks[workload] - checks
             demand(is_within, "each task is considered once for each node", f"{node_id}: {considered}, not {certain}")
 
     def _offered(self, event: OfferChanged) -> None:
+        self._kept_back.setdefault(event.node_id, set()).add(f"owner_{event.owner_state}")
         for offer in event.offers:
             if offer.workload in self._workloads:
                 before = (self._jobs[offer.workload], self._checks[offer.workload])

@@ -187,6 +187,7 @@ def test_another_reason_not_to_lend_is_a_change() -> None:
 
     assert fleet.changes_nothing(paused)
     assert not fleet.changes_nothing(in_use)
+    assert fleet.handle(NOW_MS, in_use)[0] == CapacityChanged(0, NODE, WORKLOAD, 0, 100, owner_state=OwnerState.IN_USE)
 
 
 @pytest.mark.parametrize("event", [NodeMissed(0), NodeDisconnected(node_id=NODE), BusReconnected()])

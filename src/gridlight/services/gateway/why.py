@@ -19,6 +19,7 @@ class Said(Struct, frozen=True):
 _KEEP_ONLINE: Final = "Keep the machine awake and its line up while it shall work."
 _NOTHING: Final = "Nothing: this is how it should be."
 _SEE_LOG: Final = "Read the agent's log for the worker's error; more memory or fewer slots often help."
+_PREFERRED: Final = "in preferences.toml"
 _NOT_YOURS: Final = "Nothing: it is not held against the node."
 
 SAID: Final[dict[Reason, Said]] = {
@@ -28,8 +29,40 @@ SAID: Final[dict[Reason, Said]] = {
         "See that the machine does not stall or sleep; fewer slots leave it more room.",
     ),
     Reason.LENDS_NOTHING: Said(
-        "It was connected and lent no slot: paused, draining, or its worker was not up yet.",
-        "Resume it, or read the agent's log if the worker does not come up.",
+        "It was connected and lent no slot: it was draining, had withdrawn, or its worker was not up yet.",
+        "Read the agent's log if the worker does not come up.",
+    ),
+    Reason.OWNER_PAUSED: Said("Its operator had paused it.", "Let it work again: gridlight node resume."),
+    Reason.OWNER_FINISHING: Said(
+        "Its operator had told it to finish and take nothing more.", "Let it work again: gridlight node resume."
+    ),
+    Reason.OWNER_IN_USE: Said(
+        "Somebody used the machine, or it could not see that nobody did.",
+        f"Nothing, or lend it all the same: run_if_user_active {_PREFERRED}.",
+    ),
+    Reason.OWNER_ON_BATTERY: Said(
+        "The machine ran on battery, or it could not see that it did not.",
+        f"Plug it in, or set run_on_batteries {_PREFERRED}.",
+    ),
+    Reason.OWNER_OUT_OF_HOURS: Said(
+        "It was outside of the hours in which its operator lends it.",
+        f"Nothing, or widen start_hour and end_hour, net_start_hour and net_end_hour, {_PREFERRED}.",
+    ),
+    Reason.OWNER_PRICE_HIGH: Said(
+        "Electricity cost more than its operator allows, or its price was not known.",
+        f"Nothing, or raise energy_price_max {_PREFERRED}, and see that energy_price_file covers today.",
+    ),
+    Reason.OWNER_BUSY: Said(
+        "Other programs needed its processors or its memory.",
+        f"Nothing, or raise suspend_cpu_usage and suspend_memory_pressure {_PREFERRED}.",
+    ),
+    Reason.OWNER_AT_LIMIT: Said(
+        "It had reached a limit of its operator's on memory, disk or transfer.",
+        f"gridlight node status says which; make room, or raise it {_PREFERRED}.",
+    ),
+    Reason.NOT_ROLLED_OUT: Said(
+        "The network gives this workload to a part of the nodes for now, and it is not among them.",
+        "Nothing: it comes as the share grows.",
     ),
     Reason.BANNED: Said(
         "It was found to give wrong answers, and gets no more work.",
