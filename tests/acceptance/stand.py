@@ -107,7 +107,7 @@ class Network:
 
 
 def is_answered_by(administrator: Gridlight, photo: Path, node_id: NodeId) -> bool:
-    """Whether this node gives a result now. Unchecked: an audit of it would take a slot in whatever a test does next."""
+    """Whether this node gives a result now. Unchecked: an audit of it would take a slot from what a test does next."""
     try:
         return administrator.detect(photo, node=node_id, verify=Assurance.NONE).node_id == node_id
     except GridlightError:

@@ -75,7 +75,7 @@ def test_the_wheel_alone_joins_a_network_and_serves(wheel: Path, bus: Path, tmp_
     with running(tmp_path / "network", nodes=0) as network:
         began = time.monotonic()
         gridlight = install(wheel, tmp_path / "environment")
-        command = [str(gridlight), "node", "start", "--network", network.url]
+        command = [str(gridlight), "node", "start", "--always", "--network", network.url]
         with volunteering(command, tmp_path / "home") as log:
             node_id = first_answer(network, bus, log)
             lasted_s = time.monotonic() - began
@@ -122,7 +122,7 @@ def test_through_a_proxy_that_passes_https_alone_a_node_joins_and_serves(
         ways = {f"{NAME}:443": https}
         with door, connect_proxy(ways, host=far.neighbour, source=PROXY_ADDRESS) as proxy:
             began = time.monotonic()
-            command = far.command(installed, "node", "start", "--network", f"https://{NAME}")
+            command = far.command(installed, "node", "start", "--always", "--network", f"https://{NAME}")
             told = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(certificate.file)}
             assert not (far.is_apart and reaches(far, network.read().nats_url))
             with volunteering(command, tmp_path / "home", told) as log:

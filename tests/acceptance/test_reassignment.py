@@ -1,7 +1,7 @@
 """A task whose node dies or falls silent goes to another one in time.
 
-Which node has the task is made certain: the other two are kept busy by pinned tasks, on workers that are frozen. None of
-these answers is checked: an audit, which comes up to a second later, would take a place in the next trap.
+Which node has the task is made certain: the other two are kept busy by pinned tasks, on workers that are frozen. None
+of these answers is checked: an audit, which comes up to a second later, would take a place in the next trap.
 """
 
 import time
