@@ -212,7 +212,8 @@ def test_a_node_that_its_operator_paused_reads_that_it_was_and_how_it_works_agai
 def test_a_newcomer_is_told_that_it_is_one_then_that_it_lends_nothing_and_then_that_it_is_gone(
     pair: Pair, tmp_path: Path
 ) -> None:
-    words = [GRIDLIGHT, "node", "start", "--network", pair.network.url, "--data", str(tmp_path)]
+    lent = ["--slots", "1", "--always", "--engine", "subprocess"]
+    words = [GRIDLIGHT, "node", "start", *lent, "--network", pair.network.url, "--data", str(tmp_path)]
     with (tmp_path / "log").open("wb") as log:
         started = subprocess.Popen(words, stdout=log, stderr=log)
     try:

@@ -10,6 +10,7 @@ from gridlight.messages.ids import JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import EndJob, JobSubmitted, SendAssignment
 from gridlight.messages.nodes import NodeEnrolled, OfferChanged
 from gridlight.messages.reasons import NOT_GIVEN, Reason
+from gridlight.messages.workloads import RecordWorkload, WorkloadState
 from gridlight.simulation.demands import demand
 
 SAMPLED_MAX: Final = 200
@@ -23,6 +24,7 @@ class Considered:
     def __init__(self) -> None:
         self._enrolled: set[NodeId] = set()
         self._workloads: tuple[WorkloadId, ...] = ()
+        self._stopped: set[WorkloadId] = set()
         self._jobs: Counter[WorkloadId] = Counter()
         """Those that were given out for the first time, or ended before they could be."""
         self._checks: Counter[WorkloadId] = Counter()
@@ -54,10 +56,16 @@ class Considered:
                     self._send(effect)
                 case EndJob():
                     self._end(effect, is_refused=isinstance(event, JobSubmitted))
+                case RecordWorkload(workload=workload, state=WorkloadState.APPROVED):
+                    self._stopped.discard(workload)
+                case RecordWorkload(workload=workload):
+                    self._stopped.add(workload)
+                    self._forget({workload})
                 case _:
                     pass
         if isinstance(event, CoordinatorStarted):
-            self._start(event.workloads)
+            self._workloads = event.workloads
+            self._forget({workload for _, workload in self._known} - {*event.workloads})
 
     def hold(self, core: Coordinator) -> None:
         """Each node was considered as often as it should have been, and has one reason each time. O(sample)."""
@@ -81,7 +89,7 @@ class Considered:
     def _offered(self, event: OfferChanged) -> None:
         self._kept_back.setdefault(event.node_id, set()).add(f"owner_{event.owner_state}")
         for offer in event.offers:
-            if offer.workload in self._workloads:
+            if offer.workload in self._workloads and offer.workload not in self._stopped:
                 before = (self._jobs[offer.workload], self._checks[offer.workload])
                 self._known.setdefault((event.node_id, offer.workload), before)
 
@@ -103,9 +111,8 @@ class Considered:
             self._jobs[workload] += 1
         self._sent.discard(end.job_id)
 
-    def _start(self, workloads: tuple[WorkloadId, ...]) -> None:
+    def _forget(self, workloads: set[WorkloadId]) -> None:
         """What is offered no more is forgotten, with all that was counted."""
-        self._workloads = workloads
-        for place in [place for place in self._known if place[1] not in workloads]:
+        for place in [place for place in self._known if place[1] in workloads]:
             del self._known[place], self._given[place]
             self._again.pop(place, None)
