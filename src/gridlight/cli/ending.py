@@ -28,6 +28,15 @@ def explaining(*kinds: type[Exception]) -> Iterator[None]:
         raise GridlightError(str(error), getattr(error, "hint", "")) from error
 
 
+def demand(*packages: str) -> None:
+    """ModuleNotFoundError where one of them is not installed; what is there is not loaded."""
+    from importlib.util import find_spec
+
+    for package in packages:
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+
 def interrupt_on_termination() -> None:
     """SIGTERM as Ctrl-C: what was started is stopped, and a frozen node is woken, on the way out."""
     import signal

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gridlight.cli.ending import explaining
+from gridlight.cli.ending import demand, explaining
 from gridlight.cli.options import EngineOption, JsonOption
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def up(
     from gridlight.services.addresses import CannotStart, Outside
     from gridlight.services.setup import SetupFailed
 
+    demand("litestar", "sqlalchemy", "uvicorn")  # of the services, which this process starts and does not load
     outside = Outside(websocket=websocket, public_url=public_url, trusted_proxies=tuple(trusted_proxy or ()))
     with explaining(CannotStart, ServerNotFound, SetupFailed):
         network.run(
