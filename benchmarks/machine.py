@@ -5,7 +5,7 @@ from random import Random
 from time import perf_counter_ns
 
 ENTRIES = 1_500_000
-"""Twelve megabytes: about what the core's columns take at full size, and more than a cache of one core holds."""
+"""Twelve megabytes: more than a core has to itself."""
 
 READS = 400_000
 ROUNDS = 3
@@ -14,7 +14,7 @@ ROUNDS = 3
 def random_read_ns() -> float:
     """Nanoseconds to read one entry of an array at random, the loop around it included; the best of three rounds.
 
-    Some 40 ns of it are the loop. A machine whose neighbours leave it its caches is near 60, a crowded one above 200.
+    Two figures of one machine differ where its neighbours take its caches: compare it before comparing speeds.
     """
     column = array("q", range(ENTRIES))
     draws = Random(7)
