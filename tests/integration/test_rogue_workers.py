@@ -20,6 +20,8 @@ from gridlight.services.agent.workers import Workers
 from gridlight.services.setup import ensure_weights
 from gridlight.workloads.contract import catalogue
 
+pytestmark = pytest.mark.xdist_group("engines")
+
 TENSOR = bytes(270_000)
 WAIT_S = 30.0
 
