@@ -100,6 +100,14 @@ async def running(loop: Loop) -> AsyncIterator[None]:
             await task
 
 
+async def until_handled(loop: Loop) -> None:
+    """Until what was put is in the core."""
+    handled_ms = loop.core.now_ms
+    async with asyncio.timeout(WAIT_S):
+        while loop.core.now_ms == handled_ms:  # noqa: ASYNC110  (nothing is performed that could tell)
+            await asyncio.sleep(0.001)
+
+
 def put(loop: Loop, *events: Event) -> None:
     for one in events:
         loop.put(one)
@@ -146,7 +154,7 @@ async def live_some_lives(loop: Loop, performed: Performed, jobs: range) -> None
 
 async def test_a_batch_is_bounded_and_nothing_of_the_rest_is_lost(journal: Journal, performed: Performed) -> None:
     loop = loop_of(journal, performed)
-    put(loop, STARTED, *[TimePassed()] * (2 * BATCH_EVENTS_MAX + 499))
+    put(loop, STARTED, *[BusReconnected()] * (2 * BATCH_EVENTS_MAX + 499))
     async with running(loop):
         await performed.until(lambda _: len(performed.batches) == 3)
 
@@ -155,7 +163,7 @@ async def test_a_batch_is_bounded_and_nothing_of_the_rest_is_lost(journal: Journ
 
 async def test_between_batches_others_have_their_turn(journal: Journal, performed: Performed) -> None:
     loop = loop_of(journal, performed)
-    put(loop, STARTED, *[TimePassed()] * (3 * BATCH_EVENTS_MAX))
+    put(loop, STARTED, *[BusReconnected()] * (3 * BATCH_EVENTS_MAX))
     turns: list[int] = []
 
     async def take_turns() -> None:
@@ -196,6 +204,45 @@ async def test_nothing_is_performed_before_its_record_is_on_the_disk(
     reader.close()
 
     assert on_disk == [1, 2]
+
+
+async def test_what_changes_nothing_outside_is_written_with_the_next_that_does(
+    journal: Journal, performed: Performed, url: str
+) -> None:
+    reader = Journal(url)
+    loop = loop_of(journal, performed)
+    async with running(loop):
+        put(loop, *JOINED, submitted(job_id(1)))
+        await performed.until(sends)
+        [send] = sends(performed.effects)
+        put(loop, acknowledged(send))
+        await until_handled(loop)
+        after_the_ack = reader.last_sequence()
+        put(loop, result(send))
+        await performed.until(ends)
+        after_the_result = reader.last_sequence()
+    reader.close()
+
+    assert (after_the_ack, after_the_result) == (1, 3)
+    assert [type(record.events[0]) for record in journal.records_after(1)] == [AssignmentAcknowledged, ResultSubmitted]
+    assert whole_fold(journal).snapshot() == loop.core.snapshot()
+
+
+async def test_what_changes_nothing_outside_is_written_within_a_second_if_nothing_follows(
+    journal: Journal, performed: Performed
+) -> None:
+    loop = loop_of(journal, performed)
+    put(loop, *JOINED)
+    async with running(loop):
+        await performed.until(lambda _: performed.batches)
+        put(loop, TimePassed())
+        await until_handled(loop)
+        assert journal.last_sequence() == 1
+        async with asyncio.timeout(WAIT_S):
+            while journal.last_sequence() == 1:  # noqa: ASYNC110  (the disk tells nobody)
+                await asyncio.sleep(0.01)
+
+    assert [record.events for record in journal.records_after(1)] == [[TimePassed()]]
 
 
 async def test_time_passes_without_any_word_from_outside(journal: Journal, performed: Performed) -> None:
