@@ -67,7 +67,7 @@ docs: $(STAMP) ## Write again what is generated: schemas/ and the tables of docs
 	@$(BIN)/python docs/generate.py
 
 lock: ## Pin every dependency anew, with hashes, in requirements.lock
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate \
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate --no-strip-extras \
 		--upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## Take away .venv and all that was built; the cache of weights and photos stays
