@@ -16,7 +16,7 @@ from gridlight.core.agent import AgentEvent, RunFailed, RunFinished, WorkerLost,
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
-from gridlight.services.agent.workers import Workers
+from gridlight.services.agent.workers import Workers, own_program
 from gridlight.services.setup import ensure_weights
 from gridlight.workloads.contract import catalogue
 
@@ -83,8 +83,7 @@ async def workers_of(sandbox: Sandbox) -> AsyncIterator[tuple[Workers, WorkloadI
     told = Told()
     workers = Workers(
         workload,
-        manifest,
-        {name: artifact},
+        own_program(workload, manifest, {name: artifact}),
         sandbox=sandbox,
         slots=1,
         tell=told.events.put_nowait,

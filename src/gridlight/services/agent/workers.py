@@ -1,8 +1,8 @@
 """The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time.
 
 There are only as many as the operator allows just now. Those too many are killed rather than frozen: it ends their use
-of CPU as soon, gives their memory back as well, and works alike however they are confined. `worker_spec` is the one
-place that says what a manifest's `run` starts.
+of CPU as soon, gives their memory back as well, and works alike however they are confined. `own_program` and
+`image_program` are the places that say what a manifest's `run` starts.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.sandbox.images import UnpackedRoot
 from gridlight.adapters.sandbox.port import (
     EngineUnavailable,
     Limits,
@@ -41,9 +42,16 @@ _HANGING_MS: Final = 2_000
 _log = structlog.get_logger()
 
 
-def worker_spec(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str, Path]) -> WorkerSpec:
-    """The worker to start. A third party's manifest lies among the artifacts, under its own digest."""
-    assert manifest.run.name != "image", "core.consent lets no image run before there is a container for it"
+_IMAGE_PROCESSES: Final = 32
+"""Processes and threads of a program whose libraries we do not know."""
+
+_TEMPORARY_MIB_MIN: Final = 16
+"""What the libraries of a program may put into /tmp and /dev/shm, half each, though it asks for no scratch space."""
+
+
+def own_program(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str, Path]) -> WorkerSpec:
+    """Our own program. A third party's manifest lies among the artifacts, under its own digest."""
+    assert manifest.run.name != "image"
     [model] = [artifact.resolve() for artifact in artifacts.values()]
     seen = (model,) if manifest.publisher is None else (model, model.with_name(workload.rpartition(":")[2]))
     return WorkerSpec(
@@ -53,14 +61,28 @@ def worker_spec(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str
     )
 
 
+def image_program(manifest: Manifest, root: UnpackedRoot) -> WorkerSpec:
+    """A third party's program in the root of its image, which holds its artifacts as well."""
+    resources = manifest.resources
+    return WorkerSpec(
+        arguments=root.command,
+        limits=Limits(
+            memory_mib=resources.memory_mib,
+            cpus=resources.cpus,
+            processes=_IMAGE_PROCESSES,
+            temporary_mib=max(2 * resources.tmp_mib, _TEMPORARY_MIB_MIN),
+        ),
+        image=str(root.folder),
+    )
+
+
 class Workers:
     """Keeps `slots` workers of one workload running, and tells the machine what comes of them."""
 
     def __init__(
         self,
         workload: WorkloadId,
-        manifest: Manifest,
-        artifacts: Mapping[str, Path],
+        spec: WorkerSpec,
         *,
         sandbox: Sandbox,
         slots: int,
@@ -70,7 +92,7 @@ class Workers:
     ) -> None:
         self._workload = workload
         self._sandbox = sandbox
-        self._spec = worker_spec(workload, manifest, artifacts)
+        self._spec = spec
         self._slots = slots
         self._tell = tell
         self._is_wanted = is_wanted
