@@ -38,7 +38,7 @@ _MEMORY_BYTES_MAX: Final = 1024 * MIB
 _NICE: Final = 10
 _HIDES: Final = ".wh."
 _HIDES_ALL: Final = ".wh..wh..opq"
-"""Whiteouts (https://github.com/opencontainers/image-spec/blob/main/layer.md): what a lower layer has is not there."""
+"""Whiteouts (OCI image specification, "Image Layer Filesystem Changeset"): what a lower layer has is not there."""
 
 Parts = tuple[str, ...]
 
