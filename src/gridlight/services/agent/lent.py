@@ -45,6 +45,7 @@ from gridlight.services.agent.gateway_api import (
     signed_workload,
 )
 from gridlight.services.agent.ownership import Ownership
+from gridlight.services.agent.turns import Turns
 from gridlight.services.agent.workers import Workers, image_program, own_program
 from gridlight.workloads.contract import BadManifest, check_manifest
 
@@ -66,7 +67,8 @@ class Judged(Struct, frozen=True):
     reason: str
 
 
-def _reason(found: Standing, third_party: ThirdParty) -> str:
+def said_of(found: Standing, third_party: ThirdParty) -> str:
+    """To the operator, with what the node's engine lacks where that is why."""
     if found is not Standing.NEEDS_CONTAINER:
         return found.value
     return f"{found.value}: this node's engine gives no proof of {names(third_party.missing)}"[:STATE_CHARACTERS_MAX]
@@ -94,6 +96,7 @@ class Lent:
         self._ownership = ownership
         self._slots = slots
         self._allowed = 0
+        self._turns = Turns()
         self._tell = tell
         self._is_wanted = is_wanted
         self._blobs = Blobs(cache_folder() / "blobs")
@@ -116,8 +119,9 @@ class Lent:
         return [pid for workers in self.running.values() for pid in workers.pids]
 
     def allow(self, count: int) -> None:
-        """So many workers of each workload may be up from now on."""
+        """So many workers of each workload may be up from now on, and so many of all of them compute at once."""
         self._allowed = count
+        self._turns.allow(count)
         for workers in self.running.values():
             workers.allow(count)
 
@@ -223,7 +227,7 @@ class Lent:
         found_here = standing(
             workload, manifest, consent.workload, said, self._node_id, is_code_kept_in=third_party.is_allowed
         )
-        return Judged(found_here, manifest, _reason(found_here, third_party))
+        return Judged(found_here, manifest, said_of(found_here, third_party))
 
     def _begin(self, workload: WorkloadId, manifest: Manifest) -> None:
         self._states[workload] = "fetching"
@@ -284,6 +288,7 @@ class Lent:
             workload,
             spec,
             sandbox=sandbox,
+            turns=self._turns,
             slots=self._slots,
             tell=self._tell,
             is_wanted=self._is_wanted,

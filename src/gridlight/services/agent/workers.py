@@ -7,6 +7,7 @@ of CPU as soon, gives their memory back as well, and works alike however they ar
 
 import asyncio
 from collections.abc import Callable, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from gridlight.core.owner import rest_ms
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
+from gridlight.services.agent.turns import Turns
 from gridlight.services.agent.worker_answers import JunkAnswer, readiness, run_answer
 from gridlight.workloads.contract import Manifest
 
@@ -85,6 +87,7 @@ class Workers:
         spec: WorkerSpec,
         *,
         sandbox: Sandbox,
+        turns: Turns,
         slots: int,
         tell: Callable[[AgentEvent], None],
         is_wanted: Callable[[AssignmentId], bool],
@@ -93,6 +96,8 @@ class Workers:
         self._workload = workload
         self._sandbox = sandbox
         self._spec = spec
+        self._turns = turns
+        self._cpus = ceil(spec.limits.cpus)
         self._slots = slots
         self._tell = tell
         self._is_wanted = is_wanted
@@ -182,15 +187,27 @@ class Workers:
         if worker is None:
             self._tell(RunFailed(assignment.assignment_id, FailureCode.WORKER_TIMEOUT))
             return
-        outcome: RunFinished | RunFailed = RunFailed(assignment.assignment_id, FailureCode.CANCELLED)
-        if self._is_wanted(assignment.assignment_id):
-            self._busy.add(worker)
+        left_ms = assignment.deadline_ms - (monotonic_ms() - taken_ms)
+        outcome: RunFinished | RunFailed = RunFailed(assignment.assignment_id, FailureCode.WORKER_TIMEOUT)
+        if await self._turns.take(self._cpus, timeout_s=left_ms / 1_000):
             try:
-                outcome = await self._outcome(worker, assignment, body, taken_ms)
+                outcome = await self._run_now(worker, assignment, body, taken_ms)
             finally:
-                self._busy.discard(worker)
+                self._turns.give_back(self._cpus)
         self._tell(outcome)
         self._give_back(worker, outcome.infer_ms if isinstance(outcome, RunFinished) else 0)
+
+    async def _run_now(
+        self, worker: Worker, assignment: Assignment, body: bytes, taken_ms: int
+    ) -> RunFinished | RunFailed:
+        """Unless nobody wants it any more by now."""
+        if not self._is_wanted(assignment.assignment_id):
+            return RunFailed(assignment.assignment_id, FailureCode.CANCELLED)
+        self._busy.add(worker)
+        try:
+            return await self._outcome(worker, assignment, body, taken_ms)
+        finally:
+            self._busy.discard(worker)
 
     def _give_back(self, worker: Worker, infer_ms: int) -> None:
         """It is free again, after a rest where it may not have a whole CPU; or it is one too many by now."""

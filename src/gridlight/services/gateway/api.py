@@ -42,7 +42,7 @@ from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal, RequesterGone, encode_refusal
 from gridlight.services.gateway.jobs import OpenJobs, new_job_id
 from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
-from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, errors, openapi_config
+from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, RunOperation, errors, openapi_config
 from gridlight.services.gateway.peers import FORWARDED_HEADER
 from gridlight.services.gateway.pictures import PicturePool
 from gridlight.services.gateway.questions import Questions
@@ -131,7 +131,7 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
     @post(
         "/v1/run/{workload:str}",
         status_code=200,
-        operation_class=DetectOperation,
+        operation_class=RunOperation,
         responses={200: says(DetectResponse), **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 502, 503, 504)},
     )
     async def run(request: AnyRequest, workload: FromPath[str]) -> Answer:
