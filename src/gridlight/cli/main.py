@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(requesting.detect)
+app.command()(requesting.run)
 app.command()(measuring.casestudy)
 app.command()(measuring.demo)
 app.command()(measuring.simulate)
