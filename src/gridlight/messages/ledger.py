@@ -130,3 +130,30 @@ def is_key(key: str) -> bool:
 def entry_hash(seq: int, key: str, postings: tuple[Posting, ...], prev_hash: str) -> str:
     """The hash that seals an entry, in hexadecimal."""
     return sha256(_DOMAIN + bytes.fromhex(prev_hash) + _encode((seq, key, postings))).hexdigest()
+
+
+class PayoutLine(Struct, frozen=True, gc=False):
+    """One operator's part of a payout batch."""
+
+    operator: AccountIdField
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class MoneyParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What work costs, and for how long earnings are held back. Every share is in millionths."""
+
+    units_per_million_mwu: Annotated[int, Meta(ge=0, le=10**12)] = 1_000_000
+    """What a node earns for a million mWU, in units of 1e-7 coin."""
+    fee_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 100_000
+    """The network's own part, on top of a reward."""
+    hold_ms: Annotated[int, Meta(ge=0, lt=2**53)] = 14 * 86_400_000
+    hold_tasks: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    """Earnings vest once they are so old, and so many later tasks of their node were paid."""
+    slash_rewards_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    """Of a stake, one fault costs so many rewards at most."""
+
+
+class RecordEntry(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="entry.record.v1"):
+    """To the host: the ledger has one more entry; keep it, in the same transaction as the journal."""
+
+    entry: Entry
