@@ -3,7 +3,8 @@
 `python -m benchmarks.ledger [--entries 1000000] [--batch 500] [--folder DIR]`. Entries are those of paid tasks: one
 that holds a price, one that pays a node, and now and then one that collects. They are posted to the core's ledger and
 committed to SQLite in batches, each in one transaction that is on the disk when it returns. A snapshot is kept each
-100,000 entries, as the coordinator does; a restart reads the newest and adds what came after it.
+100,000 entries, as the coordinator does; the restart takes the one before the newest, which is the worst that can be:
+it adds more than 100,000 entries.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def measure(url: str, wanted: int, batch: int) -> dict[str, float]:
     engine = open_engine(url)
     migrate(engine)
     ledger = Ledger()
-    escrow, snapshot, batches, posted, spent_s = Escrow(ledger), b"", 0, 0, 0.0
+    escrow, kept, batches, posted, spent_s = Escrow(ledger), [b"", b""], 0, 0, 0.0
     with engine.connect() as writer:
         while ledger.seq < wanted:
             began, first = perf_counter(), ledger.seq
@@ -64,12 +65,12 @@ def measure(url: str, wanted: int, batch: int) -> dict[str, float]:
             posted += sum(len(entry.postings) for entry in entries)
             batches += 1
             if first // SNAPSHOT_EACH_ENTRIES != ledger.seq // SNAPSHOT_EACH_ENTRIES:
-                snapshot = msgspec.msgpack.encode(ledger.snapshot())
+                kept = [kept[1], msgspec.msgpack.encode(ledger.snapshot())]
             if batches == 1:
                 posted, spent_s = 0, 0.0  # the deposits are no part of the measured load
     books = Books(engine)
-    restart_s = timed(lambda: restart(books, snapshot, ledger))
-    audit_s = timed(lambda: books.audit())
+    restart_s = timed(lambda: restart(books, kept[0], ledger))
+    audit_s = timed(books.audit)
     books.close()
     return {
         "entries": ledger.seq,
@@ -77,9 +78,8 @@ def measure(url: str, wanted: int, batch: int) -> dict[str, float]:
         "postings_per_s": round(posted / spent_s),
         "batch_entries": batch,
         "restart_s": round(restart_s, 2),
-        "restart_after_entries": ledger.seq % SNAPSHOT_EACH_ENTRIES,
         "audit_s": round(audit_s, 1),
-        "snapshot_bytes": len(snapshot),
+        "snapshot_bytes": len(kept[1]),
         "random_read_ns": random_read_ns(),
     }
 

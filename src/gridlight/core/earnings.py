@@ -12,6 +12,7 @@ from msgspec import Struct
 from gridlight.core import postings
 from gridlight.core.ledger import Ledger
 from gridlight.core.postings import Draft
+from gridlight.messages.ids import AssignmentId, JobId, NodeId, WorkloadId
 from gridlight.messages.ledger import (
     NET_VERIFY,
     Entry,
@@ -19,6 +20,7 @@ from gridlight.messages.ledger import (
     op_pending,
     op_stake,
 )
+from gridlight.messages.receipts import ReceiptStatus
 
 DAY_MS = 86_400_000
 DAYS_MAX = 64
@@ -57,10 +59,13 @@ class Account(Struct):
 class Claim(Struct, frozen=True, gc=False, order=True):
     """A check that earned something, to be paid from the pool."""
 
-    task: str
-    node: str
-    attempt: str
+    task: JobId
+    node: NodeId
+    attempt: AssignmentId
     amount: int
+    workload: WorkloadId
+    mwu: int
+    status: ReceiptStatus
 
 
 class EarningsSnapshot(Struct):

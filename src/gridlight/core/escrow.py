@@ -8,7 +8,7 @@ collected for many tasks at once: no account is written for every task of the ne
 from msgspec import Struct
 
 from gridlight.core import postings
-from gridlight.core.ledger import Ledger
+from gridlight.core.ledger import KeyReused, Ledger
 from gridlight.core.postings import Draft
 from gridlight.core.pricing import Quote
 from gridlight.messages.ledger import NET_SLASH, Entry, req_escrow
@@ -57,8 +57,12 @@ class Escrow:
         held = self._held.get(task)
         return 0 if held is None else held.quote.price
 
+    def takes(self, task: str) -> bool:
+        """Whether the task can be opened, if its account can pay for it."""
+        return len(self._held) < TASKS_OPEN_MAX and self._ledger.find(postings.open_key(task)) is None
+
     def open(self, task: str, account_id: str, quote: Quote) -> list[Entry]:
-        """Hold a task's price. Overdrawn, with what is missing, where the account has too little; TooManyOpen.
+        """Hold a task's price. Overdrawn says what is missing; TooManyOpen, and KeyReused where the task ended before.
 
         A task that is open is told again by its gateway now and then; that holds nothing twice.
         """
@@ -66,7 +70,10 @@ class Escrow:
             return []
         if len(self._held) >= TASKS_OPEN_MAX:
             raise TooManyOpen(f"{TASKS_OPEN_MAX} paid tasks are open: try again when some have ended")
-        entries = self._post(postings.open_task(task, account_id, quote.price)) if quote.price else []
+        draft = postings.open_task(task, account_id, quote.price)
+        if self._ledger.find(draft.key) is not None:
+            raise KeyReused(draft.key)  # it was held before, and went where it had to
+        entries = self._post(draft) if quote.price else []
         self._held[task] = Held(account_id, quote)
         return entries
 

@@ -46,9 +46,14 @@ def put_up_stake(tx_hash: str, operation: int, operator: str, amount: int) -> Dr
     return _move(f"stake:{tx_hash}:{operation}", EXT_CHAIN, op_stake(operator), amount)
 
 
+def open_key(task: str) -> str:
+    """What is posted once for every paid task."""
+    return f"open:{task}"
+
+
 def open_task(task: str, account_id: str, price: int) -> Draft:
     """A task's whole price is held before anybody is sent it."""
-    return _move(f"open:{task}", req_avail(account_id), req_escrow(account_id), price)
+    return _move(open_key(task), req_avail(account_id), req_escrow(account_id), price)
 
 
 def final(task: str, account_id: str, operator: str, reward: int) -> Draft:

@@ -25,6 +25,7 @@ ROOT_DOMAIN: Final = b"gridlight.sheet.root.v1\0"
 DISPATCH_DOMAIN: Final = b"gridlight.assignment.dispatched.v1\0"
 RESULT_DOMAIN: Final = b"gridlight.result.seen.v1\0"
 
+ReceiptStatus = Literal["final", "corrected", "void"]
 Number = Annotated[int, Meta(ge=0, lt=2**53)]
 _encode = msgspec.json.Encoder().encode
 
@@ -42,8 +43,8 @@ class Receipt(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields
     """Thousandths of a work unit, as the workload says."""
     amount: Price
     """Units of 1e-7 coin."""
-    status: Literal["final", "corrected", "void"]
-    """What became of the task. A run of a task that is void is on record, and earned nothing."""
+    status: ReceiptStatus
+    """What became of the task. A run that was wrong, or of a task that is void, is on record with nothing earned."""
 
     @property
     def place(self) -> tuple[str, str]:

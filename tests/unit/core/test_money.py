@@ -2,13 +2,15 @@
 
 import msgspec
 import pytest
+from tests.unit.core.world import WORKLOAD
 
 from gridlight.core import escrow as escrow_module
 from gridlight.core import postings
 from gridlight.core.earnings import DAY_MS, DAYS_MAX, Claim, Earnings, EarningsSnapshot
 from gridlight.core.escrow import Escrow, EscrowSnapshot, TooManyOpen
-from gridlight.core.ledger import Ledger, Overdrawn
+from gridlight.core.ledger import KeyReused, Ledger, Overdrawn
 from gridlight.core.pricing import Quote, pay, quote
+from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.ledger import (
     EXT_CHAIN,
     NET_CHAINFEE,
@@ -119,6 +121,8 @@ def test_p6_a_task_ends_once_whatever_is_said_of_it_later(ledger: Ledger, escrow
     escrow.final("t1", "ben")
     before = ledger.head
     assert escrow.final("t1", "eve") + escrow.refund("t1") + escrow.corrected("t1") == []
+    with pytest.raises(KeyReused):
+        escrow.open("t1", "anna", QUOTE)
     assert (ledger.head, escrow.held("t1")) == (before, 0)
 
 
@@ -313,7 +317,7 @@ def test_checks_are_paid_from_the_pool_together_and_in_the_order_of_their_tasks(
 ) -> None:
     earnings.know("node-2", "carl")
     post(ledger, postings.grant("g", NET_VERIFY, 250))
-    claims = [Claim("t3", "node-1", "a3", 100), Claim("t1", "node-1", "a1", 100), Claim("t2", "node-2", "a2", 100)]
+    claims = [claimed("t3", "node-1", 100), claimed("t1", "node-1", 100), claimed("t2", "node-2", 100)]
     assert all(earnings.claim(claim) for claim in [*claims, claims[0]])
     entries, paid = earnings.pay_claims(0)
     assert (len(entries), [claim.task for claim in paid]) == (1, ["t1", "t2"])
@@ -326,12 +330,12 @@ def test_checks_are_paid_from_the_pool_together_and_in_the_order_of_their_tasks(
 
 def test_claims_have_a_bound(monkeypatch: pytest.MonkeyPatch, earnings: Earnings) -> None:
     monkeypatch.setattr("gridlight.core.earnings.CLAIMS_MAX", 1)
-    assert earnings.claim(Claim("t1", "node-1", "a1", 1))
-    assert not earnings.claim(Claim("t2", "node-1", "a2", 1))
+    assert earnings.claim(claimed("t1", "node-1", 1))
+    assert not earnings.claim(claimed("t2", "node-1", 1))
 
 
 def test_a_liar_is_not_paid_for_checks_that_wait(ledger: Ledger, earnings: Earnings) -> None:
-    earnings.claim(Claim("t1", "node-1", "a1", 100))
+    earnings.claim(claimed("t1", "node-1", 100))
     earnings.claw_back("f1", "node-1")
     post(ledger, postings.grant("g", NET_VERIFY, 250))
     assert earnings.pay_claims(0) == ([], [])
@@ -339,7 +343,7 @@ def test_a_liar_is_not_paid_for_checks_that_wait(ledger: Ledger, earnings: Earni
 
 def test_restored_earnings_go_on(ledger: Ledger, earnings: Earnings) -> None:
     earn(ledger, earnings, 0)
-    earnings.claim(Claim("t1", "node-1", "a1", 1))
+    earnings.claim(claimed("t1", "node-1", 1))
     snapshot = msgspec.msgpack.decode(msgspec.msgpack.encode(earnings.snapshot()), type=EarningsSnapshot)
     other = Earnings(ledger, earnings.money)
     other.restore(snapshot)
@@ -349,6 +353,10 @@ def test_restored_earnings_go_on(ledger: Ledger, earnings: Earnings) -> None:
 
 def test_who_is_not_known_earned_nothing(earnings: Earnings) -> None:
     assert (earnings.operator_of("nobody"), earnings.pending("nobody")) == (None, 0)
+
+
+def claimed(task: str, node: str, amount: int) -> Claim:
+    return Claim(JobId(task), NodeId(node), AssignmentId(f"a{task}"), amount, WORKLOAD, 1, "final")
 
 
 # Payouts
