@@ -115,9 +115,7 @@ class Bookkeeping:
             return None
         assert isinstance(job.account_id, str)
         if not self.escrow.takes(job.job_id):
-            return Outcome(
-                state=JobState.REFUSED, code=JobCode.BUSY, hint="it was paid for before: send it anew"
-            )
+            return Outcome(state=JobState.REFUSED, code=JobCode.BUSY, hint="it was paid for before: send it anew")
         wanted = quote(self._work.get(job.workload, 0), job.assurance, self.money).price
         missing = wanted - self.ledger.balance(req_avail(job.account_id))
         if missing <= 0:
@@ -222,7 +220,8 @@ class Bookkeeping:
         if outcome.state is not JobState.DONE:
             self._record(self.escrow.refund(task.job_id))
             self.tasks.end(task)
-        elif outcome.verification is Verification.UNVERIFIED:
+        else:
+            assert outcome.verification is Verification.UNVERIFIED, "an answer that is checked was not committed"
             assert outcome.node_id is not None
             assert outcome.assignment_id is not None
             task.node_id, task.attempt = outcome.node_id, outcome.assignment_id
@@ -282,7 +281,8 @@ class Bookkeeping:
 
     def _claim(self, task: PaidTask, check: PaidCheck, status: ReceiptStatus, *, is_right: bool) -> None:
         """Who was right is paid from the pool, and has its receipt then; who was not has one at once, over nothing."""
-        amount = pay(task.quote.reward, check.role) if is_right else 0
+        is_known = self.earnings.operator_of(check.node_id) is not None
+        amount = pay(task.quote.reward, check.role) if is_right and is_known else 0
         if not amount:
             self._write(task, check.node_id, check.attempt, 0, status)
             return
@@ -313,8 +313,9 @@ class Bookkeeping:
         self, task: PaidTask | Claim, node_id: NodeId, attempt: AssignmentId | None, amount: int, status: ReceiptStatus
     ) -> None:
         operator = self.earnings.operator_of(node_id)
-        if operator is None or attempt is None:
+        if operator is None:
             return
+        assert attempt is not None
         if self.sheet.is_full:
             self._close_sheet()
         self.sheet.write(

@@ -74,7 +74,8 @@ def serve(
 
 def pinned(world: World, node: NodeId, assurance: Assurance = Assurance.SAMPLED) -> list[Effect]:
     """A job that Anna pays for, and this node shall do."""
-    job = submitted(job_id(9_999), assurance=assurance, pinned_node=node)
+    world.jobs_made += 1
+    job = submitted(job_id(world.jobs_made), assurance=assurance, pinned_node=node)
     return world.tell(msgspec.structs.replace(job, account_id="anna"))
 
 
@@ -274,9 +275,12 @@ def test_a_newcomers_run_earns_half() -> None:
     trust = msgspec.structs.replace(TRUST, shadow_ppm=1_000_000, shadows_per_check_max=1)
     world = priced(checked_world(newcomers=1, trust=trust))
     world.tell(AccountCredited(key="grant:pool", account=NET_VERIFY, amount=10_000))
+    for _ in range(12):  # so many tasks allow one newcomer's run
+        serve(world, Assurance.NONE)
     serve(world)
     newcomer = node_id(world.nodes_made)
     while found := sends(next_effects(world)):
+        world.go_on_from_a_snapshot()
         world.result(found[0])
     begin_epoch(world)
     assert balance(world, op_pending(newcomer)) == REWARD // 2
@@ -291,6 +295,67 @@ def test_checks_that_the_pool_cannot_pay_wait_for_it(world: World) -> None:
     world.tell(AccountCredited(key="grant:pool", account=NET_VERIFY, amount=10_000))
     begin_epoch(world, 3)
     assert world.coordinator.bookkeeping.earnings.pay_claims(world.now_ms) == ([], [])
+
+
+def test_an_answer_that_waits_for_its_own_audit_is_not_paid_by_another(world: World) -> None:
+    world.coordinator.reputation.seed_standing(0, tier=Tier.TRUSTED, clean_run=1_000_000)
+    for assurance in (Assurance.SAMPLED, *[Assurance.AUDITED] * 5):
+        (send,) = sends(pinned(world, node_id(1), assurance))
+        world.result(send)
+    paid = []
+    checks = [next_check(world) for _ in range(5)]
+    for check in sorted(checks, key=lambda one: one.job_id, reverse=True):
+        world.result(check)
+        paid.append(balance(world, op_pending(node_id(1))))
+    assert paid == [2 * REWARD, 3 * REWARD, 4 * REWARD, 5 * REWARD, 6 * REWARD]
+
+
+def test_without_a_lag_what_is_not_drawn_is_paid_at_once() -> None:
+    world = priced(checked_world(trust=msgspec.structs.replace(TRUST, finality_lag=0)))
+    for node in range(world.nodes_made):
+        world.coordinator.reputation.seed_standing(node, tier=Tier.TRUSTED, clean_run=1_000_000)
+    send, _ = serve(world, Assurance.SAMPLED)
+    assert balance(world, op_pending(send.node_id)) == REWARD
+
+
+def test_work_that_costs_nothing_is_on_record_all_the_same(world: World) -> None:
+    world.tell(msgspec.structs.replace(PRICES, work={}))
+    serve(world, Assurance.NONE)
+    _, [receipt] = begin_epoch(world)
+    assert (receipt.amount, world.coordinator.bookkeeping.ledger.seq) == (0, 1)
+
+
+def test_p8_whom_no_referee_proved_false_keeps_the_stake(world: World) -> None:
+    liar = lie(world)
+    assert world.coordinator.reputation.tiers()[Tier.BANNED] == 1
+    assert (balance(world, op_pending(liar)), balance(world, op_stake(liar))) == (0, 5_000_000)
+
+
+def test_an_epoch_pays_so_many_entries_and_the_next_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridlight.core.bookkeeping.PAYMENTS_AN_EPOCH_MAX", 1)
+    monkeypatch.setattr("gridlight.core.earnings.PAID_AT_ONCE_MAX", 1)
+    for _ in range(2):
+        serve(world)
+    for _ in range(2):
+        world.result(next_check(world))
+    assert [len(begin_epoch(world, epoch)[1]) for epoch in (2, 3, 4)] == [3, 1, 0]
+
+
+def test_what_becomes_known_of_a_node_that_the_books_do_not_know_moves_nothing_of_its(world: World) -> None:
+    send, _ = serve(world)
+    world.coordinator.bookkeeping.earnings._nodes.pop(send.node_id)
+    world.pass_ms(world.trust.settle_ms_max + world.trust.settle_grace_ms + 120_000)
+    assert balance(world, req_avail("anna")) == 100_000
+    assert begin_epoch(world)[1] == []
+    assert world.coordinator.bookkeeping.earnings.pay_claims(world.now_ms) == ([], [])
+
+
+def test_a_checker_that_the_books_do_not_know_earns_nothing(world: World) -> None:
+    serve(world)
+    world.coordinator.bookkeeping.earnings._nodes.clear()
+    world.result(next_check(world))
+    assert balance(world, req_avail("anna")) == 100_000
+    assert begin_epoch(world)[1] == []
 
 
 def test_money_is_credited_once_and_a_contradicting_word_is_not_acted_upon(world: World) -> None:
