@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from gridlight.adapters.books import Sign, unsigned
 from gridlight.adapters.changes import Changes
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.journal import Journal, Record
@@ -37,6 +38,7 @@ class Loop:
         sequence: int,
         clock: SteadyClock,
         perform: Callable[[list[Effect]], Awaitable[None]],
+        sign: Sign = unsigned,
         snapshot_each_events: int = SNAPSHOT_EACH_EVENTS,
     ) -> None:
         self.core = core
@@ -46,6 +48,7 @@ class Loop:
         self._sequence = sequence
         self._clock = clock
         self._perform = perform
+        self._sign = sign
         self._snapshot_each_events = snapshot_each_events
         self._inbox: deque[Event] = deque()
         self._wake = asyncio.Event()
@@ -106,7 +109,7 @@ class Loop:
         effects = [effect for event in events for effect in self.core.handle(now_ms, event)]
         self._sequence += 1
         record = Record(self._sequence, now_ms, CORE_VERSION, events)
-        changes = Changes(now_ms, events, effects)
+        changes = Changes(now_ms, events, effects, self._sign)
         self._journal.commit(record, changes)
         await self._perform(effects)
         self._since_snapshot += len(events)
