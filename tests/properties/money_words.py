@@ -1,4 +1,4 @@
-"""What the machine of `money_machine` speaks of: requesters and nodes, jobs that are paid for, and what it remembers."""
+"""What the machine of `money_machine` speaks of: requesters and nodes, jobs that are paid for, what it remembers."""
 
 import msgspec
 from tests.unit.core.world import WORKLOAD, node_id

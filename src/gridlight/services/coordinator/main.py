@@ -76,7 +76,7 @@ class CoordinatorService:
             sequence=sequence,
             clock=self._clock,
             perform=performer.perform,
-            sign=_signer(config.network_key_file),
+            sign=signer(config.network_key_file),
         )
         if config.metrics_port is not None:
             serve_metrics(self._loop, performer.checks, config.metrics_port)
@@ -194,7 +194,7 @@ def _started(config: CoordinatorConfig) -> CoordinatorStarted:
     )
 
 
-def _signer(key_file: Path | None) -> Sign:
+def signer(key_file: Path | None) -> Sign:
     """Signs the roots of receipts, where this process has the key."""
     if key_file is None:
         return unsigned
