@@ -135,8 +135,6 @@ class Bookkeeping:
 
     def hear(self, now_ms: int, event: Event, effects: list[Effect]) -> list[Effect]:
         """What follows from an event, and from what the others made of it, for the books. O(effects)."""
-        if not self.is_priced and type(event) not in (PricesSet, AccountCredited):
-            return []
         self._out, self._now_ms = [], now_ms
         match event:
             case PricesSet():

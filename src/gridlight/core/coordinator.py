@@ -54,6 +54,9 @@ from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 CORE_VERSION: Final = 1
 """Written with each journal record: a fold by another version of the core is refused, a snapshot is not."""
 
+MONEY_EVENTS: Final = frozenset({PricesSet, AccountCredited})
+"""Heard where nothing has a price yet."""
+
 HOPS_MAX: Final = 12
 """How far one event may travel from machine to machine."""
 
@@ -132,9 +135,11 @@ class Coordinator:
         assert now_ms >= self.now_ms, "the coordinator's clock went backwards"
         self.now_ms = now_ms
         effects: list[Effect] = []
-        if type(event) is JobSubmitted and (refused := self._unpayable(event)) is not None:
+        if type(event) is JobSubmitted and event.account_id and (refused := self._unpayable(event)) is not None:
             return [EndJob(job_id=event.job_id, gateway_id=event.gateway_id, outcome=refused)]
         self._pass_on(now_ms, event, 0, effects)
+        if not self.bookkeeping.is_priced and type(event) not in MONEY_EVENTS:
+            return effects
         # Money is held, and on the books, before anything leaves that it is held for.
         return [*self.bookkeeping.hear(now_ms, event, effects), *effects]
 
