@@ -110,6 +110,7 @@ class CheckEnded(Struct, frozen=True, gc=False):
     output_digest: Blake3Digest | None = None
     probes: tuple[int, ...] = ()
     is_input_gone: bool = False
+    assignment_id: AssignmentId | None = None
     is_nobody_there: bool = False
     """It is not that all are busy: nobody who could do it lends anything."""
 

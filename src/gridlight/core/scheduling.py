@@ -137,6 +137,10 @@ class Scheduling:
 
     # Jobs
 
+    def knows(self, job_id: JobId) -> bool:
+        """Whether the job is open, or ended a short while ago."""
+        return self.placement.table.open_task(job_id) is not None or job_id in self.placement.table.recent
+
     def _submitted(self, now_ms: int, job: JobSubmitted) -> list[Output]:
         if self.placement.table.open_task(job.job_id) is not None:
             return []

@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from gridlight.adapters.books import Sign, unsigned
 from gridlight.adapters.changes import Changes
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.journal import Journal, Record
@@ -43,6 +44,7 @@ class Loop:
         sequence: int,
         clock: SteadyClock,
         perform: Callable[[list[Effect]], Awaitable[None]],
+        sign: Sign = unsigned,
         snapshot_each_events: int = SNAPSHOT_EACH_EVENTS,
     ) -> None:
         self.core = core
@@ -52,6 +54,7 @@ class Loop:
         self._sequence = sequence
         self._clock = clock
         self._perform = perform
+        self._sign = sign
         self._snapshot_each_events = snapshot_each_events
         self._inbox: deque[Event] = deque()
         self._wake = asyncio.Event()
@@ -127,7 +130,7 @@ class Loop:
         if not effects and self._may_wait(record):
             self._waiting.append(record)
             return
-        self._journal.commit(record, Changes(now_ms, events, effects), self._waiting)
+        self._journal.commit(record, Changes(now_ms, events, effects, self._sign), self._waiting)
         self._waiting = []
         await self._perform(effects)
         if self._since_snapshot >= self._snapshot_each_events:
@@ -141,7 +144,7 @@ class Loop:
 
     def _commit_waiting(self) -> None:
         *earlier, last = self._waiting
-        self._journal.commit(last, Changes(last.now_ms, last.events, []), earlier)
+        self._journal.commit(last, Changes(last.now_ms, last.events, [], self._sign), earlier)
         self._waiting = []
 
     def _save_snapshot(self) -> None:
