@@ -3,8 +3,7 @@
 It decides nothing: `_routes` says who hears what, and whatever is in nobody's row leaves the core as an effect.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -21,10 +20,9 @@ from gridlight.core.notices import (
     CheckWanted,
     CommitsSettled,
     FaultFound,
+    Hears,
     NodeKnown,
     NodeMissed,
-    Notice,
-    Output,
     SlotFreed,
     TaskAnswered,
     TierChanged,
@@ -77,12 +75,9 @@ class Coordinator:
         self.verification = Verifier()
         self.catalogue = Catalogue()
         self.now_ms = 0
-        fleet: Handler = cast("Handler", self.fleet.handle)
-        scheduling: Handler = cast("Handler", self.scheduling.handle)
-        reputation: Handler = cast("Handler", self.reputation.handle)
-        verification: Handler = cast("Handler", self.verification.handle)
-        catalogue: Handler = cast("Handler", self.catalogue.handle)
-        self._routes: dict[type, tuple[Handler, ...]] = {
+        fleet, catalogue = self.fleet.hears, self.catalogue.hears
+        scheduling, reputation, verification = self.scheduling.hears, self.reputation.hears, self.verification.hears
+        rows: dict[type, tuple[Hears, ...]] = {
             JobSubmitted: (scheduling,),
             JobWithdrawn: (scheduling,),
             AssignmentAcknowledged: (scheduling,),
@@ -117,6 +112,7 @@ class Coordinator:
             TierChanged: (scheduling,),
             TrustLost: (verification,),
         }
+        self._routes = {kind: tuple(hears[kind] for hears in row) for kind, row in rows.items()}
 
     def handle(self, now_ms: int, event: Event) -> list[Effect]:
         """Let every machine concerned hear the event, and what follows, until nothing is left to pass on.
@@ -125,24 +121,27 @@ class Coordinator:
         """
         assert now_ms >= self.now_ms, "the coordinator's clock went backwards"
         self.now_ms = now_ms
-        effects: list[Effect] = []
+        effects: list[Any] = []
         self._pass_on(now_ms, event, 0, effects)
         return effects
 
-    def _pass_on(self, now_ms: int, message: Event | Notice, hops: int, effects: list[Effect]) -> None:
+    def _pass_on(self, now_ms: int, message: Any, hops: int, effects: list[Any]) -> None:
         assert hops < HOPS_MAX, f"{type(message).__name__} travelled {hops} hops"
         routes = self._routes
         for handler in routes[type(message)]:
             for output in handler(now_ms, message):
                 if type(output) in routes:
-                    self._pass_on(now_ms, cast("Notice", output), hops + 1, effects)
+                    self._pass_on(now_ms, output, hops + 1, effects)
                 else:
-                    effects.append(cast("Effect", output))
+                    effects.append(output)
 
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
-        machines = (self.scheduling, self.verification, self.catalogue)
-        return min((due for one in machines if (due := one.next_deadline_ms()) is not None), default=None)
+        due_ms = self.scheduling.next_deadline_ms()
+        for other_ms in (self.verification.next_deadline_ms(), self.catalogue.next_deadline_ms()):
+            if other_ms is not None and (due_ms is None or other_ms < due_ms):
+                due_ms = other_ms
+        return due_ms
 
     def check(self) -> None:
         """Assert every machine's invariants."""
@@ -180,6 +179,3 @@ class Coordinator:
         else:
             coordinator.catalogue.restore(state.catalogue)
         return coordinator
-
-
-Handler = Callable[[int, Any], list[Output]]
