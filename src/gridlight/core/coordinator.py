@@ -3,8 +3,7 @@
 It decides nothing: `_routes` says who hears what, and whatever is in nobody's row leaves the core as an effect.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -22,9 +21,9 @@ from gridlight.core.notices import (
     CheckWanted,
     CommitsSettled,
     FaultFound,
+    Hears,
     NodeKnown,
     NodeMissed,
-    Notice,
     Output,
     SlotFreed,
     TaskAnswered,
@@ -51,7 +50,7 @@ from gridlight.messages.tasks import (
 from gridlight.messages.trust import EpochBegan
 from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 
-CORE_VERSION: Final = 1
+CORE_VERSION: Final = 2
 """Written with each journal record: a fold by another version of the core is refused, a snapshot is not."""
 
 MONEY_EVENTS: Final = frozenset({PricesSet, AccountCredited})
@@ -84,12 +83,9 @@ class Coordinator:
         self.catalogue = Catalogue()
         self.bookkeeping = Bookkeeping()
         self.now_ms = 0
-        fleet: Handler = cast("Handler", self.fleet.handle)
-        scheduling: Handler = cast("Handler", self.scheduling.handle)
-        reputation: Handler = cast("Handler", self.reputation.handle)
-        verification: Handler = cast("Handler", self.verification.handle)
-        catalogue: Handler = cast("Handler", self.catalogue.handle)
-        self._routes: dict[type, tuple[Handler, ...]] = {
+        fleet, catalogue = self.fleet.hears, self.catalogue.hears
+        scheduling, reputation, verification = self.scheduling.hears, self.reputation.hears, self.verification.hears
+        rows: dict[type, tuple[Hears, ...]] = {
             JobSubmitted: (scheduling,),
             JobWithdrawn: (scheduling,),
             AssignmentAcknowledged: (scheduling,),
@@ -116,7 +112,7 @@ class Coordinator:
             TaskAnswered: (reputation,),
             AnswerCommitted: (verification,),
             CheckWanted: (scheduling,),
-            CheckEnded: (self._note_check, verification),
+            CheckEnded: ({CheckEnded: self._note_check}, verification),
             CheckDecided: (reputation,),
             CommitsSettled: (reputation,),
             FaultFound: (reputation, scheduling),
@@ -126,6 +122,7 @@ class Coordinator:
             PricesSet: (),
             AccountCredited: (),
         }
+        self._routes = {kind: tuple(hears[kind] for hears in row) for kind, row in rows.items()}
 
     def handle(self, now_ms: int, event: Event) -> list[Effect]:
         """Let every machine concerned hear the event, and what follows, until nothing is left to pass on.
@@ -134,7 +131,7 @@ class Coordinator:
         """
         assert now_ms >= self.now_ms, "the coordinator's clock went backwards"
         self.now_ms = now_ms
-        effects: list[Effect] = []
+        effects: list[Any] = []
         if type(event) is JobSubmitted and event.account_id and (refused := self._unpayable(event)) is not None:
             return [EndJob(job_id=event.job_id, gateway_id=event.gateway_id, outcome=refused)]
         self._pass_on(now_ms, event, 0, effects)
@@ -151,20 +148,23 @@ class Coordinator:
         self.bookkeeping.check_ended(ended.check, ended.assignment_id)
         return []
 
-    def _pass_on(self, now_ms: int, message: Event | Notice, hops: int, effects: list[Effect]) -> None:
+    def _pass_on(self, now_ms: int, message: Any, hops: int, effects: list[Any]) -> None:
         assert hops < HOPS_MAX, f"{type(message).__name__} travelled {hops} hops"
         routes = self._routes
         for handler in routes[type(message)]:
             for output in handler(now_ms, message):
                 if type(output) in routes:
-                    self._pass_on(now_ms, cast("Notice", output), hops + 1, effects)
+                    self._pass_on(now_ms, output, hops + 1, effects)
                 else:
-                    effects.append(cast("Effect", output))
+                    effects.append(output)
 
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
-        machines = (self.scheduling, self.verification, self.catalogue)
-        return min((due for one in machines if (due := one.next_deadline_ms()) is not None), default=None)
+        due_ms = self.scheduling.next_deadline_ms()
+        for other_ms in (self.verification.next_deadline_ms(), self.catalogue.next_deadline_ms()):
+            if other_ms is not None and (due_ms is None or other_ms < due_ms):
+                due_ms = other_ms
+        return due_ms
 
     def check(self) -> None:
         """Assert every machine's invariants."""
@@ -206,6 +206,3 @@ class Coordinator:
         if state.bookkeeping is not None:
             coordinator.bookkeeping.restore(state.bookkeeping)
         return coordinator
-
-
-Handler = Callable[[int, Any], list[Output]]

@@ -1,5 +1,8 @@
 """What one machine tells another: facts that stay inside the core and are passed on by the router."""
 
+from collections.abc import Callable
+from typing import Any
+
 from msgspec import Struct
 
 from gridlight.messages.codec import Effect
@@ -209,3 +212,6 @@ Notice = (
 
 Output = Effect | Notice
 """What a machine answers: effects leave the core, notices go on to other machines."""
+
+Hears = dict[type, Callable[[int, Any], list[Output]]]
+"""What a machine does on each event and notice that it hears."""
