@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gridlight.cli.options import URL, JsonOption
+from gridlight.cli.options import URL, ApiKeyOption, JsonOption
 from gridlight.messages.api import Privacy
 from gridlight.messages.trust import Assurance
 
@@ -16,6 +16,7 @@ def detect(
         Path, typer.Argument(help="A JPEG, PNG or WebP; - reads it from standard input.", allow_dash=True)
     ],
     url: Annotated[str, typer.Option(envvar="GRIDLIGHT_URL", help="The network's gateway.")] = URL,
+    api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
     save: Annotated[Path | None, typer.Option(help="Write the photo with its boxes drawn to this file.")] = None,
     threshold: Annotated[
@@ -42,7 +43,7 @@ def detect(
     from gridlight.messages.codec import encode
 
     picture = sys.stdin.buffer.read() if str(photo) == "-" else read_photo(photo)
-    with Gridlight(url) as requester:
+    with Gridlight(url, api_key=api_key) as requester:
         response = requester.detect(
             picture, threshold=threshold, deadline_ms=deadline_ms, model=model, verify=verify, privacy=privacy
         )

@@ -11,6 +11,7 @@ from typing import Final, Self, TypeVar
 
 import httpx
 
+from gridlight.adapters.api_keys import find_api_key
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.client.errors import AnswerOverdue, AnswerUnreadable, GridlightError, Unreachable
 from gridlight.client.exchange import (
@@ -70,12 +71,14 @@ A = TypeVar("A")
 class Gridlight:
     """A requester that waits for each answer. Safe to share between threads; close it, or use it in a `with`."""
 
-    def __init__(self, url: str = URL_DEFAULT, *, token: str | None = None) -> None:
-        """`token` is sent as `Authorization: Bearer`; a pin to a node needs the administrator's."""
+    def __init__(self, url: str = URL_DEFAULT, *, token: str | None = None, api_key: str | None = None) -> None:
+        """`token` is an administrator's, which a pin to a node needs, `api_key` an account's. Where neither is given,
+        GRIDLIGHT_API_KEY is, or the key of a network that this user runs at this address.
+        """
         self.url = check_url(url)
         self._http = httpx.Client(
             base_url=self.url,
-            headers=authorization(token),
+            headers=authorization(self.url, token, api_key),
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
             trust_env=not is_loopback(self.url),
             follow_redirects=False,
@@ -195,13 +198,18 @@ class AsyncGridlight:
     """A requester for asyncio, with many requests in flight at once; use it in an `async with`."""
 
     def __init__(
-        self, url: str = URL_DEFAULT, *, token: str | None = None, connections_max: int = CONNECTIONS_MAX
+        self,
+        url: str = URL_DEFAULT,
+        *,
+        token: str | None = None,
+        api_key: str | None = None,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        """`token` is sent as `Authorization: Bearer`; a pin to a node needs the administrator's."""
+        """As `Gridlight`."""
         self.url = check_url(url)
         self._http = httpx.AsyncClient(
             base_url=self.url,
-            headers=authorization(token),
+            headers=authorization(self.url, token, api_key),
             limits=httpx.Limits(max_connections=connections_max),
             trust_env=not is_loopback(self.url),
             follow_redirects=False,
@@ -321,9 +329,12 @@ class AsyncGridlight:
         return read_answer(decoder, self.url, response.status_code, response.headers, bytes(body))
 
 
-def authorization(token: str | None) -> dict[str, str]:
-    """The header that carries a token."""
-    return {} if token is None else {"Authorization": f"Bearer {token}"}
+def authorization(url: str, token: str | None, api_key: str | None) -> dict[str, str]:
+    """The headers that say who asks."""
+    if token is None:
+        key = api_key or find_api_key(url)
+        return {} if key is None else {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Bearer {token}"} | ({} if api_key is None else {"X-Api-Key": api_key})
 
 
 def timeouts(call: Call) -> httpx.Timeout:

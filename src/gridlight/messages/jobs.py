@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gridlight.messages.ids import (
+    AccountIdField,
     AssignmentIdField,
     Blake3Field,
     GatewayIdField,
@@ -72,6 +73,8 @@ class JobSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     assurance: Assurance = Assurance.SAMPLED
     is_public: bool = False
     """The requester allows that the input is used again, as a canary."""
+    account: AccountIdField | None = None
+    """Whose key asked; None where an administrator did without one."""
 
 
 class JobWithdrawn(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.withdrawn.v1"):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.signatures import blake3_digest, is_public_key
 from gridlight.messages.api import Privacy
-from gridlight.messages.ids import GatewayId, JobId, NodeId, WorkloadId
+from gridlight.messages.ids import AccountId, GatewayId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobWithdrawn, Outcome
 from gridlight.messages.limits import DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, THRESHOLD_FLOOR
 from gridlight.messages.trust import Assurance
@@ -55,6 +55,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     pinned_node: NodeId | None
     assurance: Assurance
     is_public: bool
+    account: AccountId | None
 
 
 def reserve_ms(deadline_ms: int) -> int:
@@ -93,10 +94,18 @@ class DetectRequests:
         self._metrics = metrics
         self._budget = BodyBudget()
 
-    async def answer(self, job_id: JobId, query: bytes, headers: Mapping[bytes, bytes], body: BodyReader) -> bytes:
+    async def answer(
+        self,
+        job_id: JobId,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: BodyReader,
+        *,
+        pinned_node: NodeId | None,
+        account: AccountId | None,
+    ) -> bytes:
         """The encoded DetectResponse. Refusal where there is none, RequesterGone where nobody waits any more."""
         arrived_ms = monotonic_ms()
-        pinned_node = self._pinned_node(headers)
         asked = read_query(query, headers)
         kind, options = media_type(headers)
         bytes_max = body_bytes_max(kind)
@@ -104,7 +113,7 @@ class DetectRequests:
         self._budget.take(held)
         try:
             upload = await self._upload(kind, options, asked, body, bytes_max)
-            wanted = self._wanted(upload.parameters, pinned_node)
+            wanted = self._wanted(upload.parameters, pinned_node, account)
             prepared = await self._prepared(upload, wanted, arrived_ms)
         finally:
             self._budget.give_back(held)
@@ -121,7 +130,7 @@ class DetectRequests:
         response = detect_response(submitted, wanted.manifest, outcome, total_ms=total_ms, trust=trust)
         return msgspec.json.encode(response)
 
-    def _pinned_node(self, headers: Mapping[bytes, bytes]) -> NodeId | None:
+    def pinned_node(self, headers: Mapping[bytes, bytes]) -> NodeId | None:
         """Only an administrator may choose the node; everybody may leave it to the scheduler."""
         node = headers.get(b"x-gridlight-node")
         if node is None:
@@ -147,7 +156,7 @@ class DetectRequests:
         upload = parse_upload(kind, options, data)
         return Upload(upload.picture, upload.parameters.over(asked))
 
-    def _wanted(self, parameters: Parameters, pinned_node: NodeId | None) -> Wanted:
+    def _wanted(self, parameters: Parameters, pinned_node: NodeId | None, account: AccountId | None) -> Wanted:
         workload = self._workload(parameters.model)
         return Wanted(
             workload=workload,
@@ -157,6 +166,7 @@ class DetectRequests:
             pinned_node=pinned_node,
             assurance=parameters.verify or Assurance.SAMPLED,
             is_public=parameters.privacy is Privacy.PUBLIC,
+            account=account,
         )
 
     def _workload(self, model: str | None) -> WorkloadId:
@@ -198,6 +208,7 @@ class DetectRequests:
             asked_deadline_ms=wanted.deadline_ms,
             assurance=wanted.assurance,
             is_public=wanted.is_public,
+            account=wanted.account,
         )
 
     async def _outcome(
