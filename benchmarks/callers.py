@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from urllib.parse import urlsplit
 
+from gridlight.adapters.api_keys import find_api_key
+
 
 @dataclass
 class Load:
@@ -22,10 +24,11 @@ class Load:
 
 
 async def call_for(url: str, body: bytes, *, callers: int, seconds: float) -> Load:
-    """That many callers, each sending the photo again as soon as it is answered."""
+    """That many callers, each sending the photo again as soon as it is answered; with the key of the network there."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     head = (
-        f"POST /v1/detect HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST /v1/detect HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {find_api_key(url)}\r\n"
+        f"Content-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     load = Load()
     started = perf_counter()

@@ -58,6 +58,7 @@ class Network:
         self.folder = folder
         self.url = self.read().url
         self.token = (folder / "keys" / "admin.token").read_text(encoding="ascii").strip()
+        self.api_key = (folder / "requester.key").read_text(encoding="ascii").strip()
 
     def read(self) -> NetworkJson:
         """network.json as it is now."""

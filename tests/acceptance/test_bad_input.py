@@ -43,8 +43,8 @@ def good_requests(network: Network, bus: Path) -> Iterator[Callers]:
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=10) as client:
+def http(network: Network) -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False, timeout=10, headers={"X-Api-Key": network.api_key}) as client:
         yield client
 
 
@@ -156,7 +156,10 @@ def test_a_json_body_over_its_limit_is_refused(http: httpx.Client, network: Netw
 def test_a_100_mb_upload_is_refused_without_being_read_whole(is_announced: bool, network: Network) -> None:
     address = urlsplit(network.url)
     length = f"Content-Length: {ENDLESS_BYTES}" if is_announced else "Transfer-Encoding: chunked"
-    head = f"POST /v1/detect HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: image/jpeg\r\n{length}\r\n\r\n"
+    head = (
+        f"POST /v1/detect HTTP/1.1\r\nHost: {address.netloc}\r\nX-Api-Key: {network.api_key}\r\n"
+        f"Content-Type: image/jpeg\r\n{length}\r\n\r\n"
+    )
     block = bytes(MIB) if is_announced else b"%x\r\n" % MIB + bytes(MIB) + b"\r\n"
     sent = 0
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=REFUSED_S) as connection:
@@ -189,7 +192,7 @@ def test_a_patient_requester_reads_why_100_mb_are_refused(network: Network) -> N
     address = urlsplit(network.url)
     head = (
         f"POST /v1/detect HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: image/jpeg\r\n"
-        f"Content-Length: {ENDLESS_BYTES}\r\nExpect: 100-continue\r\n\r\n"
+        f"X-Api-Key: {network.api_key}\r\nContent-Length: {ENDLESS_BYTES}\r\nExpect: 100-continue\r\n\r\n"
     )
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=REFUSED_S) as connection:
         connection.sendall(head.encode())

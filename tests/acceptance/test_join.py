@@ -129,7 +129,7 @@ def test_through_a_proxy_that_passes_https_alone_a_node_joins_and_serves(
                 node_id = first_answer(network, bus, log)
                 print(f"first accepted task through the proxy {time.monotonic() - began:.1f} s after the start")
                 said = log.read_text(encoding="utf-8")
-                served, refused, hidden = requests_through(https, certificate, bus)
+                served, refused, hidden = requests_through(https, certificate, bus, network.api_key)
                 problems = doctor(far.command(installed), tmp_path / "home", told)
 
     assert problems == {}
@@ -144,7 +144,7 @@ def test_through_a_proxy_that_passes_https_alone_a_node_joins_and_serves(
 
 
 def requests_through(
-    port: int, certificate: Certificate, photo: Path
+    port: int, certificate: Certificate, photo: Path, api_key: str
 ) -> tuple[httpx.Response, httpx.Response, httpx.Response]:
     """What the front door makes of a picture, of one that is too large, and of whoever asks for figures."""
     context = ssl.create_default_context(cafile=str(certificate.file))
@@ -153,7 +153,7 @@ def requests_through(
 
         def post(content: bytes) -> httpx.Response:
             path = "/v1/detect?verify=none&deadline_ms=10000"
-            kind = {"Content-Type": "image/jpeg"}
+            kind = {"Content-Type": "image/jpeg", "Authorization": f"Bearer {api_key}"}
             return http.post(path, content=content, headers=kind, extensions={"sni_hostname": NAME})
 
         return (

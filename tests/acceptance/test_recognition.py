@@ -102,7 +102,7 @@ def test_the_command_line_prints_saves_and_filters(network: Network, bus: Path, 
 
 def test_three_shapes_of_body_say_the_same(network: Network, bus: Path, response: DetectResponse) -> None:
     picture, url = bus.read_bytes(), f"{network.url}/v1/detect"
-    with httpx.Client(trust_env=False, timeout=10) as http:
+    with httpx.Client(trust_env=False, timeout=10, headers={"apikey": network.api_key}) as http:
         answers = [
             http.post(url, content=picture, headers={"Content-Type": "image/jpeg"}),
             http.post(url, files={"image": ("bus.jpg", picture, "image/jpeg")}, data={"deadline_ms": "4000"}),

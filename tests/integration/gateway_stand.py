@@ -14,6 +14,7 @@ import httpx
 import msgspec
 from tests.integration.conftest import WAIT_S, Connections, Server
 
+from gridlight.adapters.accounts import AccountBook
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.changes import Changes
@@ -22,6 +23,7 @@ from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.journal import Journal, Record
 from gridlight.adapters.signatures import SigningKey, blake3_digest
 from gridlight.messages import subjects
+from gridlight.messages.accounts import Limits, Scope
 from gridlight.messages.codec import (
     Effect,
     Event,
@@ -298,6 +300,15 @@ def gateway_config(server: Server, folder: Path, port: int) -> GatewayConfig:
     )
 
 
+def own_key(database_url: str, limits: Limits | None = None, scopes: tuple[Scope, ...] = tuple(Scope)) -> str:
+    """A key of a new account."""
+    book = AccountBook(database_url)
+    account = book.create("a requester", limits or Limits(), 1)
+    key, _ = book.create_key(account.account_id, scopes, "key", 1)
+    book.close()
+    return key.text
+
+
 @asynccontextmanager
 async def running(gateway: Gateway) -> AsyncIterator[None]:
     """The gateway's process, within the test's."""
@@ -330,7 +341,11 @@ async def standing(
     url = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
         stack.callback(journal.close)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=url, timeout=WAIT_S, trust_env=False, headers={"X-Api-Key": own_key(config.database_url)}
+            )
+        )
         await stack.enter_async_context(running(Gateway(config)))
         stand = Stand(server, url, coordinator, http)
         stand.config = config

@@ -174,7 +174,9 @@ async def upload(stand: Stand, head: str, chunk: bytes, chunks_max: int) -> tupl
     host, port = stand.url.removeprefix("http://").split(":")
     async with asyncio.timeout(WAIT_S):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n{head}\r\n\r\n".encode())
+        key = f"X-Api-Key: {stand.http.headers['X-Api-Key']}"
+        writer.write(f"POST /v1/detect HTTP/1.1\r\nHost: x\r\n{key}\r\nContent-Type: image/jpeg\r\n".encode())
+        writer.write(f"{head}\r\n\r\n".encode())
         answering = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
         sent = 0
         while sent < chunks_max * len(chunk) and not answering.done():

@@ -1,7 +1,7 @@
 """The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them.
 
 The journal is the truth; all tables after it and its snapshots are read models, written in the same transaction as the
-record that changed them.
+record that changed them; but for accounts, their keys and usage, which gateways write and no journal holds.
 """
 
 from pathlib import Path
@@ -205,7 +205,40 @@ receipts = Table(
     Index("receipts_of_attempt", "attempt"),
 )
 
-REVISION: Final = "0004"
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", String(20), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("rate_per_minute", Integer),
+    Column("burst", Integer, nullable=False),
+    Column("requests_per_day", BigInteger),
+    Index("accounts_by_time", "created_ms"),
+)
+
+account_keys = Table(
+    "account_keys",
+    metadata,
+    Column("key_id", String(12), primary_key=True),
+    Column("account_id", String(20), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("scopes", String(128), nullable=False),
+    Column("label", String(128), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+    Index("account_keys_of_account", "account_id", "created_ms"),
+)
+
+account_usage = Table(
+    "account_usage",
+    metadata,
+    Column("account_id", String(20), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+)
+
+REVISION: Final = "0006"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gridlight.cli import measuring, requesting, serving
+from gridlight.cli.account import account_app
 from gridlight.cli.ending import INTERRUPTED, USAGE_ERROR, fail
 from gridlight.cli.money import ledger_app, receipt_app
 from gridlight.cli.network import network_app
@@ -33,6 +34,7 @@ app.command()(serving.setup)
 app.command()(serving.up)
 app.add_typer(node_app, name="node")
 app.add_typer(network_app, name="network")
+app.add_typer(account_app, name="account")
 app.add_typer(workload_app, name="workload")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(receipt_app, name="receipt")

@@ -24,3 +24,10 @@ EngineOption = Annotated[
     Literal["auto", "podman", "bubblewrap", "subprocess"],
     typer.Option(help="What keeps workers in; auto is the strongest that proves itself on this machine."),
 ]
+
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GRIDLIGHT_API_KEY", help="Your account's key; that of a network on this machine is found by itself."
+    ),
+]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from gridlight.cli.options import URL, JsonOption
+from gridlight.cli.options import URL, ApiKeyOption, JsonOption
 from gridlight.messages.api import Privacy
 from gridlight.messages.trust import Assurance
 
@@ -34,6 +34,7 @@ WaitSecondsOption = Annotated[float, typer.Option(min=0, help="How long to wait 
 def detect(
     photo: PhotoArgument,
     url: UrlOption = URL,
+    api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
     save: SaveOption = None,
     threshold: ThresholdOption = None,
@@ -50,7 +51,7 @@ def detect(
     from gridlight.client.requester import Gridlight
 
     picture = _picture(photo)
-    with Gridlight(url) as requester:
+    with Gridlight(url, api_key=api_key) as requester:
         response = requester.detect(
             picture, threshold=threshold, deadline_ms=deadline_ms, model=model, verify=verify, privacy=privacy
         )
@@ -61,6 +62,7 @@ def run(
     workload: Annotated[str, typer.Argument(help="A workload of `GET /v1/models`, by its name or id.")],
     photo: PhotoArgument,
     url: UrlOption = URL,
+    api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
     save: SaveOption = None,
     threshold: ThresholdOption = None,
@@ -74,7 +76,7 @@ def run(
     from gridlight.client.requester import Gridlight
 
     picture = _picture(photo)
-    with Gridlight(url) as requester:
+    with Gridlight(url, api_key=api_key) as requester:
         response = requester.run(
             workload, picture, threshold=threshold, deadline_ms=deadline_ms, verify=verify, privacy=privacy
         )

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from gridlight.adapters.api_keys import REQUESTER_KEY_FILE, read_key_file
 from gridlight.client.errors import BadInput
 from gridlight.messages.codec import Decoder, ProtocolViolation
 from gridlight.messages.ids import NodeId
@@ -59,3 +60,11 @@ def read_admin_token(network_file: Path) -> str:
             f"cannot read the administrator's token {path} ({error})",
             "run this as the user who started the network: what is asked needs the administrator's token",
         ) from error
+
+
+def read_requester_key(network_file: Path) -> str | None:
+    """The key of the network's own account, which lies beside the network file; None where there is none to read."""
+    try:
+        return read_key_file(network_file.parent / REQUESTER_KEY_FILE)
+    except (OSError, ValueError):
+        return None

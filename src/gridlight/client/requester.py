@@ -12,11 +12,9 @@ from typing import Final, Self, TypeVar
 import httpx
 
 from gridlight.adapters.clock import monotonic_ms
-from gridlight.client.errors import AnswerOverdue, AnswerUnreadable, GridlightError, Unreachable
+from gridlight.client.errors import GridlightError
 from gridlight.client.exchange import (
-    ANSWER_BYTES_MAX,
     COMMITS_LISTED,
-    CONNECT_TIMEOUT_S,
     LISTED,
     MODELS_CALL,
     NODES_CALL,
@@ -44,6 +42,7 @@ from gridlight.client.exchange import (
     why_call,
     why_responses,
 )
+from gridlight.client.transport import authorization, check_progress, overdue, timeouts, transport_error
 from gridlight.client.waiting import WAIT_S, ViewListener, Waiting
 from gridlight.messages.api import (
     AuditsResponse,
@@ -71,12 +70,14 @@ A = TypeVar("A")
 class Gridlight:
     """A requester that waits for each answer. Safe to share between threads; close it, or use it in a `with`."""
 
-    def __init__(self, url: str = URL_DEFAULT, *, token: str | None = None) -> None:
-        """`token` is sent as `Authorization: Bearer`; a pin to a node needs the administrator's."""
+    def __init__(self, url: str = URL_DEFAULT, *, token: str | None = None, api_key: str | None = None) -> None:
+        """`token` is an administrator's, which a pin to a node needs, `api_key` an account's. Where neither is given,
+        GRIDLIGHT_API_KEY is, or the key of a network that this user runs at this address.
+        """
         self.url = check_url(url)
         self._http = httpx.Client(
             base_url=self.url,
-            headers=authorization(token),
+            headers=authorization(self.url, token, api_key),
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
             trust_env=not is_loopback(self.url),
             follow_redirects=False,
@@ -213,13 +214,18 @@ class AsyncGridlight:
     """A requester for asyncio, with many requests in flight at once; use it in an `async with`."""
 
     def __init__(
-        self, url: str = URL_DEFAULT, *, token: str | None = None, connections_max: int = CONNECTIONS_MAX
+        self,
+        url: str = URL_DEFAULT,
+        *,
+        token: str | None = None,
+        api_key: str | None = None,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        """`token` is sent as `Authorization: Bearer`; a pin to a node needs the administrator's."""
+        """As `Gridlight`."""
         self.url = check_url(url)
         self._http = httpx.AsyncClient(
             base_url=self.url,
-            headers=authorization(token),
+            headers=authorization(self.url, token, api_key),
             limits=httpx.Limits(max_connections=connections_max),
             trust_env=not is_loopback(self.url),
             follow_redirects=False,
@@ -354,39 +360,3 @@ class AsyncGridlight:
         except httpx.HTTPError as error:
             raise transport_error(self.url, call, error) from error
         return read_answer(decoder, self.url, response.status_code, response.headers, bytes(body))
-
-
-def authorization(token: str | None) -> dict[str, str]:
-    """The header that carries a token."""
-    return {} if token is None else {"Authorization": f"Bearer {token}"}
-
-
-def timeouts(call: Call) -> httpx.Timeout:
-    """Of each step; `connect` is shorter, so that a dead address is known as one."""
-    return httpx.Timeout(call.timeout_s, connect=min(CONNECT_TIMEOUT_S, call.timeout_s))
-
-
-def check_progress(url: str, call: Call, body_bytes: int, *, is_overdue: bool) -> None:
-    """Raise where the answer has become too long or too late."""
-    if is_overdue:
-        raise overdue(url, call)
-    if body_bytes > ANSWER_BYTES_MAX:
-        raise AnswerUnreadable(f"{url} answered more than {ANSWER_BYTES_MAX} bytes", "is this a Gridlight gateway?")
-
-
-def overdue(url: str, call: Call) -> AnswerOverdue:
-    """No answer within the call's own time."""
-    return AnswerOverdue(
-        f"no answer from {url}{call.path} within {call.timeout_s:g} s",
-        "the gateway is overloaded or hangs: see its log, or try again later",
-    )
-
-
-def transport_error(url: str, call: Call, error: httpx.HTTPError) -> GridlightError:
-    """httpx's many errors, as the two that a requester tells apart."""
-    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
-        return overdue(url, call)
-    reason = str(error) or type(error).__name__
-    return Unreachable(
-        f"cannot reach a gateway at {url} ({reason})", "is the network up? `gridlight up` starts one on this machine"
-    )

@@ -13,6 +13,9 @@ GatewayId = NewType("GatewayId", str)
 JobId = NewType("JobId", str)
 """`req_` and 26 characters; made by the gateway, shown to the requester."""
 
+AccountId = NewType("AccountId", str)
+"""`acc_` and 16 characters: a requester's account, to which what its keys ask for is put down."""
+
 AssignmentId = NewType("AssignmentId", str)
 """16 hex digits drawn by the core; tells a node neither the task nor the attempt's number."""
 
@@ -27,6 +30,7 @@ Blake3Digest = NewType("Blake3Digest", str)
 NodeIdField = Annotated[NodeId, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
 GatewayIdField = Annotated[GatewayId, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 JobIdField = Annotated[JobId, Meta(pattern=r"^req_[0-9a-z]{26}$(?!\n)")]
+AccountIdField = Annotated[AccountId, Meta(pattern=r"^acc_[0-9a-z]{16}$(?!\n)")]
 AssignmentIdField = Annotated[AssignmentId, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 WorkloadIdField = Annotated[WorkloadId, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@sha256:[0-9a-f]{64}$(?!\n)")]
 Blake3Field = Annotated[Blake3Digest, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]

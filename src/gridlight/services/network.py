@@ -22,6 +22,7 @@ import tomli_w
 from msgspec import Struct
 
 from gridlight.adapters import bus_server
+from gridlight.adapters.api_keys import REQUESTER_KEY_FILE, announce_key, withdraw_key
 from gridlight.adapters.blobs import cache_folder
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.credentials import NetworkKeys
@@ -33,6 +34,7 @@ from gridlight.messages.ids import NodeId
 from gridlight.messages.subjects import SHARD_DEFAULT
 from gridlight.messages.trust import LAPTOP, PROFILES
 from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outside, find_addresses
+from gridlight.services.own_account import ensure_account
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
 from gridlight.services.setup import ensure_weights
 from gridlight.services.supervisor import Program, Supervisor
@@ -155,15 +157,22 @@ class Network:
             try:
                 if await self._is_started():
                     public = f", from elsewhere {self._at.public_url}," if self._at.public_url else ""
-                    _say(f"gridlight is ready at {self._at.url}{public} with {self._size()} (Ctrl-C stops it)")
+                    announce_key(self._at.url, self._key_file)
+                    key = f"requests need the API key in {self._key_file}, which `gridlight detect` finds"
+                    _say(f"gridlight is ready at {self._at.url}{public} with {self._size()}; {key} (Ctrl-C stops it)")
                     await self._stopping.wait()
             except CannotStart as error:
                 refusal = error
             finally:
+                withdraw_key(self._at.url)
                 _log.info("stopping", refusal=str(refusal))
                 await supervisor.stop(STOP_ORDER)
         if refusal is not None:
             raise refusal
+
+    @property
+    def _key_file(self) -> Path:
+        return self._folder / REQUESTER_KEY_FILE
 
     def _size(self) -> str:
         references = sum(node.is_reference for node in self._nodes.values())
@@ -187,7 +196,9 @@ class Network:
         self._supervisor.start(self._bus_program())
         if not await self._comes("the bus", lambda: bus_server.is_ready(BUS_HOST, self._at.bus_port)):
             return False
-        self._supervisor.start(self._coordinator_program())
+        coordinator = self._coordinator_program()
+        await asyncio.to_thread(ensure_account, self._database_url, self._key_file)
+        self._supervisor.start(coordinator)
         self._supervisor.start(self._gateway_program())
         # The machine's proxy, if it has one, has nothing to do with this.
         async with httpx.AsyncClient(base_url=self._at.url, timeout=_ANSWER_TIMEOUT_S, trust_env=False) as http:

@@ -27,7 +27,7 @@ from gridlight.client.casestudy.findings import (
 )
 from gridlight.client.errors import AnswerOverdue, BadInput, GridlightError, RequestRefused, Unreachable
 from gridlight.client.exchange import read_photo
-from gridlight.client.network_file import NetworkFile, read_admin_token, read_network_file
+from gridlight.client.network_file import NetworkFile, read_admin_token, read_network_file, read_requester_key
 from gridlight.client.progress import ProgressListener
 from gridlight.client.requester import AsyncGridlight
 from gridlight.messages.codec import encode
@@ -100,10 +100,11 @@ class CaseStudyRun:
         """Pinned tasks, ordinary requests, and what follows from them."""
         load_start = load_now()
         disturbance = Disturbance(self._plan.network, self._now_ms) if self._plan.kill else None
+        key = read_requester_key(self._plan.network)
         # The token goes with pinned tasks only: ordinary requests are a stranger's.
         async with (
             AsyncGridlight(self._network.url, token=token) as administrator,
-            AsyncGridlight(self._network.url, connections_max=self._plan.concurrency) as requester,
+            AsyncGridlight(self._network.url, api_key=key, connections_max=self._plan.concurrency) as requester,
         ):
             nodes = await self._await_nodes(requester)
             await self._ask_every_node(administrator, nodes)

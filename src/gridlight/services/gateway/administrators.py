@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
+from gridlight.messages.accounts import KEY_PREFIX
 from gridlight.services.gateway.errors import Refusal
 
 TOKEN_CHARACTERS_MIN: Final = 16
@@ -18,15 +19,25 @@ class AdminToken:
 
     def demand(self, headers: Mapping[bytes, bytes]) -> None:
         """Refusal where the request does not carry the token."""
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not token:
+        token = sent_bearer(headers)
+        if not token:
             raise Refusal("UNAUTHORIZED")
-        if not hmac.compare_digest(token.strip(), self._token):
+        if not self.matches(token):
             raise Refusal("FORBIDDEN")
 
+    def matches(self, token: bytes) -> bool:
+        """Whether this is the token."""
+        return hmac.compare_digest(token, self._token)
+
     def is_sent(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether an administrator asks. One who says nothing of it is a requester; a wrong token is refused."""
-        if b"authorization" not in headers:
+        """Whether an administrator asks. Who sends nothing, or a requester's key, is none; a wrong token is refused."""
+        if b"authorization" not in headers or sent_bearer(headers).startswith(KEY_PREFIX.encode()):
             return False
         self.demand(headers)
         return True
+
+
+def sent_bearer(headers: Mapping[bytes, bytes]) -> bytes:
+    """The token of `Authorization: Bearer`; empty where there is none, or another scheme."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""

@@ -45,9 +45,9 @@ def decoded_base64(text: bytes | None) -> bytes | None:
         return None
 
 
-def json_answer(content: bytes) -> Answer:
+def json_answer(content: bytes, headers: dict[str, str] | None = None) -> Answer:
     """200, with a body that is encoded already."""
-    return Response(content, media_type=JSON, status_code=200)
+    return Response(content, media_type=JSON, status_code=200, headers=headers)
 
 
 def answer(body: Struct) -> Answer:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gridlight.adapters.clock import SteadyClock, monotonic_ms
 from gridlight.adapters.store import Store
+from gridlight.messages.accounts import Scope
 from gridlight.messages.api import (
     ChallengeResponse,
     DetectResponse,
@@ -25,6 +26,8 @@ from gridlight.messages.api import (
 )
 from gridlight.messages.ids import JobId, WorkloadId
 from gridlight.messages.limits import MESSAGE_BYTES_MAX
+from gridlight.services.gateway.account_api import account_routes
+from gridlight.services.gateway.accounts import Accounts, account_of
 from gridlight.services.gateway.administrators import AdminToken
 from gridlight.services.gateway.answers import (
     JSON,
@@ -37,7 +40,7 @@ from gridlight.services.gateway.answers import (
     says,
 )
 from gridlight.services.gateway.control import Control
-from gridlight.services.gateway.detect import DetectRequests
+from gridlight.services.gateway.detect import Asked, DetectRequests
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal, RequesterGone, encode_refusal
 from gridlight.services.gateway.jobs import OpenJobs, new_job_id
@@ -78,6 +81,7 @@ class Parts(Struct, frozen=True, eq=False, kw_only=True):
     store: Store
     terms: TrustTerms
     admin: AdminToken
+    accounts: Accounts
     workloads: WorkloadParts
     metrics: Metrics
     clock: SteadyClock
@@ -87,9 +91,11 @@ def create_app(parts: Parts) -> Litestar:
     """The ASGI application."""
     routes = [
         *detect_routes(parts),
+        *request_routes(parts),
         *node_routes(parts),
         *workload_routes(parts.workloads),
         *verification_routes(parts.store, parts.terms, parts.admin),
+        *account_routes(parts.accounts, parts.admin, parts.clock),
         *why_routes(parts.questions, parts.enrolments, parts.admin, parts.clock),
         *health_routes(parts),
     ]
@@ -115,7 +121,10 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         "/v1/detect",
         status_code=200,
         operation_class=DetectOperation,
-        responses={200: says(DetectResponse), **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 502, 503, 504)},
+        responses={
+            200: says(DetectResponse),
+            **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504),
+        },
     )
     async def detect(request: AnyRequest) -> Answer:
         """Find what is in a picture, and where. Answers by the deadline, with a result or with the reason why not.
@@ -123,54 +132,73 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         `deadline_ms` (or the header `X-Deadline-Ms`) from 200 to 60000, 4000 if left out. `threshold` from 0.25, which
         is also the default, to 1. `model` by name or id. `verify` is `none`, `sampled` (if left out), `audited` or
         `arbitrated`; `GET /v1/trust` says what each means. `privacy` is `private` (if left out) or `public`, which
-        allows that the input is used again to check other nodes. `X-Gridlight-Node` pins the request to a node and
-        needs `Authorization: Bearer` with the network's admin token.
+        allows that the input is used again to check other nodes. Needs an API key with the scope `detect`, as
+        `Authorization: Bearer`, `apikey` or `x-api-key`. `X-Gridlight-Node` pins the request to a node and needs
+        `Authorization: Bearer` with the network's admin token.
         """
-        return await _answered(parts.detect, request, None)
+        return await _answered(parts, request, None)
 
     @post(
         "/v1/run/{workload:str}",
         status_code=200,
         operation_class=RunOperation,
-        responses={200: says(DetectResponse), **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 502, 503, 504)},
+        responses={
+            200: says(DetectResponse),
+            **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504),
+        },
     )
     async def run(request: AnyRequest, workload: FromPath[str]) -> Answer:
         """Run a workload, by its name or id, on a picture. As `POST /v1/detect`, but for `model`, which the address
         says. A text recognition answers `lines`: each with its text, score, corners and the rectangle around them.
         """
-        return await _answered(parts.detect, request, workload)
+        return await _answered(parts, request, workload)
 
-    @get("/v1/requests/{job_id:str}", responses={200: says(RequestView), **errors(404)})
-    async def request_by_id(job_id: FromPath[str]) -> Answer:
-        """How a request stands or ended, and what is known of its answer now. Whoever knows the id may ask."""
+    return [detect, run]
+
+
+def request_routes(parts: Parts) -> list[HTTPRouteHandler]:
+    """What became of a request."""
+
+    @get("/v1/requests/{job_id:str}", responses={200: says(RequestView), **errors(401, 403, 404, 429)})
+    async def request_by_id(request: AnyRequest, job_id: FromPath[str]) -> Answer:
+        """How a request stands or ended, and what is known of its answer now. Only for keys of the account that sent
+        it, with the scope `read`, and for administrators; to anybody else there is no such request.
+        """
+        caller = await parts.accounts.demand(request, Scope.READ)
         if not _JOB_ID.fullmatch(job_id):
             raise Refusal("UNKNOWN_REQUEST")
-        if parts.jobs.find(JobId(job_id)) is not None:
+        job = parts.jobs.find(JobId(job_id))
+        if job is not None and caller.may_read(account_of(job.submitted)):
             return answer(open_request(JobId(job_id)))
         record = await read(parts.store.job, JobId(job_id))
-        if record is None:
+        if record is None or not caller.may_read(account_of(record.submitted)):
             raise Refusal("UNKNOWN_REQUEST")
         trust = await parts.terms.current()
         return answer(request_view(record, parts.catalogue, trust, now_ms=parts.clock.now_ms()))
 
-    return [detect, run, request_by_id]
+    return [request_by_id]
 
 
-async def _answered(detect: DetectRequests, request: AnyRequest, workload: str | None) -> Answer:
+async def _answered(parts: Parts, request: AnyRequest, workload: str | None) -> Answer:
     """One picture's answer, or why there is none."""
     started_ms = monotonic_ms()
     job_id = new_job_id()
     body = BodyReader(request.receive)
     headers = dict(request.scope["headers"])
+    limits: dict[str, str] = {}
     try:
-        content = await detect.answer(job_id, request.scope["query_string"], headers, body, run=workload)
+        pinned_node = parts.detect.pinned_node(headers)
+        caller = await parts.accounts.demand(request, Scope.DETECT)
+        limits = parts.accounts.spend(caller)
+        asked = Asked(query=request.scope["query_string"], headers=headers, run=workload, pinned_node=pinned_node)
+        content = await parts.detect.answer(job_id, asked, body, account=caller.account)
     except Refusal as refusal:
         _log.info("request", request_id=job_id, code=refusal.code, ms=monotonic_ms() - started_ms)
-        return _refused(refusal, job_id, is_last=not body.is_complete)
+        return _refused(refusal, job_id, is_last=not body.is_complete, headers=limits)
     except RequesterGone:
         _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
         return _on_gone(request, None)
-    return json_answer(content)
+    return json_answer(content, limits)
 
 
 def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
@@ -245,8 +273,10 @@ def health_routes(parts: Parts) -> list[HTTPRouteHandler]:
     return [healthz, readyz, metrics]
 
 
-def _refused(refusal: Refusal, request_id: str, *, is_last: bool = False) -> Answer:
-    headers = {"X-Request-Id": request_id}
+def _refused(
+    refusal: Refusal, request_id: str, *, is_last: bool = False, headers: Mapping[str, str] | None = None
+) -> Answer:
+    headers = {**(headers or {}), **refusal.headers, "X-Request-Id": request_id}
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
     if refusal.status == 401:

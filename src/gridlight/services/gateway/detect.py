@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.signatures import blake3_digest, is_public_key
 from gridlight.messages.api import Privacy
-from gridlight.messages.ids import GatewayId, JobId, NodeId, WorkloadId
+from gridlight.messages.ids import AccountId, GatewayId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobWithdrawn, Outcome
 from gridlight.messages.limits import DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, THRESHOLD_FLOOR
 from gridlight.messages.trust import Assurance
@@ -50,6 +50,16 @@ WATCH_AFTER_S: Final = 0.25
 """A request that takes longer is withdrawn where its requester hangs up."""
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """What comes before a request's body."""
+
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    run: str | None
+    """The workload that the address names, by name or id; None asks for a detection."""
+    pinned_node: NodeId | None
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """What one request asks for, every default filled in."""
 
@@ -60,6 +70,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     pinned_node: NodeId | None
     assurance: Assurance
     is_public: bool
+    account: AccountId | None
 
 
 def reserve_ms(deadline_ms: int) -> int:
@@ -98,23 +109,17 @@ class DetectRequests:
         self._metrics = metrics
         self._budget = BodyBudget()
 
-    async def answer(
-        self, job_id: JobId, query: bytes, headers: Mapping[bytes, bytes], body: BodyReader, *, run: str | None = None
-    ) -> bytes:
-        """The encoded DetectResponse, of the workload `run` by its name or id, else of a detection.
-
-        Refusal where there is none, RequesterGone where nobody waits any more.
-        """
+    async def answer(self, job_id: JobId, asked: Asked, body: BodyReader, *, account: AccountId | None) -> bytes:
+        """The encoded DetectResponse. Refusal where there is none, RequesterGone where nobody waits any more."""
         arrived_ms = monotonic_ms()
-        pinned_node = self._pinned_node(headers)
-        asked = read_query(query, headers)
-        kind, options = media_type(headers)
+        parameters = read_query(asked.query, asked.headers)
+        kind, options = media_type(asked.headers)
         bytes_max = body_bytes_max(kind)
-        held = check_announced(headers, bytes_max)
+        held = check_announced(asked.headers, bytes_max)
         self._budget.take(held)
         try:
-            upload = await self._upload(kind, options, asked, body, bytes_max)
-            wanted = self._wanted(upload.parameters, pinned_node, run)
+            upload = await self._upload(kind, options, parameters, body, bytes_max)
+            wanted = self._wanted(upload.parameters, asked, account)
             prepared = await self._prepared(upload, wanted, arrived_ms)
         finally:
             self._budget.give_back(held)
@@ -131,7 +136,7 @@ class DetectRequests:
         response = detect_response(submitted, wanted.manifest, outcome, total_ms=total_ms, trust=trust)
         return msgspec.json.encode(response)
 
-    def _pinned_node(self, headers: Mapping[bytes, bytes]) -> NodeId | None:
+    def pinned_node(self, headers: Mapping[bytes, bytes]) -> NodeId | None:
         """Only an administrator may choose the node; everybody may leave it to the scheduler."""
         node = headers.get(b"x-gridlight-node")
         if node is None:
@@ -157,7 +162,8 @@ class DetectRequests:
         upload = parse_upload(kind, options, data)
         return Upload(upload.picture, upload.parameters.over(asked))
 
-    def _wanted(self, parameters: Parameters, pinned_node: NodeId | None, run: str | None) -> Wanted:
+    def _wanted(self, parameters: Parameters, asked: Asked, account: AccountId | None) -> Wanted:
+        run = asked.run
         if run is not None and parameters.model is not None:
             raise Refusal(
                 "BAD_PARAMETER", "The address names the workload, and `model` does, too.", "Leave `model` out."
@@ -175,9 +181,10 @@ class DetectRequests:
             manifest=self._catalogue[workload],
             deadline_ms=DEADLINE_MS_DEFAULT if parameters.deadline_ms is None else parameters.deadline_ms,
             threshold=THRESHOLD_FLOOR if parameters.threshold is None else parameters.threshold,
-            pinned_node=pinned_node,
+            pinned_node=asked.pinned_node,
             assurance=parameters.verify or Assurance.SAMPLED,
             is_public=parameters.privacy is Privacy.PUBLIC,
+            account=account,
         )
 
     def _workload(self, model: str | None) -> WorkloadId:
@@ -219,6 +226,7 @@ class DetectRequests:
             asked_deadline_ms=wanted.deadline_ms,
             assurance=wanted.assurance,
             is_public=wanted.is_public,
+            account_id=UNSET if wanted.account is None else wanted.account,
         )
 
     async def _outcome(

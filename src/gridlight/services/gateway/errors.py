@@ -1,5 +1,6 @@
 """Every refusal of the API in one place: its code, HTTP status, sentence and what the requester can change."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -89,6 +90,27 @@ KINDS: Final[dict[str, Kind]] = {
     # Who sent it, and where to
     "UNAUTHORIZED": Kind(401, "This is for administrators.", "Send `Authorization: Bearer <admin token>`."),
     "FORBIDDEN": Kind(403, "The token is not this network's admin token.", "Read it from keys/admin.token."),
+    "NO_API_KEY": Kind(
+        401,
+        "No API key came with the request.",
+        "Send `Authorization: Bearer gl_...`, `apikey` or `x-api-key`; ask the network's founder for a key.",
+    ),
+    "UNKNOWN_API_KEY": Kind(401, "The network knows no such API key.", "Check that the whole key is sent, unchanged."),
+    "API_KEY_REVOKED": Kind(401, "The API key was revoked.", "Ask the network's founder for another."),
+    "SCOPE_MISSING": Kind(403, "The API key is not for this.", "Use a key with the scope that the message names."),
+    "RATE_LIMITED": Kind(429, "The account asks more often than it may.", "Wait as long as Retry-After says."),
+    "QUOTA_EXHAUSTED": Kind(
+        429,
+        "The account has used up its requests of this day.",
+        "Wait until midnight in UTC, or ask for a higher quota.",
+    ),
+    "TOO_MANY_FAILURES": Kind(
+        429, "Too many unknown API keys came from this address.", "Send a key that the network knows, a minute later."
+    ),
+    "UNKNOWN_ACCOUNT": Kind(404, "The network has no such account.", "GET /v1/accounts lists them to administrators."),
+    "UNKNOWN_KEY": Kind(404, "The account has no such key.", "GET /v1/accounts/{account}/keys lists them."),
+    "BAD_ACCOUNT": Kind(400, "The account or key cannot be read.", _SEE_API),
+    "TOO_MANY_KEYS": Kind(409, "The account has as many keys as it may have.", "Revoke one that is not used."),
     "NOT_FOUND": Kind(404, "There is nothing at this address.", _SEE_API),
     "METHOD_NOT_ALLOWED": Kind(405, "This address does not take this method.", _SEE_API),
     "UNKNOWN_REQUEST": Kind(404, "No request has this id.", "Use the id that POST /v1/detect answered."),
@@ -178,7 +200,13 @@ class Refusal(Exception):
     """The answer to a request that gets none. Raised at the edge, answered as an ErrorResponse."""
 
     def __init__(
-        self, code: str, message: str | None = None, hint: str | None = None, *, retry_after_s: int | None = None
+        self,
+        code: str,
+        message: str | None = None,
+        hint: str | None = None,
+        *,
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         kind = KINDS[code]
         super().__init__(message or kind.message)
@@ -186,6 +214,7 @@ class Refusal(Exception):
         self.status = kind.status
         self.message = message or kind.message
         self.hint = hint or kind.hint
+        self.headers = headers or {}
         self.retry_after_s = kind.retry_after_s if retry_after_s is None else retry_after_s
 
     def view(self, request_id: str) -> ErrorView:

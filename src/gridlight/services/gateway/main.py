@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from gridlight.adapters.accounts import AccountBook
 from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus import Bus
 from gridlight.adapters.clock import SteadyClock
@@ -22,6 +23,7 @@ from gridlight.adapters.configuration import load_config
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.store import Store
 from gridlight.messages.ids import GatewayId
+from gridlight.services.gateway.accounts import Accounts
 from gridlight.services.gateway.administrators import AdminToken
 from gridlight.services.gateway.api import Parts, create_app
 from gridlight.services.gateway.config import GatewayConfig
@@ -76,6 +78,7 @@ class Gateway:
         self._offered = Offered(catalogue(), self._store)
         terms = TrustTerms(self._store)
         admin = AdminToken(config.admin_token_file.read_text(encoding="ascii").strip())
+        self._accounts = Accounts(AccountBook(config.database_url), admin, self._clock, config.trusted_proxies)
         self._pictures = PicturePool(config.picture_processes, self._metrics)
         enrolments = Enrolments(
             config, self._id, outbox=self._outbox, workloads=list(catalogue()), metrics=self._metrics
@@ -104,6 +107,7 @@ class Gateway:
             store=self._store,
             terms=terms,
             admin=admin,
+            accounts=self._accounts,
             workloads=self._workload_parts(admin),
             metrics=self._metrics,
             clock=self._clock,
@@ -171,6 +175,7 @@ class Gateway:
         finally:
             await bus.close()
             self._store.close()
+            self._accounts.book.close()
         if self._failure is not None:
             raise self._failure
 
@@ -185,6 +190,7 @@ class Gateway:
                 group.create_task(self._control.send_events()),
                 group.create_task(self._inputs.sweep()),
                 group.create_task(self._offered.keep()),
+                group.create_task(self._accounts.keep()),
             ]
             host, port = listener.getsockname()[:2]
             # What start-up made stays for good: a collection need not look at it again while a request waits.
@@ -195,6 +201,7 @@ class Gateway:
             _log.info("stopped", gateway_id=self._id)
             for task in background:
                 task.cancel()
+            await self._accounts.save()
 
     def stop(self) -> None:
         """Take no more requests, answer those that are open, and end."""
