@@ -31,7 +31,7 @@ test: $(STAMP) ## Everything that CI asks: the checks, then the whole suite
 	@.ci/packages
 	@$(MAKE) --no-print-directory lint
 	@echo "the whole suite in two processes, with the branches of core and messages counted: all must be taken"
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report term-missing:skip-covered --cov-fail-under 100 </dev/null
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report term-missing:skip-covered --cov-fail-under 100 </dev/null
 
 check: lint ## What needs no network of processes: format, lint, types, import directions, the style guide's own tests
 	@$(BIN)/pytest --quiet --no-header tests/tidy </dev/null

@@ -9,12 +9,8 @@ _HERE: Final = Path(__file__).parent
 _LONGEST_FIRST: Final = ("acceptance", "integration", "simulation", "properties")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share what they set up, and those of one `xdist_group` what the machine has once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_HERE))))
+    """A file's tests share what they set up, so they stay together."""
     items.sort(key=_rank)
 
 

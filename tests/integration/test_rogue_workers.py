@@ -21,8 +21,6 @@ from gridlight.services.agent.workers import Workers, own_program
 from gridlight.services.setup import ensure_weights
 from gridlight.workloads.contract import catalogue
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 TENSOR = bytes(270_000)
 WAIT_S = 30.0
 
