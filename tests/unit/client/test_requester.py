@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from gridlight.client import requester as module
+from gridlight.client import requester as doors
+from gridlight.client import transport
 from gridlight.client.errors import (
     AnswerOverdue,
     AnswerUnreadable,
@@ -153,7 +154,7 @@ def test_an_answer_of_someone_else_is_said_to_be_one(
 
 
 async def test_a_too_long_answer_is_cut_off(stand_in: Any, photo_jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ANSWER_BYTES_MAX", 10)
+    monkeypatch.setattr(transport, "ANSWER_BYTES_MAX", 10)
 
     with Gridlight(stand_in.url) as requester, pytest.raises(AnswerUnreadable, match="more than 10 bytes"):
         requester.detect(photo_jpeg)
@@ -175,7 +176,7 @@ async def test_nobody_listening_is_unreachable(photo_jpeg: bytes) -> None:
 
 async def test_silence_ends_at_the_deadline(silent_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(method="GET", path="/v1/nodes", timeout_s=0.1)
-    monkeypatch.setattr(module, "NODES_CALL", call)
+    monkeypatch.setattr(doors, "NODES_CALL", call)
 
     with Gridlight(silent_url) as requester, pytest.raises(AnswerOverdue, match=r"within 0\.1 s"):
         requester.nodes()
