@@ -1,6 +1,8 @@
 """The core's only door: hands an event to the machines it concerns, and what they tell each other from one to the next.
 
-It decides nothing: `_routes` says who hears what, and whatever is in nobody's row leaves the core as an effect.
+It decides nothing: `_routes` says who hears what, and whatever is in nobody's row leaves the core as an effect. The
+books stand beside the machines: they are asked first whether a job can be paid for, and hear each event with all that
+came of it.
 """
 
 from typing import Any, Final
