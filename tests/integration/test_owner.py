@@ -29,7 +29,7 @@ STARTED_S = 4.0
 
 GRIDLIGHT = str(Path(sys.executable).with_name("gridlight"))
 ROUNDED_MS = 5
-"""Two clocks that are rounded, and the moment between two messages."""
+"""Two clocks that are rounded."""
 
 PREFERENCES = "idle_time_to_run = 0.034\n"
 """As the defaults, but for how long a test has to wait."""
@@ -177,7 +177,10 @@ async def test_a_pause_hands_back_what_runs_before_it_is_answered(lent: Lent) ->
 
 
 async def test_a_worker_rests_after_each_task_so_that_it_has_half_a_cpu(lent: Lent) -> None:
-    first, second = [await lent.node.assign() for _ in range(2)]
+    with lent.agent.frozen_worker():  # so that the second waits for the whole of the first
+        first, second = [await lent.node.assign() for _ in range(2)]
+        for one in (first, second):
+            await lent.node.replies(one, 1)
     results = [(await lent.node.last_reply(one)).reply for one in (first, second)]
 
     assert isinstance(results[0], ResultSubmitted)

@@ -32,7 +32,7 @@ class TaskTable:
         self.recent: dict[JobId, Outcome] = {}
         self._next_number = 1
         self._open: dict[JobId, int] = {}
-        self._leases: dict[AssignmentId, int] = {}
+        self._leases: dict[AssignmentId, tuple[Task, Attempt]] = {}
         self._leases_of: dict[int, list[AssignmentId]] = {}
 
     def open_task(self, job_id: JobId) -> Task | None:
@@ -95,23 +95,16 @@ class TaskTable:
         assert attempt.assignment_id not in self._leases
         task.attempts.append(attempt)
         task.is_waiting = False
-        self._leases[attempt.assignment_id] = task.number
+        self._leases[attempt.assignment_id] = (task, attempt)
         self._leases_of.setdefault(attempt.node, []).append(attempt.assignment_id)
 
     def find(self, assignment_id: AssignmentId) -> tuple[Task, Attempt] | None:
         """The task and its live attempt."""
-        number = self._leases.get(assignment_id)
-        if number is None:
-            return None
-        task = self.tasks[number]
-        for attempt in task.attempts:
-            if attempt.assignment_id == assignment_id:
-                return task, attempt
-        raise AssertionError(f"task {number} has no attempt {assignment_id}")
+        return self._leases.get(assignment_id)
 
     def leases_of(self, node: int) -> list[AssignmentId]:
         """What a node is at, oldest task first: an order that a snapshot need not keep."""
-        return sorted(self._leases_of.get(node, ()), key=self._leases.__getitem__)
+        return sorted(self._leases_of.get(node, ()), key=lambda leased: self._leases[leased][0].number)
 
     def holders(self, workload: WorkloadId) -> list[int]:
         """The nodes of all leases for a workload. O(leases)."""
@@ -157,5 +150,5 @@ class TaskTable:
         for task in snapshot.tasks:
             for attempt in task.attempts:
                 if attempt.state is not ENDED:
-                    self._leases[attempt.assignment_id] = task.number
+                    self._leases[attempt.assignment_id] = (task, attempt)
                     self._leases_of.setdefault(attempt.node, []).append(attempt.assignment_id)
