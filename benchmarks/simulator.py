@@ -1,7 +1,8 @@
-"""What an event costs the core, its host and its simulated nodes, with 1,000 nodes and with 421,000.
+"""What an event costs the core, its host and its simulated nodes, from 1,000 nodes to 421,000, and how it grows.
 
-Both worlds stand side by side and take turns, since this machine's speed drifts: the growth is the median of the
-pairs. Offers and enrolments at the start are not counted. Selection is timed in stretches of its own.
+The worlds stand side by side and take turns, since this machine's speed drifts: growth is the median, over the rounds,
+of a world's time to that of the smallest in the same round. Offers and enrolments at the start are not counted.
+Selection is timed in stretches of its own. The growth is drawn in build/bench/growth.svg and growth.png.
 """
 
 import argparse
@@ -23,10 +24,13 @@ from gridlight.simulation.scenario import load_scenario
 from gridlight.simulation.world import World
 
 SCENARIO = Path(__file__).resolve().parent.parent / "scenarios" / "full_421k.toml"
-TASKS_PER_SECOND = {1_000: 200, 421_000: 1_000}
-"""The same a node as the growth is asked for, and what is asked of the whole network."""
+TASKS_PER_SECOND = {421_000: 1_000, 1_000: 200, 10_000: 500, 100_000: 1_000}
+"""Of each world, the whole network first, so that the memory it needs is known before others stand beside it."""
 
-TARGETS = {
+SMALLEST, LARGEST = min(TASKS_PER_SECOND), max(TASKS_PER_SECOND)
+PICTURES = Path("build/bench")
+
+TARGETS: dict[str, tuple[str, float]] = {
     "growth": ("at most", 2.0),
     "events_per_s_421000": ("at least", 15_000),
     "choose_us_p99": ("at most", 500),
@@ -77,37 +81,84 @@ def time_selection(world: World, events: int) -> list[int]:
     return sorted(taken_ns)
 
 
-def measure(pairs: int, events: int) -> dict[str, float]:
+def rss_mib() -> float:
+    """The most that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+
+
+def take_turns(worlds: dict[int, World], rounds: int, events: int) -> dict[int, list[float]]:
+    """Microseconds an event of each world, round by round."""
+    taken_us: dict[int, list[float]] = {nodes: [] for nodes in sorted(worlds)}
+    for number in range(rounds):
+        for nodes, taken in taken_us.items():
+            taken.append(stretch(worlds[nodes], events))
+        said = ", ".join(f"{nodes:,} nodes {taken[-1]:.1f}" for nodes, taken in taken_us.items())
+        print(f"round {number + 1} of {rounds}, us an event: {said}", file=sys.stderr)
+    return taken_us
+
+
+def growths(taken_us: dict[int, list[float]]) -> dict[int, list[float]]:
+    """Of each world in each round, to the smallest world's in that round."""
+    return {
+        nodes: [mine / least for mine, least in zip(taken, taken_us[SMALLEST], strict=True)]
+        for nodes, taken in taken_us.items()
+    }
+
+
+def draw(grown: dict[int, list[float]]) -> None:
+    """Every round as a dot, the medians as a line."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.2, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    for nodes, ratios in grown.items():
+        axes.plot([nodes] * len(ratios), ratios, "o", color="tab:blue", alpha=0.4)
+    axes.plot(list(grown), [statistics.median(ratios) for ratios in grown.values()], color="tab:blue")
+    axes.axhline(TARGETS["growth"][1], color="tab:red", linestyle="--", label="at most")
+    axes.set_xscale("log")
+    axes.set_xticks(list(grown), [f"{nodes:,}" for nodes in grown])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("nodes")
+    axes.set_ylabel(f"time an event, of {SMALLEST:,} nodes'")
+    axes.set_title("Growth of the time an event takes the simulated network", fontsize="medium")
+    axes.legend(loc="lower right", frameon=False)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for kind in ("svg", "png"):
+        figure.savefig(PICTURES / f"growth.{kind}", dpi=150)
+
+
+def measure(rounds: int, events: int) -> dict[str, float]:
     """All figures."""
-    small, large = make_world(1_000), make_world(421_000)
+    worlds = {LARGEST: make_world(LARGEST)}
+    stretch(worlds[LARGEST], events)
+    rss_of_largest = rss_mib()
+    worlds |= {nodes: make_world(nodes) for nodes in TASKS_PER_SECOND if nodes != LARGEST}
     gc.freeze()
     gc.disable()
-    small_us, large_us = [], []
-    for number in range(pairs):
-        small_us.append(stretch(small, events))
-        large_us.append(stretch(large, events))
-        print(f"pair {number + 1}: {small_us[-1]:.1f} and {large_us[-1]:.1f} us an event", file=sys.stderr)
-    chosen_ns = time_selection(large, events)
+    taken_us = take_turns(worlds, rounds, events)
+    grown = growths(taken_us)
+    draw(grown)
+    chosen_ns = time_selection(worlds[LARGEST], events)
     return {
-        "us_per_event_1000": statistics.median(small_us),
-        "us_per_event_421000": statistics.median(large_us),
-        "events_per_s_421000": 1e6 / statistics.median(large_us),
-        "growth": statistics.median(b / a for a, b in zip(small_us, large_us, strict=True)),
+        **{f"us_per_event_{nodes}": statistics.median(taken) for nodes, taken in taken_us.items()},
+        "events_per_s_421000": 1e6 / statistics.median(taken_us[LARGEST]),
+        "growth": statistics.median(grown[LARGEST]),
         "choose_us_p50": chosen_ns[len(chosen_ns) // 2] / 1_000,
         "choose_us_p99": chosen_ns[len(chosen_ns) * 99 // 100] / 1_000,
         "choose_us_max": chosen_ns[-1] / 1_000,
         "random_read_ns": random_read_ns(),
-        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024,
+        "rss_mib": rss_of_largest,
     }
 
 
 def main() -> None:
     """Print the figures as lines and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--events", type=int, default=100_000, help="of each stretch")
     options = parser.parse_args()
-    figures = measure(options.pairs, options.events)
+    figures = measure(options.rounds, options.events)
     for key, value in figures.items():
         target = f"   (target {TARGETS[key][0]} {TARGETS[key][1]:g})" if key in TARGETS else ""
         print(f"{key:24} {value:12.2f}{target}")
