@@ -36,6 +36,7 @@ from gridlight.messages.nodes import (
     OfferChanged,
     RequestOffer,
 )
+from gridlight.messages.operators import NodeCertificate
 from gridlight.messages.reasons import ReasonsAsked, ReasonsSample, TellReasons
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
@@ -162,6 +163,7 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     StopWorkload,
     AnnounceWorkloads,
     RecordWorkload,
+    NodeCertificate,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -221,6 +223,7 @@ node_controls: Final[Decoder[NodeControl]] = Decoder(NodeControl)
 node_offers: Final[Decoder[OfferChanged]] = Decoder(OfferChanged)
 enrolments: Final[Decoder[EnrolNode]] = Decoder(EnrolNode)
 endorsements: Final[Decoder[NodeEndorsement]] = Decoder(NodeEndorsement)
+certificates: Final[Decoder[NodeCertificate]] = Decoder(NodeCertificate)
 reasons_samples: Final[Decoder[ReasonsSample]] = Decoder(ReasonsSample)
 manifests: Final[Decoder[Manifest]] = Decoder(Manifest, MANIFEST_BYTES_MAX)
 publications: Final[Decoder[Publication]] = Decoder(Publication, STATEMENT_CHARACTERS_MAX)
