@@ -68,7 +68,7 @@ def test_every_field_of_every_message_stands_in_its_golden_bytes(message: type[m
 
 
 def test_an_endorsement_that_was_once_given_holds() -> None:
-    [line] = [line for line in MESSAGES if b'"endorsement":' in line]
+    [line] = [line for line in MESSAGES if b'"endorsement":"' in line]
     enrolment = any_message.decode(line)
     assert isinstance(enrolment, EnrolNode)
     assert enrolment.endorsement is not None

@@ -75,6 +75,11 @@ class SigningKey:
         except ValueError as error:
             raise ValueError(f"{path} does not hold a key: {error}") from error
 
+    @property
+    def raw_seed(self) -> bytes:
+        """The 32 bytes that the key is made of, for a backup."""
+        return _decode(self.seed)[2:]
+
     def sign(self, domain: bytes, message: bytes) -> bytes:
         """64 bytes over a domain tag and the message."""
         return self.sign_bare(signed_bytes(domain, message))

@@ -15,6 +15,7 @@ from gridlight.cli.ending import INTERRUPTED, USAGE_ERROR, fail
 from gridlight.cli.money import ledger_app, receipt_app
 from gridlight.cli.network import network_app
 from gridlight.cli.node import node_app
+from gridlight.cli.operator import operator_app
 from gridlight.cli.workload import workload_app
 from gridlight.client.errors import GridlightError
 
@@ -35,6 +36,7 @@ app.command()(serving.up)
 app.add_typer(node_app, name="node")
 app.add_typer(network_app, name="network")
 app.add_typer(account_app, name="account")
+app.add_typer(operator_app, name="operator")
 app.add_typer(workload_app, name="workload")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(receipt_app, name="receipt")

@@ -37,6 +37,7 @@ from gridlight.messages.nodes import (
     OfferChanged,
     RequestOffer,
 )
+from gridlight.messages.operators import NodeCertificate
 from gridlight.messages.reasons import ReasonsAsked, ReasonsSample, TellReasons
 from gridlight.messages.receipts import RecordSheet
 from gridlight.messages.results import ResultSubmitted
@@ -183,6 +184,7 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     AccountCredited,
     RecordEntry,
     RecordSheet,
+    NodeCertificate,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -242,6 +244,7 @@ node_controls: Final[Decoder[NodeControl]] = Decoder(NodeControl)
 node_offers: Final[Decoder[OfferChanged]] = Decoder(OfferChanged)
 enrolments: Final[Decoder[EnrolNode]] = Decoder(EnrolNode)
 endorsements: Final[Decoder[NodeEndorsement]] = Decoder(NodeEndorsement)
+certificates: Final[Decoder[NodeCertificate]] = Decoder(NodeCertificate)
 reasons_samples: Final[Decoder[ReasonsSample]] = Decoder(ReasonsSample)
 manifests: Final[Decoder[Manifest]] = Decoder(Manifest, MANIFEST_BYTES_MAX)
 publications: Final[Decoder[Publication]] = Decoder(Publication, STATEMENT_CHARACTERS_MAX)

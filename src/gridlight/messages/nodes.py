@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from gridlight.messages.ids import AssignmentIdField, GatewayIdField, NodeIdField, WorkloadIdField
 from gridlight.messages.limits import SLOTS_PER_OFFER_MAX, WORKLOADS_PER_OFFER_MAX
+from gridlight.messages.operators import OperatorKeyField
 from gridlight.messages.trust import Tier
 
 ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
@@ -15,7 +16,6 @@ ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
 PrefixField = Annotated[str, Meta(pattern=r"^[0-9a-f.:/]{0,43}$(?!\n)")]
 """An address' /24 (IPv4) or /48 (IPv6)."""
 
-OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
 CpusField = Annotated[int, Meta(ge=1, le=4096)]
 MemoryField = Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
 
@@ -25,7 +25,7 @@ class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
 
     node_id: NodeIdField
     operator: OperatorKeyField
-    """The operator's public nkey; stands for the operator until operators have identities."""
+    """The operator's public nkey; counts where `certificate` proves it, else the node is its own operator."""
     nonce: Annotated[str, Meta(min_length=16, max_length=256)]
     """As given by `POST /v1/nodes/challenge`, so that an old enrolment cannot be replayed."""
     agent_version: ShortText
@@ -33,6 +33,8 @@ class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
     memory_mib: MemoryField
     endorsement: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_=.-]{1,1024}$(?!\n)")] | None = None
     """`base64url(NodeEndorsement).base64url(signature)`: the network's word that it is one of its founder's nodes."""
+    certificate: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_=.-]{1,1024}$(?!\n)")] | None = None
+    """`base64url(NodeCertificate).base64url(signature)`: the operator's word that it is theirs."""
 
 
 class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrolled.v1"):
@@ -41,6 +43,7 @@ class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     gateway_id: GatewayIdField
     node_id: NodeIdField
     operator: OperatorKeyField
+    """Who proved to be; the node's own key where nobody did."""
     agent_version: ShortText
     cpus: CpusField
     memory_mib: MemoryField

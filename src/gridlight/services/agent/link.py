@@ -12,13 +12,14 @@ from typing import Final
 import structlog
 
 from gridlight.adapters.bus import Bus, BusError, BusRefused, Delivery
+from gridlight.adapters.certificates import BadCertificate
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.signatures import SigningKey
 from gridlight.messages import subjects
 from gridlight.messages.api import EnrolmentResponse
 from gridlight.messages.ids import NodeId
-from gridlight.services.agent.gateway_api import GatewayApi, GatewayUnreachable, apart
+from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.ways import LastWay, Way, ways_to
 
 JITTER_S_MAX: Final = 60.0
@@ -46,6 +47,7 @@ class Link:
         endorsement: str | None,
         last_way: LastWay,
         *,
+        certificate: Callable[[], str | None] = lambda: None,
         own_bus_url: str | None = None,
         on_opened: Callable[[str], Awaitable[None]],
         on_delivery: Callable[[Delivery], Awaitable[None]],
@@ -56,6 +58,8 @@ class Link:
         self._node = node
         self._operator = operator
         self._endorsement = endorsement
+        self._certificate = certificate
+        """What the operator signed elsewhere, read anew each time: it may have been renewed."""
         self._last_way = last_way
         self._own_bus_url = own_bus_url
         self._on_opened = on_opened
@@ -68,7 +72,7 @@ class Link:
         """Get credentials, however long the gateway is away. GatewayRefused where it says no."""
         for attempt in range(2**31):
             try:
-                self._enrolment = await apart(lambda: self._api.enrol(self._node, self._operator, self._endorsement))
+                self._enrolment = await apart(self._enrol)
             except GatewayUnreachable as error:
                 pause_s = _ENROL_RETRY_S[min(attempt, len(_ENROL_RETRY_S) - 1)]
                 _log.warning("cannot join yet", error=str(error), again_in_s=pause_s)
@@ -78,6 +82,13 @@ class Link:
             break
         assert self._enrolment is not None
         return self._enrolment
+
+    def _enrol(self) -> EnrolmentResponse:
+        try:
+            certificate = self._certificate()
+        except BadCertificate as bad:  # no network would take it
+            raise GatewayRefused(f"{bad}; {bad.hint}") from bad
+        return self._api.enrol(self._node, self._operator, self._endorsement, certificate)
 
     async def keep(self) -> None:
         """Connect, and again whenever the connection breaks. Never returns; GatewayRefused ends it."""

@@ -13,7 +13,8 @@ import structlog
 import uvloop
 
 from gridlight.adapters.bus import BusError, Delivery
-from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.certificates import carried_certificate
+from gridlight.adapters.clock import monotonic_ms, wall_s
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, OPERATOR_KEY_FILE, WAY_FILE
@@ -90,6 +91,7 @@ class AgentService:
             operator,
             _endorsement(options.endorsement_file, folder / ENDORSEMENT_FILE, self._node_id),
             LastWay(folder / WAY_FILE),
+            certificate=lambda: carried_certificate(folder, self._node_id, now_ms=wall_s() * 1_000),
             own_bus_url=options.own_bus_url,
             on_opened=self._opened,
             on_delivery=self._delivered,

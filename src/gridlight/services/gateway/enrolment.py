@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from typing import Final
 
+from gridlight.adapters.certificates import check_certificate
 from gridlight.adapters.credentials import NodeIssuer
 from gridlight.adapters.endorsements import endorsed_tier
 from gridlight.adapters.signatures import is_public_key, verify
@@ -19,6 +20,7 @@ from gridlight.messages.codec import ProtocolViolation, enrolments
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REASONS_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
 from gridlight.messages.nodes import EnrolNode, NodeEnrolled
+from gridlight.messages.operators import NodeCertificate
 from gridlight.messages.trust import Tier
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.errors import Refusal
@@ -115,12 +117,15 @@ class Enrolments:
         prefix = prefix_of(peer_of(connected, forwarded, self._trusted_proxies))
         try:
             enrolment = self._check(now_ms, body, signature)
-            await self._admission(enrolment, self._endorsed(enrolment), prefix)
+            certificate = self._certificate(now_ms, enrolment)
+            await self._admission(enrolment, certificate, self._endorsed(enrolment), prefix)
         except Refusal as refusal:
             self._counted.labels(refusal.code).inc()
             raise
         self._counted.labels(_ADMITTED).inc()
         ttl_s = self._config.node_jwt_ttl_s
+        if certificate is not None:  # whoever's certificate expires is off the bus by then
+            ttl_s = min(ttl_s, max(1, (certificate.not_after_ms - now_ms) // 1_000))
         return EnrolmentResponse(
             node_id=enrolment.node_id,
             user_jwt=self._issuer.issue_node_jwt(enrolment.node_id, ttl_s=ttl_s),
@@ -176,14 +181,28 @@ class Enrolments:
         except ProtocolViolation as violation:
             raise Refusal("BAD_ENDORSEMENT", f"The endorsement does not hold: {str(violation)[:200]}.") from None
 
-    async def _admission(self, enrolment: EnrolNode, endorsed: Tier | None, prefix: str) -> None:
+    def _certificate(self, now_ms: int, enrolment: EnrolNode) -> NodeCertificate | None:
+        """Whose the node is, where its operator says so; a false word is refused, as with endorsements."""
+        if enrolment.certificate is None:
+            return None
+        try:
+            certificate = check_certificate(enrolment.certificate, enrolment.node_id, now_ms=now_ms)
+        except ProtocolViolation as violation:
+            raise Refusal("BAD_CERTIFICATE", f"The certificate does not hold: {str(violation)[:200]}.") from None
+        if certificate.operator != enrolment.operator:
+            raise Refusal("BAD_CERTIFICATE", "The certificate is another operator's than the enrolment names.")
+        return certificate
+
+    async def _admission(
+        self, enrolment: EnrolNode, certificate: NodeCertificate | None, endorsed: Tier | None, prefix: str
+    ) -> None:
         if len(self._announced) >= WAITING_MAX:
             raise Refusal("BUSY", "Too many nodes are joining at once.")
         node_id = enrolment.node_id
         event = NodeEnrolled(
             gateway_id=self._gateway_id,
             node_id=node_id,
-            operator=enrolment.operator,
+            operator=enrolment.node_id if certificate is None else certificate.operator,
             agent_version=enrolment.agent_version,
             cpus=enrolment.cpus,
             memory_mib=enrolment.memory_mib,

@@ -152,6 +152,11 @@ KINDS: Final[dict[str, Kind]] = {
         "The endorsement is not this network's word on this node.",
         "Ask the network's founder for another, or join without one: remove the node's file `endorsement`.",
     ),
+    "BAD_CERTIFICATE": Kind(
+        401,
+        "The certificate is not the operator's word on this node, or has expired.",
+        "Sign another with `gridlight operator bind`, and see that both machines' clocks are right.",
+    ),
     "AGENT_TOO_OLD": Kind(403, "This agent is too old for the network.", "Run: pip install --upgrade gridlight"),
     "NOT_THE_NODE": Kind(
         401,

@@ -12,6 +12,8 @@ import pytest
 
 from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.certificates import certify, check_certificate
+from gridlight.adapters.clock import wall_s
 from gridlight.adapters.endorsements import endorse
 from gridlight.adapters.signatures import SigningKey, verify
 from gridlight.messages.api import (
@@ -109,6 +111,20 @@ def test_a_node_proves_its_key_over_the_gateways_nonce(gateway: Gateway) -> None
     assert enrolment.nonce == "a nonce of some length"
     assert signature is not None
     assert verify(NODE.public, ENROLMENT_DOMAIN, body, base64.b64decode(signature))
+
+
+def test_what_an_operator_signed_elsewhere_is_carried_in_place_of_our_own(gateway: Gateway) -> None:
+    elsewhere = SigningKey.generate()
+    certificate = certify(elsewhere, NodeId(NODE.public), now_ms=wall_s() * 1_000)
+
+    GatewayApi(gateway.url).enrol(NODE, OPERATOR, None, certificate)
+    GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+
+    carried, own = (enrolments.decode(body) for _, body, _ in gateway.received[1::2])
+    assert (carried.operator, carried.certificate) == (elsewhere.public, certificate)
+    assert own.operator == OPERATOR.public
+    proven = check_certificate(own.certificate or "", NodeId(NODE.public), now_ms=wall_s() * 1_000)
+    assert proven.operator == OPERATOR.public
 
 
 def test_a_node_that_asks_why_signs_the_gateways_nonce(gateway: Gateway) -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from gridlight.adapters.certificates import DAY_MS, certify
 from gridlight.adapters.credentials import NetworkKeys
 from gridlight.adapters.endorsements import EndorsedTier, endorse
 from gridlight.adapters.signatures import KeyKind, SigningKey
@@ -115,7 +116,7 @@ async def test_a_node_that_proves_its_key_is_given_credentials_once_admitted(
     await outbox.wait()
     (event,) = outbox.take()
     assert isinstance(event, NodeEnrolled)
-    assert (event.node_id, event.operator, event.gateway_id) == (request.node_id, request.operator, GATEWAY)
+    assert (event.node_id, event.operator, event.gateway_id) == (request.node_id, request.node_id, GATEWAY)
     assert enrolments.announcements() == [event]
     assert not enrolling.done()
     enrolments.admitted(request.node_id)
@@ -348,3 +349,44 @@ async def test_only_the_node_itself_passes_for_it(new_enrolments: Callable[..., 
     assert refusal_of_proof(enrolments, node, b"\xff", node.sign(REASONS_DOMAIN, b"\xff")) == "BAD_NONCE"
     assert refusal_of_proof(enrolments, node, nonce, stranger.sign(REASONS_DOMAIN, nonce)) == "BAD_SIGNATURE"
     assert refusal_of_proof(enrolments, node, nonce, node.sign(ENROLMENT_DOMAIN, nonce)) == "BAD_SIGNATURE"
+
+
+async def test_a_node_s_operator_is_who_certified_it_and_its_credentials_last_no_longer(
+    new_enrolments: Callable[..., Enrolments], outbox: Outbox
+) -> None:
+    enrolments = new_enrolments()
+    key, operator = SigningKey.generate(), SigningKey.generate()
+    certificate = certify(operator, NodeId(key.public), now_ms=NOW_MS - 14 * DAY_MS + 90_000)
+    request = replace(request_of(key, enrolments.challenge(NOW_MS).nonce), operator=operator.public)
+    body = encode(replace(request, certificate=certificate))
+
+    enrolling = asyncio.ensure_future(enrolments.enrol(NOW_MS, body, key.sign(ENROLMENT_DOMAIN, body), connected=PEER))
+    await outbox.wait()
+    (event,) = outbox.take()
+    assert isinstance(event, NodeEnrolled)
+    enrolments.admitted(event.node_id)
+
+    assert event.operator == operator.public
+    assert (await enrolling).expires_s == 90
+
+
+async def test_a_false_certificate_is_refused_and_never_passed_over(
+    new_enrolments: Callable[..., Enrolments], outbox: Outbox
+) -> None:
+    enrolments = new_enrolments()
+    key, operator, other = (SigningKey.generate() for _ in range(3))
+    said, _, signature = certify(operator, NodeId(key.public), now_ms=NOW_MS).partition(".")
+    false = [
+        certify(other, NodeId(key.public), now_ms=NOW_MS),
+        certify(operator, NodeId(other.public), now_ms=NOW_MS),
+        certify(operator, NodeId(key.public), now_ms=NOW_MS - 14 * DAY_MS),
+        certify(operator, NodeId(key.public), now_ms=NOW_MS + DAY_MS),
+        f"{said}.{signature[:-4]}",
+        "junk",
+    ]
+
+    for certificate in false:
+        request = replace(request_of(key, enrolments.challenge(NOW_MS).nonce), operator=operator.public)
+        body = encode(replace(request, certificate=certificate))
+        assert await code_of(enrolments, body, key.sign(ENROLMENT_DOMAIN, body)) == "BAD_CERTIFICATE"
+    assert outbox.take() == []

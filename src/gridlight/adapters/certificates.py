@@ -1,0 +1,71 @@
+"""The operator's word on a node: signed with the operator's key, carried by the node, checked where it joins.
+
+It is a signed statement: a NodeCertificate. Where the operator's key lies in the node's folder the agent signs anew
+each time it joins; where it does not, the operator signs elsewhere and the folder holds what was signed.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from gridlight.adapters.signatures import SigningKey, verify
+from gridlight.adapters.statements import sign_statement, split_statement
+from gridlight.messages.codec import ProtocolViolation, ViolationReason, certificates
+from gridlight.messages.envelope import CERTIFICATE_DOMAIN
+from gridlight.messages.ids import NodeId
+from gridlight.messages.operators import CERTIFICATE_DAYS_MAX, NodeCertificate
+
+CERTIFICATE_FILE: Final = "certificate"
+"""In a node's folder, where its operator's key is not."""
+
+DAY_MS: Final = 86_400_000
+SKEW_MS: Final = 3_600_000
+"""By so much a machine that signs for the longest time may be ahead of the one that checks."""
+
+
+class BadCertificate(ValueError):
+    """A file that should hold a node's certificate does not, or it has expired."""
+
+    hint = "`gridlight operator bind` signs another"
+
+
+def certify(operator: SigningKey, node_id: NodeId, *, now_ms: int, days: int = CERTIFICATE_DAYS_MAX) -> str:
+    """The text that the node carries."""
+    assert 0 < days <= CERTIFICATE_DAYS_MAX
+    return sign_statement(
+        operator,
+        CERTIFICATE_DOMAIN,
+        NodeCertificate(node_id=node_id, operator=operator.public, not_after_ms=now_ms + days * DAY_MS, serial=now_ms),
+    )
+
+
+def check_certificate(text: str, node_id: NodeId, *, now_ms: int) -> NodeCertificate:
+    """Whose the node is. ProtocolViolation where its operator does not say so, not of this node, or not now."""
+    said, signature = split_statement(text)
+    certificate = certificates.decode(said)
+    if not verify(certificate.operator, CERTIFICATE_DOMAIN, said, signature):
+        raise ProtocolViolation(ViolationReason.BAD_SIGNATURE, "it is not signed with the operator's key that it names")
+    if certificate.node_id != node_id:
+        raise ProtocolViolation(ViolationReason.WRONG_SENDER, f"the certificate is {certificate.node_id}'s")
+    if certificate.not_after_ms <= now_ms:
+        raise ProtocolViolation(ViolationReason.OUT_OF_TURN, "the certificate has expired")
+    if certificate.not_after_ms > now_ms + CERTIFICATE_DAYS_MAX * DAY_MS + SKEW_MS:
+        raise ProtocolViolation(
+            ViolationReason.OUT_OF_TURN, f"the certificate holds for more than {CERTIFICATE_DAYS_MAX} days"
+        )
+    return certificate
+
+
+def carried_certificate(folder: Path, node_id: NodeId, *, now_ms: int) -> str | None:
+    """What the folder holds, before it goes to a network; None where it holds none. BadCertificate."""
+    path = folder / CERTIFICATE_FILE
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadCertificate(f"the certificate {path} cannot be read: {error}") from error
+    try:
+        check_certificate(text, node_id, now_ms=now_ms)
+    except ProtocolViolation as violation:
+        raise BadCertificate(f"the certificate {path} does not hold: {violation}") from violation
+    return text

@@ -1,0 +1,73 @@
+"""`gridlight operator`: a key that is made once, told in words, and bound to nodes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gridlight.adapters.certificates import CERTIFICATE_FILE, carried_certificate, check_certificate
+from gridlight.adapters.clock import wall_s
+from gridlight.adapters.node_folder import NODE_KEY_FILE
+from gridlight.adapters.signatures import SigningKey
+from gridlight.cli.main import app
+from gridlight.cli.operator import PASSWORD_VARIABLE
+from gridlight.client.errors import GridlightError
+from gridlight.messages.ids import NodeId
+
+
+def run(*words: Any, **options: Any) -> str:
+    """What was printed; what was refused is raised."""
+    ran = CliRunner().invoke(app, ["operator", *map(str, words)], catch_exceptions=False, **options)
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def test_a_key_is_made_once_and_comes_back_from_its_words(tmp_path: Path) -> None:
+    key, again = tmp_path / "operator.nk", tmp_path / "again.nk"
+    said = run("create", "--key", key)
+
+    run("recover", "--key", again, input=said.splitlines()[-1] + "\n")
+
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert again.read_text() == key.read_text()
+    assert run("show", "--key", key).strip() in said
+    assert key.read_text().strip() not in said
+    for words in (("create",), ("recover",)):
+        with pytest.raises(GridlightError, match="holds a key already"):
+            run(*words, "--key", key, input=said.splitlines()[-1] + "\n")
+
+
+def test_a_backup_brings_the_key_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, again, file = tmp_path / "operator.nk", tmp_path / "again.nk", tmp_path / "backup.json"
+    run("create", "--key", key)
+    monkeypatch.setenv(PASSWORD_VARIABLE, "correct horse battery")
+
+    run("backup", file, "--key", key)
+    run("restore", file, "--key", again)
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert again.read_text() == key.read_text()
+
+
+def test_nodes_are_bound_here_and_elsewhere(tmp_path: Path) -> None:
+    key, folder = tmp_path / "operator.nk", tmp_path / "node"
+    run("create", "--key", key)
+    node_id = NodeId(SigningKey.load_or_create(folder / NODE_KEY_FILE).public)
+    operator, now_ms = run("show", "--key", key).strip(), wall_s() * 1_000
+
+    run("bind", folder, "--key", key)
+    printed = run("bind", node_id, "--key", key, "--days", 1).strip()
+
+    carried = carried_certificate(folder, node_id, now_ms=now_ms)
+    assert carried is not None
+    assert {check_certificate(text, node_id, now_ms=now_ms).operator for text in (carried, printed)} == {operator}
+    assert (folder / CERTIFICATE_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(GridlightError, match="no key"):
+        run("show", "--key", tmp_path / "none.nk")
+    run("create", "--key", tmp_path / "operator.nk")
+    with pytest.raises(GridlightError, match="is no node"):
+        run("bind", tmp_path / "nowhere", "--key", tmp_path / "operator.nk")
