@@ -1,5 +1,8 @@
 """How the suite is shared out to its two processes, and whose steps are counted."""
 
+import sys
+import threading
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +18,23 @@ as slow, and the simulator's tests, which run it most, would cover up for a rule
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests share what they set up, so they stay together: file by file, the longest kinds first."""
     items.sort(key=_rank)
-    for item in items:
-        if _kind(item) not in _COUNTED:
-            item.add_marker("no_cover")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Nothing is counted in a test of another kind, nor in what it sets up. The mark of pytest-cov that would say so
+    has no effect in a process of xdist's, where it counts twice and stops one of both."""
+    is_counting = type(sys.gettrace()).__module__.startswith("coverage")
+    if _kind(item) in _COUNTED or not is_counting:
+        return (yield)
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(here)
+        threading.settrace(in_threads)
 
 
 def _rank(item: pytest.Item) -> int:

@@ -33,6 +33,13 @@ ACKS = "gridlight_task_ack_seconds_count"
 OPEN = "gridlight_jobs_open"
 
 
+def before_its_run_ms(ended: Ended) -> int:
+    """How long the request waited before the node that answered it ran it, at most: this counts the way back."""
+    assert ended.response is not None
+    timing = ended.response.timing_ms
+    return timing.total - timing.picture - timing.infer
+
+
 class Trap:
     """Three nodes: two that are busy until they are let go, and one that the next ordinary request must go to."""
 
@@ -125,7 +132,8 @@ def test_the_task_of_a_node_that_does_not_ack_is_given_to_a_second_one_after_600
 
     ended = asked.result(BOUND_S)
     trap.check(ended)
-    assert ACK_SOFT_MS <= ended.lasted_ms < ACK_HARD_MS
+    assert ended.lasted_ms >= ACK_SOFT_MS
+    assert before_its_run_ms(ended) < ACK_HARD_MS
 
 
 def test_where_no_node_was_free_at_600_ms_it_is_given_away_at_1000_ms(trap: Trap) -> None:
@@ -137,8 +145,8 @@ def test_where_no_node_was_free_at_600_ms_it_is_given_away_at_1000_ms(trap: Trap
 
     ended = asked.result(BOUND_S)
     trap.check(ended)
-    assert ended.response is not None
-    assert ACK_HARD_MS <= ended.lasted_ms <= REASSIGNED_MS + ended.response.timing_ms.infer
+    assert ended.lasted_ms >= ACK_HARD_MS
+    assert before_its_run_ms(ended) <= REASSIGNED_MS
 
 
 def test_a_task_whose_worker_is_killed_is_given_to_another_node(trap: Trap) -> None:
