@@ -1,0 +1,132 @@
+"""The ledger's words: postings, entries, and the names of accounts. Amounts are integers, in 1e-7 coin.
+
+An entry's hash is SHA-256 over the tag `led1`, the hash of the entry before it, and the entry's canonical bytes: the
+compact JSON `[seq,"key",[["account",amount],...]]`. Names hold neither quotes nor anything beyond ASCII, so there is
+one such form, and whoever has SHA-256 and JSON can check the books in any language.
+"""
+
+import re
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+UNITS_PER_COIN: Final = 10_000_000
+AMOUNT_MAX: Final = 10**18
+"""Of one posting, and of all that is on the books: a hundred billion coins, and well within 64 bits."""
+
+KEY_CHARACTERS_MAX: Final = 160
+POSTINGS_MAX: Final = 4_096
+"""Of one entry."""
+
+_ID = r"[A-Za-z0-9_.=-]{1,80}"
+_KEY = r"[A-Za-z0-9_.:=@-]{1,160}"
+_ACCOUNT = (
+    rf"(?:ext:chain|req:{_ID}:(?:avail|escrow)|op:{_ID}:(?:pending|avail|stake|inflight)"
+    r"|net:(?:fee|verify|slash|chainfee))"
+)
+_IS_ACCOUNT = re.compile(_ACCOUNT).fullmatch
+_IS_KEY = re.compile(_KEY).fullmatch
+
+AccountField = Annotated[str, Meta(pattern=rf"^{_ACCOUNT}$(?!\n)")]
+AccountIdField = Annotated[str, Meta(pattern=rf"^{_ID}$(?!\n)")]
+"""What stands in the middle of an account's name: a requester's or an operator's."""
+
+KeyField = Annotated[str, Meta(pattern=rf"^{_KEY}$(?!\n)")]
+Amount = Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
+Price = Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+HashField = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+
+GENESIS: Final = "0" * 64
+"""The hash before the first entry."""
+
+_DOMAIN: Final = b"led1"
+_encode = msgspec.json.Encoder().encode
+
+
+class Posting(Struct, frozen=True, gc=False, array_like=True):
+    """What an entry does to one account: a positive amount credits it, a negative one debits it."""
+
+    account: AccountField
+    amount: Amount
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """One entry of the books: its postings add up to nothing, and its hash seals it and all before it."""
+
+    seq: Annotated[int, Meta(ge=1, lt=2**53)]
+    """From 1, without gaps."""
+    key: KeyField
+    """What it is for: a key is posted once."""
+    postings: Annotated[tuple[Posting, ...], Meta(min_length=2, max_length=POSTINGS_MAX)]
+    prev_hash: HashField
+    hash: HashField
+
+
+class OperatorPart(StrEnum):
+    """The accounts of an operator: not vested yet, vested, put up as a stake, and on its way to the chain."""
+
+    PENDING = "pending"
+    AVAIL = "avail"
+    STAKE = "stake"
+    INFLIGHT = "inflight"
+
+
+EXT_CHAIN: Final = "ext:chain"
+"""The other side of all that came from a chain and went to one: the only account that may be below zero."""
+
+NET_FEE: Final = "net:fee"
+NET_VERIFY: Final = "net:verify"
+"""Pays checks."""
+
+NET_SLASH: Final = "net:slash"
+"""What was clawed back and slashed; pays those who got a wrong answer."""
+
+NET_CHAINFEE: Final = "net:chainfee"
+
+
+def req_avail(account_id: str) -> str:
+    """What a requester can spend."""
+    return f"req:{account_id}:avail"
+
+
+def req_escrow(account_id: str) -> str:
+    """What is held for a requester's open tasks."""
+    return f"req:{account_id}:escrow"
+
+
+def op_pending(operator: str) -> str:
+    """What an operator earned and may still lose."""
+    return f"op:{operator}:{OperatorPart.PENDING.value}"
+
+
+def op_avail(operator: str) -> str:
+    """What an operator can be paid."""
+    return f"op:{operator}:{OperatorPart.AVAIL.value}"
+
+
+def op_stake(operator: str) -> str:
+    """What an operator put up."""
+    return f"op:{operator}:{OperatorPart.STAKE.value}"
+
+
+def op_inflight(operator: str) -> str:
+    """What is on its way to an operator."""
+    return f"op:{operator}:{OperatorPart.INFLIGHT.value}"
+
+
+def is_account(name: str) -> bool:
+    """Whether this is the name of an account."""
+    return _IS_ACCOUNT(name) is not None
+
+
+def is_key(key: str) -> bool:
+    """Whether an entry may have this key."""
+    return _IS_KEY(key) is not None
+
+
+def entry_hash(seq: int, key: str, postings: tuple[Posting, ...], prev_hash: str) -> str:
+    """The hash that seals an entry, in hexadecimal."""
+    return sha256(_DOMAIN + bytes.fromhex(prev_hash) + _encode((seq, key, postings))).hexdigest()
