@@ -13,6 +13,7 @@ from gridlight.cli import measuring, requesting, serving
 from gridlight.cli.ending import INTERRUPTED, USAGE_ERROR, fail
 from gridlight.cli.network import network_app
 from gridlight.cli.node import node_app
+from gridlight.cli.payouts import payouts_app
 from gridlight.cli.workload import workload_app
 from gridlight.client.errors import GridlightError
 
@@ -32,6 +33,7 @@ app.command()(serving.up)
 app.add_typer(node_app, name="node")
 app.add_typer(network_app, name="network")
 app.add_typer(workload_app, name="workload")
+app.add_typer(payouts_app, name="payouts")
 app.command(rich_help_panel="Started by `gridlight up`")(serving.coordinator)
 app.command(rich_help_panel="Started by `gridlight up`")(serving.gateway)
 

@@ -47,7 +47,7 @@ def sealed(
     assert channel.sequence is not None
     assert 1 <= len(lines) <= LINES_MAX
     return PayoutBatch(
-        batch_id=f"{channel.account}/{channel.batches + 1}",
+        batch_id=f"{channel.account}:{channel.batches + 1}",
         channel=channel.account,
         state=BatchState.SEALED,
         lines=lines,
@@ -55,9 +55,9 @@ def sealed(
         seal=1,
         closed_s=seen.closed_s,
         max_time_s=seen.closed_s + parameters.valid_s,
-        fee_stroops=seen.base_fee_stroops,
+        fee_units=seen.base_fee_units,
         day=seen.closed_s // DAY_S,
-        drawn_stroops=sum(line.stroops for line in lines),
+        drawn_units=sum(line.units for line in lines),
         memo=memo,
         root=root,
         is_closed=not memo,
@@ -80,7 +80,7 @@ def sealed_again(
     assert sequence in (batch.sequence, batch.sequence + 1)
     assert sequence > batch.sequence or lines == batch.lines, "what may have been paid is sealed as it was"
     assert sequence > batch.sequence or seen.closed_s > batch.max_time_s, "the one before can still be taken"
-    bid = max(batch.bump_stroops, seen.base_fee_stroops, batch.fee_stroops)
+    bid = max(batch.bump_units, seen.base_fee_units, batch.fee_units)
     return msgspec.structs.replace(
         batch,
         state=BatchState.SEALED,
@@ -89,15 +89,15 @@ def sealed_again(
         seal=batch.seal + 1,
         closed_s=seen.closed_s,
         max_time_s=seen.closed_s + parameters.valid_s,
-        fee_stroops=min(bid, parameters.fee_stroops_max),
-        bump_stroops=0,
+        fee_units=min(bid, parameters.fee_units_max),
+        bump_units=0,
     )
 
 
 def bumped(batch: PayoutBatch, parameters: PayoutParameters) -> PayoutBatch:
     """Bids twice as much as before, up to the most that is allowed."""
-    bid = min(2 * max(batch.fee_stroops, batch.bump_stroops), parameters.fee_stroops_max)
-    return msgspec.structs.replace(batch, bump_stroops=bid)
+    bid = min(2 * max(batch.fee_units, batch.bump_units), parameters.fee_units_max)
+    return msgspec.structs.replace(batch, bump_units=bid)
 
 
 def failure(batch: PayoutBatch, found: TransactionFound) -> Failure:
@@ -122,11 +122,11 @@ def drafted(
 
     All that it looked at is taken out of `waiting`: whoever was passed over comes again when that is filled anew.
     """
-    least = max(parameters.threshold_stroops, parameters.threshold_fees * seen.base_fee_stroops, 1)
+    least = max(parameters.threshold_units, parameters.threshold_fees * seen.base_fee_units, 1)
     lines: list[PayoutLine] = []
     while waiting and len(lines) < lines_max:
         line = waiting.popleft()
-        if least <= line.stroops <= cap_left:
+        if least <= line.units <= cap_left:
             lines.append(line)
-            cap_left -= line.stroops
+            cap_left -= line.units
     return tuple(lines)

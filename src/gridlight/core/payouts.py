@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Final, assert_never
 
 import msgspec
-from msgspec import Struct
 
 from gridlight.core.payout_batches import DAY_S, bumped, drafted, failure, sealed, sealed_again
+from gridlight.core.payout_channels import LOOK_AGAIN_MS, Channel, Effects
 from gridlight.messages.payouts import (
     LINES_MAX,
     AnnouncePayment,
@@ -28,19 +28,18 @@ from gridlight.messages.payouts import (
     HaltReason,
     HoldLines,
     LookAtChannel,
+    OutsideEffect,
     PayFee,
     PayLines,
     PaymentAnnounced,
     PaymentClosed,
     PaymentNotAnnounced,
     PayoutBatch,
-    PayoutEffect,
     PayoutEvent,
     PayoutLine,
     PayoutParameters,
     PayoutsDue,
     Rail,
-    RecordAction,
     RecordBatch,
     RecordChannel,
     RefuseAddress,
@@ -52,34 +51,12 @@ from gridlight.messages.payouts import (
     TransactionFound,
 )
 
-LOOK_AGAIN_MS: Final = 5_000
-"""About one ledger."""
-LOOK_AGAIN_MS_MAX: Final = 60_000
 SEALS_MAX: Final = 32
+FEES_RESERVED: Final = 4
+"""Times the base fee that must be there for each line: a transaction may fail, and a bid may be raised."""
 FEE_TOO_LOW: Final = "tx_insufficient_fee"
 OURS_TO_MEND: Final = frozenset({"tx_bad_auth", "tx_insufficient_balance", "tx_no_source_account", "not_signed"})
 """Refusals that no waiting mends."""
-
-Effects = list[PayoutEffect]
-
-
-class Channel(Struct):
-    """A channel's record, its open batch, and what is on the way."""
-
-    record: ChannelRecord
-    batch: PayoutBatch | None = None
-    due_ms: int | None = 0
-    """When to look; never while an answer is on the way."""
-    misses: int = 0
-    line: PayoutLine | None = None
-    """What the platform is, or was, told of."""
-    identifier: str = ""
-    destination: str = ""
-
-    @property
-    def is_halted(self) -> bool:
-        """Whether somebody must look first."""
-        return self.record.halted is not None
 
 
 class Payouts:
@@ -90,11 +67,12 @@ class Payouts:
         self._channels: Final[dict[str, Channel]] = {}
         self._waiting: dict[Rail, deque[PayoutLine]] = {rail: deque() for rail in Rail}
         self._root = ""
+        self._fees_units = 0
         self._day = 0
-        self._drawn_stroops = 0
+        self._drawn_units = 0
 
     def restore(
-        self, channels: Iterable[ChannelRecord], batches: Iterable[PayoutBatch], *, day: int, drawn_stroops: int
+        self, channels: Iterable[ChannelRecord], batches: Iterable[PayoutBatch], *, day: int, drawn_units: int
     ) -> None:
         """Go on from what is durable: channels, batches that are open or not closed, and the cap's newest day."""
         for record in channels:
@@ -103,12 +81,17 @@ class Payouts:
             channel = self._channels[batch.channel]
             assert channel.batch is None, f"{batch.channel} has two open batches"
             channel.batch = batch
-        self._day, self._drawn_stroops = day, drawn_stroops
+        self._day, self._drawn_units = day, drawn_units
 
     @property
     def due_ms(self) -> int | None:
         """When TimeCame is wanted; None while everything waits for an event."""
         return min((one.due_ms for one in self._channels.values() if one.due_ms is not None), default=None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on the way, and nothing is left to be looked at but halted channels."""
+        return all(one.is_halted or (one.due_ms is None and one.line is None) for one in self._channels.values())
 
     @property
     def channels(self) -> tuple[ChannelRecord, ...]:
@@ -128,7 +111,11 @@ class Payouts:
             case TimeCame():
                 return [effect for one in self._channels.values() for effect in self._wake(now_ms, one)]
             case _:
-                return self._hear(now_ms, self._channels[event.channel], event)
+                channel = self._channels[event.channel]
+                effects = self._hear(now_ms, channel, event)
+                if not isinstance(event, ChannelResumed):
+                    channel.is_asked = any(isinstance(effect, OutsideEffect) for effect in effects)
+                return effects
 
     def check(self) -> None:
         """Assert what always holds."""
@@ -137,6 +124,7 @@ class Payouts:
             assert batch is None or batch.channel == account == channel.record.account
             assert batch is None or batch.is_open or not batch.is_closed
             assert batch is None or channel.line is None
+            assert not channel.is_asked or channel.due_ms is None
             assert batch is None or not batch.is_open or batch.sequence == (channel.record.sequence or 0) + 1
 
     def _hear(self, now_ms: int, channel: Channel, event: ChannelEvent) -> Effects:
@@ -145,13 +133,13 @@ class Payouts:
                 channel.misses = 0
                 return self._seen(now_ms, channel, event)
             case ChannelUnseen():
-                return self._later(now_ms, channel)
+                return channel.look_later(now_ms)
             case SubmissionAnswered():
                 return self._answered(now_ms, channel, event)
             case PaymentAnnounced():
                 channel.identifier, channel.destination = event.identifier, event.destination
                 channel.due_ms = now_ms
-                return [_action("announced", channel, event.identifier)]
+                return [channel.action("announced", event.identifier)]
             case PaymentNotAnnounced():
                 return self._not_announced(now_ms, channel, event)
             case PaymentClosed():
@@ -167,16 +155,16 @@ class Payouts:
         for line in event.lines:
             if line.operator not in announced:
                 self._waiting[line.rail].append(line)
-        self._root = event.root
+        self._root, self._fees_units = event.root, event.fees_units
         for channel in self._channels.values():
-            if channel.batch is None and channel.due_ms is None and channel.line is None:
+            if channel.batch is None and channel.due_ms is None and not channel.is_asked:
                 channel.due_ms = now_ms
         return []
 
     def _wake(self, now_ms: int, channel: Channel) -> Effects:
         if channel.due_ms is None or channel.due_ms > now_ms:
             return []
-        channel.due_ms = None
+        channel.due_ms, channel.is_asked = None, True
         batch = channel.batch
         if batch is not None and not batch.is_open:
             return [
@@ -187,11 +175,6 @@ class Payouts:
                 )
             ]
         return [LookAtChannel(channel=channel.record.account)]
-
-    def _later(self, now_ms: int, channel: Channel) -> Effects:
-        channel.due_ms = now_ms + min(LOOK_AGAIN_MS << min(channel.misses, 8), LOOK_AGAIN_MS_MAX)
-        channel.misses += 1
-        return []
 
     def _seen(self, now_ms: int, channel: Channel, seen: ChannelSeen) -> Effects:
         batch = channel.batch
@@ -210,26 +193,26 @@ class Payouts:
         if seen.sequence >= batch.sequence:
             if channel.record.is_given_up and is_expired:
                 return self._give_back(now_ms, channel, batch, seen.sequence, "given_up")
-            return self._halt(channel, HaltReason.FOREIGN_USE)
+            return channel.halt(HaltReason.FOREIGN_USE)
         if channel.is_halted:
             return []
         if not is_expired:
             return self._submit(channel, batch)
         if batch.seal >= SEALS_MAX:
-            return self._halt(channel, HaltReason.SEALED_TOO_OFTEN)
+            return channel.halt(HaltReason.SEALED_TOO_OFTEN)
         again = sealed_again(batch, seen, self._parameters, sequence=batch.sequence, lines=batch.lines)
-        return [_action("expired", channel, f"{batch.max_time_s}"), *self._seal_again(channel, again)]
+        return [channel.action("expired", f"{batch.max_time_s}"), *self._seal_again(channel, again)]
 
     def _submit(self, channel: Channel, batch: PayoutBatch) -> Effects:
         channel.due_ms = None
         if batch.state is BatchState.SUBMITTED:
             return [SubmitBatch(batch=batch)]
         channel.batch = batch = msgspec.structs.replace(batch, state=BatchState.SUBMITTED)
-        return [RecordBatch(batch=batch), _action("submitted", channel), SubmitBatch(batch=batch)]
+        return [RecordBatch(batch=batch), channel.action("submitted"), SubmitBatch(batch=batch)]
 
     def _seal_again(self, channel: Channel, batch: PayoutBatch) -> Effects:
         channel.batch = batch
-        return [SealBatch(batch=batch), _action("sealed", channel, f"sequence {batch.sequence}, seal {batch.seal}")]
+        return [SealBatch(batch=batch), channel.action("sealed", f"sequence {batch.sequence}, seal {batch.seal}")]
 
     def _confirm(self, now_ms: int, channel: Channel, batch: PayoutBatch, found: TransactionFound) -> Effects:
         done = msgspec.structs.replace(
@@ -237,7 +220,7 @@ class Payouts:
         )
         return [
             PayLines(batch=done),
-            PayFee(hash=found.hash, stroops=found.fee_stroops),
+            PayFee(hash=found.hash, units=found.fee_units),
             *self._end(now_ms, channel, done, batch.sequence, None),
         ]
 
@@ -246,10 +229,10 @@ class Payouts:
     ) -> Effects:
         """Nothing was paid, but the sequence and the fee are gone."""
         said = failure(batch, found)
-        effects: Effects = [PayFee(hash=found.hash, stroops=found.fee_stroops)]
+        effects: Effects = [PayFee(hash=found.hash, units=found.fee_units)]
         for line, code in said.dropped:
             effects.append(RefuseAddress(operator=line.operator, destination=line.destination, reason=code))
-            effects.append(_action("dropped", channel, f"{line.operator} {line.stroops}: {code}"))
+            effects.append(channel.action("dropped", f"{line.operator} {line.units}: {code}"))
         if said.reason or not said.rest or seen.sequence > batch.sequence:
             done = msgspec.structs.replace(batch, hash=found.hash, ledger=found.ledger)
             halted = HaltReason.OUR_FAULT if said.reason else None
@@ -282,9 +265,9 @@ class Payouts:
             channel.record, sequence=sequence, halted=halted, is_given_up=False, is_resumed=False
         )
         channel.batch, channel.due_ms = None if done.is_closed else done, now_ms
-        action = _action(done.state.value, channel, done.hash or done.reason, done.batch_id)
+        action = channel.action(done.state.value, done.hash or done.reason, done.batch_id)
         effects: Effects = [RecordBatch(batch=done), RecordChannel(channel=channel.record), action]
-        return effects if halted is None else [*effects, _action("halted", channel, halted.value)]
+        return effects if halted is None else [*effects, channel.action("halted", halted.value)]
 
     def _idle(self, now_ms: int, channel: Channel, seen: ChannelSeen) -> Effects:
         record = channel.record
@@ -293,10 +276,10 @@ class Payouts:
         assert record.sequence is not None
         if channel.is_halted:
             return []
-        if seen.sequence < record.sequence or seen.base_fee_stroops > self._parameters.fee_stroops_max:
-            return self._later(now_ms, channel)
+        if seen.sequence < record.sequence or seen.base_fee_units > self._parameters.fee_units_max:
+            return channel.look_later(now_ms)
         if seen.sequence > record.sequence:
-            return self._halt(channel, HaltReason.FOREIGN_USE)
+            return channel.halt(HaltReason.FOREIGN_USE)
         channel.record = record
         if channel.line is not None:
             line = msgspec.structs.replace(channel.line, destination=channel.destination)
@@ -309,7 +292,7 @@ class Payouts:
             return self._seal(now_ms, channel, seen, lines, "")
         channel.line = lines[0]
         return [
-            _action("announcing", channel, lines[0].operator),
+            channel.action("announcing", lines[0].operator),
             AnnouncePayment(channel=record.account, line=lines[0]),
         ]
 
@@ -317,16 +300,17 @@ class Payouts:
         """Takes lines out of those that wait, and out of the day's cap."""
         day = max(seen.closed_s // DAY_S, self._day)
         if day > self._day:
-            self._day, self._drawn_stroops = day, 0
-        rail = channel.record.rail
+            self._day, self._drawn_units = day, 0
+        rail, fee = channel.record.rail, FEES_RESERVED * seen.base_fee_units
         lines = drafted(
             self._waiting[rail],
             seen,
             self._parameters,
-            cap_left=self._parameters.daily_cap_stroops - self._drawn_stroops,
-            lines_max=LINES_MAX if rail is Rail.CHAIN else 1,
+            cap_left=self._parameters.daily_cap_units - self._drawn_units,
+            lines_max=min(LINES_MAX if rail is Rail.CHAIN else 1, self._fees_units // fee),
         )
-        self._drawn_stroops += sum(line.stroops for line in lines)
+        self._fees_units -= fee * len(lines)
+        self._drawn_units += sum(line.units for line in lines)
         return lines
 
     def _seal(
@@ -335,9 +319,9 @@ class Payouts:
         batch = sealed(channel.record, seen, lines, self._parameters, memo=memo, root="" if memo else self._root)
         channel.record = msgspec.structs.replace(channel.record, batches=channel.record.batches + 1)
         channel.batch, channel.due_ms = batch, now_ms
-        said = f"{len(lines)} lines, {batch.stroops} stroops, sequence {batch.sequence}"
+        said = f"{len(lines)} lines, {batch.units} units, sequence {batch.sequence}"
         durable: Effects = [SealBatch(batch=batch), HoldLines(batch=batch), RecordChannel(channel=channel.record)]
-        return [*durable, _action("sealed", channel, said)]
+        return [*durable, channel.action("sealed", said)]
 
     def _answered(self, now_ms: int, channel: Channel, event: SubmissionAnswered) -> Effects:
         batch = channel.batch
@@ -346,19 +330,19 @@ class Payouts:
         if event.answer is not Answer.REFUSED:
             return []
         if event.code in OURS_TO_MEND:
-            return [_action("refused", channel, event.code), *self._halt(channel, HaltReason.REFUSED)]
+            return [channel.action("refused", event.code), *channel.halt(HaltReason.REFUSED)]
         if event.code != FEE_TOO_LOW:
-            return [_action("refused", channel, event.code)]
+            return [channel.action("refused", event.code)]
         channel.batch = batch = bumped(batch, self._parameters)
-        return [RecordBatch(batch=batch), _action("bumped", channel, f"{batch.bump_stroops} stroops an operation")]
+        return [RecordBatch(batch=batch), channel.action("bumped", f"{batch.bump_units} units an operation")]
 
     def _not_announced(self, now_ms: int, channel: Channel, event: PaymentNotAnnounced) -> Effects:
         """Whoever it was waits for the next refill."""
         assert channel.line is not None
-        self._drawn_stroops = max(0, self._drawn_stroops - channel.line.stroops)
-        effects: Effects = [_action("not_announced", channel, f"{channel.line.operator}: {event.reason}")]
+        self._drawn_units = max(0, self._drawn_units - channel.line.units)
+        effects: Effects = [channel.action("not_announced", f"{channel.line.operator}: {event.reason}")]
         channel.line = None
-        return effects + self._later(now_ms, channel)
+        return effects + channel.look_later(now_ms)
 
     def _closed(self, now_ms: int, channel: Channel) -> Effects:
         batch = channel.batch
@@ -366,25 +350,12 @@ class Payouts:
         assert not batch.is_open
         channel.batch, channel.due_ms = None, now_ms
         done = msgspec.structs.replace(batch, is_closed=True)
-        return [RecordBatch(batch=done), _action("closed", channel, batch.memo, batch.batch_id)]
+        return [RecordBatch(batch=done), channel.action("closed", batch.memo, batch.batch_id)]
 
     def _resumed(self, now_ms: int, channel: Channel, event: ChannelResumed) -> Effects:
         channel.record = msgspec.structs.replace(
             channel.record, halted=None, is_resumed=True, is_given_up=event.is_given_up
         )
-        if channel.due_ms is not None or channel.batch is None:
+        if not channel.is_asked:
             channel.due_ms = now_ms
-        return [RecordChannel(channel=channel.record), _action("resumed", channel)]
-
-    def _halt(self, channel: Channel, reason: HaltReason) -> Effects:
-        """Look-ups go on: a batch that is found after all ends the halt by itself."""
-        if channel.is_halted:
-            return []
-        channel.record = msgspec.structs.replace(channel.record, halted=reason)
-        return [RecordChannel(channel=channel.record), _action("halted", channel, reason.value)]
-
-
-def _action(action: str, channel: Channel, detail: str = "", batch_id: str = "") -> RecordAction:
-    if not batch_id and channel.batch is not None:
-        batch_id = channel.batch.batch_id
-    return RecordAction(action=action, channel=channel.record.account, batch_id=batch_id, detail=detail)
+        return [RecordChannel(channel=channel.record), channel.action("resumed")]

@@ -1,6 +1,6 @@
 """What is said of payouts: lines, batches, channels, and what the payer's core and its host tell each other.
 
-All amounts are whole stroops, 1e-7 of a coin. None of this goes over the bus: the core hears it from its host, and the
+All amounts are whole units, 1e-7 coin. None of this goes over the bus: the core hears it from its host, and the
 database keeps it.
 """
 
@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+
+from gridlight.messages.ledger import UNITS_PER_COIN
 
 LINES_MAX: Final = 100
 """Operations that a transaction holds; a limit of the protocol of Stellar."""
@@ -58,7 +60,7 @@ class PayoutLine(Struct, frozen=True, kw_only=True):
     operator: str
     destination: str
     """An address (`G…` or `M…`); of Pi, the platform's uid until the payment is announced."""
-    stroops: int
+    units: int
     rail: Rail = Rail.CHAIN
 
 
@@ -77,13 +79,13 @@ class PayoutBatch(Struct, frozen=True, kw_only=True):
     """When the ledger closed that it was sealed after, in seconds since 1970 on the chain's clock."""
     max_time_s: int
     """No ledger that closes later takes it."""
-    fee_stroops: int
+    fee_units: int
     """The most that is paid for each operation."""
     day: int
     """Days since 1970 on the chain's clock, of the first seal; the daily cap counts by it."""
-    drawn_stroops: int
+    drawn_units: int
     """What it took of that day's cap."""
-    bump_stroops: int = 0
+    bump_units: int = 0
     """The same of the fee bump around it; 0 where there is none."""
     memo: str = ""
     """Pi's identifier of the payment, as text."""
@@ -103,9 +105,9 @@ class PayoutBatch(Struct, frozen=True, kw_only=True):
         return self.state in (BatchState.SEALED, BatchState.SUBMITTED)
 
     @property
-    def stroops(self) -> int:
+    def units(self) -> int:
         """The sum of its lines."""
-        return sum(line.stroops for line in self.lines)
+        return sum(line.units for line in self.lines)
 
 
 class ChannelRecord(Struct, frozen=True, kw_only=True):
@@ -127,11 +129,11 @@ class ChannelRecord(Struct, frozen=True, kw_only=True):
 class PayoutParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What payouts are held to."""
 
-    daily_cap_stroops: int = 100_000 * 10_000_000
-    threshold_stroops: int = 0
+    daily_cap_units: int = 100_000 * UNITS_PER_COIN
+    threshold_units: int = 0
     """An operator is paid once this much is available, and once it is `threshold_fees` times the fee."""
     threshold_fees: int = 100
-    fee_stroops_max: int = 1_000_000
+    fee_units_max: int = 1_000_000
     """For one operation; above it nothing is sealed."""
     valid_s: int = 600
     """How long a sealed transaction can be taken."""
@@ -144,7 +146,10 @@ class PayoutsDue(Struct, frozen=True, kw_only=True):
     """What every operator with an address has available now; takes the place of what was said before."""
 
     lines: tuple[PayoutLine, ...]
+    fees_units: int
+    """What the network has for the chain's fees; no batch is sealed that could cost more."""
     root: str = ""
+    """64 hex digits that anchor the books, or nothing."""
 
 
 class TransactionFound(Struct, frozen=True, kw_only=True):
@@ -153,7 +158,7 @@ class TransactionFound(Struct, frozen=True, kw_only=True):
     hash: str
     ledger: int
     is_successful: bool
-    fee_stroops: int
+    fee_units: int
     code: str = ""
     """Of a failed transaction as a whole."""
     codes: tuple[str, ...] = ()
@@ -168,7 +173,7 @@ class ChannelSeen(Struct, frozen=True, kw_only=True):
 
     channel: str
     closed_s: int
-    base_fee_stroops: int
+    base_fee_units: int
     sequence: int
     found: TransactionFound | None = None
 
@@ -269,7 +274,7 @@ class PayFee(Struct, frozen=True, kw_only=True):
     """Ledger: the chain took its fee, also for a transaction that failed."""
 
     hash: str
-    stroops: int
+    units: int
 
 
 class ReleaseLines(Struct, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ class Builder:
         """Unsigned. The channel gives sequence and fee, the payer the money; they may be one account."""
         assert 1 <= len(batch.lines) <= LINES_MAX
         channel = Account(batch.channel, batch.sequence - 1)
-        builder = TransactionBuilder(channel, self.passphrase, base_fee=batch.fee_stroops)
+        builder = TransactionBuilder(channel, self.passphrase, base_fee=batch.fee_units)
         builder.add_time_bounds(0, batch.max_time_s)
         if batch.memo:
             assert len(batch.memo.encode()) <= MEMO_BYTES_MAX
@@ -49,7 +49,7 @@ class Builder:
             builder.add_hash_memo(bytes.fromhex(batch.root))
         source = None if batch.channel == self.payer else self.payer
         for line in batch.lines:
-            builder.append_payment_op(line.destination, Asset.native(), to_decimal(line.stroops), source=source)
+            builder.append_payment_op(line.destination, Asset.native(), to_decimal(line.units), source=source)
         return builder.build()
 
     def sign(self, envelope: TransactionEnvelope | FeeBumpTransactionEnvelope, keys: Sequence[Keypair]) -> str:
@@ -65,13 +65,13 @@ class Builder:
         assert isinstance(envelope, TransactionEnvelope)
         return envelope
 
-    def bump(self, signed_xdr: str, fee_account: Keypair, fee_stroops: int) -> str:
-        """Around a signed transaction, bidding `fee_stroops` for each operation; the hash inside stays what it was.
+    def bump(self, signed_xdr: str, fee_account: Keypair, fee_units: int) -> str:
+        """Around a signed transaction, bidding `fee_units` for each operation; the hash inside stays what it was.
 
         It cannot be taken beside the one inside, or twice: that has the sequence number.
         """
         inner = self.read(signed_xdr)
-        outer = TransactionBuilder.build_fee_bump_transaction(fee_account, fee_stroops, inner, self.passphrase)
+        outer = TransactionBuilder.build_fee_bump_transaction(fee_account, fee_units, inner, self.passphrase)
         return self.sign(outer, [fee_account])
 
     def signers(self, batch: PayoutBatch) -> tuple[str, ...]:
