@@ -1,4 +1,4 @@
-"""What `gridlight payouts` runs: one payer at a time from a file of configuration, its signer, and how payouts stand."""
+"""What `gridlight payouts` runs: one payer at a time from a configuration, its signer, and how payouts stand."""
 
 import asyncio
 import fcntl

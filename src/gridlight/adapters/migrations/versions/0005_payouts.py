@@ -41,6 +41,11 @@ def upgrade() -> None:
         sa.Column("signed_xdr", sa.Text),
     )
     op.create_index("payout_transactions_of_sequence", "payout_transactions", ["channel", "sequence"])
+    _make_tables_beside()
+
+
+def _make_tables_beside() -> None:
+    """Addresses, the audit log and the books."""
     op.create_table(
         "payout_addresses",
         sa.Column("operator", sa.String(80), primary_key=True),
