@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, MuxedAccount, Payment, TransactionEnvelope, xdr
 from stellar_sdk.exceptions import BadSignatureError
-from stellar_sdk.helpers import parse_transaction_envelope_from_xdr
 
 LEDGER_S = 5
 BASE_FEE = 100
@@ -84,11 +83,10 @@ class Chain:
 
     def parse(self, text: str) -> tuple[TransactionEnvelope, FeeBumpTransactionEnvelope | None]:
         """A transaction, and the fee bump around it, if any."""
-        read = parse_transaction_envelope_from_xdr(text, self.passphrase)
-        if isinstance(read, FeeBumpTransactionEnvelope):
-            return read.transaction.inner_transaction_envelope, read
-        assert isinstance(read, TransactionEnvelope)
-        return read, None
+        if FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(text):
+            bump = FeeBumpTransactionEnvelope.from_xdr(text, self.passphrase)
+            return bump.transaction.inner_transaction_envelope, bump
+        return TransactionEnvelope.from_xdr(text, self.passphrase), None
 
     def submit(self, text: str, *, delay_ledgers: int = 1) -> str:
         """Queue it; or the code of why it is refused."""
