@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo wheel test check bench honest simulate simulate-full oracle docs lock clean
+.PHONY: help setup demo wheel test check lint bench honest simulate simulate-full oracle docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,16 +29,18 @@ wheel: $(STAMP) ## Build the wheel that volunteers install, into dist/
 
 test: $(STAMP) ## Everything that CI asks: the checks, then the whole suite
 	@.ci/packages
-	@$(MAKE) --no-print-directory check
-	@echo "the whole suite, with the branches of core and messages counted"
-	@$(BIN)/coverage run -m pytest </dev/null
+	@$(MAKE) --no-print-directory lint
+	@echo "the whole suite in two processes, with the branches of core and messages counted: all must be taken"
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report term-missing:skip-covered --cov-fail-under 100 </dev/null
 
-check: $(STAMP) ## Format, lint, types, import directions and the style guide's own tests
+check: lint ## What needs no network of processes: format, lint, types, import directions, the style guide's own tests
+	@$(BIN)/pytest --quiet --no-header tests/tidy </dev/null
+
+lint: $(STAMP) ## Format, lint, types and import directions
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@said=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$said"; exit 1; }
-	@$(BIN)/pytest --quiet --no-header tests/tidy </dev/null
 
 bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 	@for file in $$(grep -l __main__ benchmarks/*.py); do \
@@ -65,7 +67,7 @@ docs: $(STAMP) ## Write again what is generated: schemas/ and the tables of docs
 	@$(BIN)/python docs/generate.py
 
 lock: ## Pin every dependency anew, with hashes, in requirements.lock
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate \
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate --no-strip-extras \
 		--upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## Take away .venv and all that was built; the cache of weights and photos stays

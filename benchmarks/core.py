@@ -54,6 +54,8 @@ class Network:
 
     def __init__(self, *, nodes: int, in_flight: int) -> None:
         self.events = 0
+        self.is_timed = False
+        """Whether each admission is timed, in a round of its own: reading the clock twice costs some of a life."""
         self.submit_ns: list[int] = []
         self.collect_ns: list[int] = []
         self._coordinator = Coordinator()
@@ -113,13 +115,18 @@ class Network:
             input_digest=DIGEST,
             input_bytes=270_000,
         )
+        self._sent(self._admit(job))
+        self._journal(job)
+        if len(self._to_acknowledge) > ACK_AFTER_LIVES:
+            self._acknowledge(self._to_acknowledge.popleft())
+
+    def _admit(self, job: JobSubmitted) -> list[Effect]:
+        if not self.is_timed:
+            return self._coordinator.handle(self._now_ms, job)
         began_ns = thread_time_ns()
         effects = self._coordinator.handle(self._now_ms, job)
         self.submit_ns.append(thread_time_ns() - began_ns)
-        self._journal(job)
-        self._sent(effects)
-        if len(self._to_acknowledge) > ACK_AFTER_LIVES:
-            self._acknowledge(self._to_acknowledge.popleft())
+        return effects
 
     def _acknowledge(self, send: SendAssignment) -> None:
         assignment_id = send.assignment.assignment_id
@@ -166,7 +173,6 @@ def measure(*, nodes: int, in_flight: int, lives: int, rounds: int) -> dict[str,
     gc.disable()
     cpu_rates: list[float] = []
     wall_rates: list[float] = []
-    network.submit_ns.clear()
     network.collect_ns.clear()
     events = network.events
     for _ in range(rounds):
@@ -174,11 +180,13 @@ def measure(*, nodes: int, in_flight: int, lives: int, rounds: int) -> dict[str,
         network.live(lives)
         cpu_rates.append(lives / (process_time() - began_cpu_s))
         wall_rates.append(lives / (perf_counter() - began_s))
+    network.is_timed = True
+    network.live(lives)
     submit_us = [ns / 1_000 for ns in sorted(network.submit_ns)]
     return {
         "lives_per_cpu_s": statistics.median(cpu_rates),
         "lives_per_s": statistics.median(wall_rates),
-        "events_per_life": (network.events - events) / (lives * rounds),
+        "events_per_life": (network.events - events) / (lives * (rounds + 1)),
         "submit_p50_us": submit_us[len(submit_us) // 2],
         "submit_p99_us": submit_us[len(submit_us) * 99 // 100],
         "submit_max_us": submit_us[-1],

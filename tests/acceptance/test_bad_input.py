@@ -17,6 +17,8 @@ from tests.pictures.making import BAD, GOOD, encoded, photo
 
 from gridlight.messages.api import DetectResponse, ErrorResponse
 
+pytestmark = pytest.mark.xdist_group("network")
+
 MIB: Final = 1024 * 1024
 ENDLESS_BYTES: Final = 100 * MIB
 SENT_BYTES_MAX: Final = 60 * MIB

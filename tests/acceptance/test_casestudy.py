@@ -19,7 +19,7 @@ SPREAD = {"p50", "p95", "max"}
 WIDE_SPREAD = SPREAD | {"p99"}
 CLAIM = {"claim", "measured", "held"}
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("disturbed_network")]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.acceptance.stand import gridlight
 
+pytestmark = pytest.mark.xdist_group("engines")
+
 NODES = 2
 REQUESTS = 12
 ACK_MS = 1_000

@@ -13,7 +13,7 @@ from tests.acceptance.stand import GRIDLIGHT, Network, until
 from gridlight.messages.control import AskResume, AskStatus, NodeStatus
 from gridlight.services.agent.control import ask
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("network")]
 
 PHONE = (360, 740)
 DESK = (1280, 900)

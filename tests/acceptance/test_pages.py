@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 from tests.acceptance.browser import Opened, opening
 from tests.acceptance.stand import Network, gridlight
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("network")]
 
 PHONE = (360, 740)
 DESK = (1280, 900)

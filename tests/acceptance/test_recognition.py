@@ -17,6 +17,8 @@ from tests.acceptance.stand import Network, gridlight
 from gridlight.client.requester import Gridlight
 from gridlight.messages.api import DetectionView, DetectResponse
 
+pytestmark = pytest.mark.xdist_group("network")
+
 ACK_MS = 1_000
 RESULT_MS = 4_000
 OVERLAP = 0.5

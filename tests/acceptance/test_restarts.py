@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 from tests.acceptance.callers import Callers, Ended, ask
 from tests.acceptance.stand import Network, are_gone, frozen, is_answered_by, kill, picture_process_of, until, worker_of
 
@@ -15,6 +16,8 @@ from gridlight.adapters.signatures import SigningKey
 from gridlight.client.requester import Gridlight
 from gridlight.messages.ids import NodeId
 from gridlight.services.agent.gateway_api import GatewayApi
+
+pytestmark = pytest.mark.xdist_group("disturbed_network")
 
 CALLERS = 8
 DEADLINE_MS = 4_000

@@ -25,6 +25,8 @@ from tests.acceptance.stand import (
 from gridlight.client.errors import RequestRefused
 from gridlight.client.requester import Gridlight
 
+pytestmark = pytest.mark.xdist_group("network")
+
 REFUSED_MS = 200
 """What no node can do is refused by then."""
 

@@ -14,6 +14,8 @@ from gridlight.adapters.sandbox.port import Guarantees
 from gridlight.messages.results import ResultSubmitted
 from gridlight.services.setup import ensure_weights
 
+pytestmark = pytest.mark.xdist_group("engines")
+
 NO_PROGRAMS = "/nowhere"
 """A PATH on which there is no engine."""
 

@@ -17,6 +17,8 @@ from gridlight.adapters.sandbox.probing import laid_out, probe
 from gridlight.adapters.sandbox.subprocess import Subprocess
 from gridlight.workloads.escapes.every import ATTEMPTS
 
+pytestmark = pytest.mark.xdist_group("engines")
+
 EACH = [(guarantee, attempt.__name__) for guarantee, attempts in ATTEMPTS.items() for attempt in attempts]
 each_attempt = pytest.mark.parametrize(("guarantee", "attempt"), EACH, ids=[attempt for _, attempt in EACH])
 

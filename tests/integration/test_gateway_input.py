@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -140,6 +141,32 @@ async def test_bad_bodies_and_parameters_are_refused_with_a_reason(stand: Stand)
     assert await said({"image": {"b64": encoded}, "threshold": 2}) == "BAD_THRESHOLD"
     assert await said({"image": {"b64": base64.b64encode(bytes(9 * MIB)).decode()}}) == "BODY_TOO_LARGE"
     assert (await stand.detect(good)).status_code == 200
+
+
+async def test_a_workload_is_run_by_its_name_or_id_with_the_same_refusals(stand: Stand) -> None:
+    good = picture()
+
+    async def run(workload: str, content: bytes = good, kind: str = "image/jpeg", **parameters: Any) -> httpx.Response:
+        headers = {"Content-Type": kind} if kind else {}
+        return await stand.http.post(f"/v1/run/{workload}", content=content, params=parameters, headers=headers)
+
+    for workload in ("coco-ssd", next(iter(catalogue()))):
+        answer = await run(workload)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["model"] == next(iter(catalogue()))
+        assert "lines" not in answer.json()
+
+    async def code(workload: str = "coco-ssd", *arguments: Any, **parameters: Any) -> str:
+        answer = await run(workload, *arguments, **parameters)
+        return refusal(answer.status_code, answer.content)
+
+    assert await code("no-such-workload") == "UNKNOWN_MODEL"
+    assert await code(model="coco-ssd") == "BAD_PARAMETER"
+    assert await code("coco-ssd", b"") == "EMPTY_BODY"
+    assert await code("coco-ssd", b"text") == "NOT_A_PICTURE"
+    assert await code("coco-ssd", good, "text/plain") == "UNSUPPORTED_MEDIA_TYPE"
+    assert await code(deadline_ms=1) == "BAD_DEADLINE"
+    assert await code(threshold=0.1) == "BAD_THRESHOLD"
 
 
 async def upload(stand: Stand, head: str, chunk: bytes, chunks_max: int) -> tuple[int, bytes, int]:

@@ -16,9 +16,12 @@ from gridlight.core.agent import AgentEvent, RunFailed, RunFinished, WorkerLost,
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
-from gridlight.services.agent.workers import Workers
+from gridlight.services.agent.turns import Turns
+from gridlight.services.agent.workers import Workers, own_program
 from gridlight.services.setup import ensure_weights
 from gridlight.workloads.contract import catalogue
+
+pytestmark = pytest.mark.xdist_group("engines")
 
 TENSOR = bytes(270_000)
 WAIT_S = 30.0
@@ -83,9 +86,9 @@ async def workers_of(sandbox: Sandbox) -> AsyncIterator[tuple[Workers, WorkloadI
     told = Told()
     workers = Workers(
         workload,
-        manifest,
-        {name: artifact},
+        own_program(workload, manifest, {name: artifact}),
         sandbox=sandbox,
+        turns=Turns(1),
         slots=1,
         tell=told.events.put_nowait,
         is_wanted=lambda _: True,

@@ -34,6 +34,8 @@ from gridlight.adapters.sandbox.subprocess import Subprocess
 from gridlight.adapters.sandbox.worker_process import WorkerProcess
 from gridlight.messages.frames import FrameHeader
 
+pytestmark = pytest.mark.xdist_group("engines")
+
 RESIZE = {"prepare": "resize_rgb_uint8", "parameters": {"width": 300, "height": 300}}
 PREPARE = WorkerSpec(arguments=("prepare",), limits=Limits(memory_mib=512))
 

@@ -30,7 +30,8 @@ def _value(info: inspect.Type) -> st.SearchStrategy[Any]:
         case inspect.UnionType():
             return st.one_of([_value(one) for one in info.types])
         case inspect.VarTupleType():
-            return st.lists(_value(info.item_type), max_size=min(info.max_length or 4, 4)).map(tuple)
+            most = min(info.max_length or 4, 4)
+            return st.lists(_value(info.item_type), min_size=info.min_length or 0, max_size=most).map(tuple)
         case inspect.DictType():
             return st.dictionaries(_value(info.key_type), _value(info.value_type), max_size=3)
         case _:

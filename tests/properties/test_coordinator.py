@@ -214,7 +214,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
 
 
 def test_whatever_comes_every_job_ends_once_and_in_time() -> None:
-    run_state_machine_as_test(CoordinatorMachine, settings=settings(max_examples=80, stateful_step_count=60))
+    run_state_machine_as_test(CoordinatorMachine, settings=settings(max_examples=40, stateful_step_count=60))
 
 
 @pytest.mark.parametrize("seed", range(4))

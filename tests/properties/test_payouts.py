@@ -114,8 +114,8 @@ class PayoutSchedules(RuleBasedStateMachine):
             case RecordChannel(channel=channel):
                 self.channels[channel.account] = channel
             case HoldLines() | PayLines() | PayFee() | ReleaseLines():
-                key, postings = entry_of(effect)
-                self.ledger.post(key, postings)
+                if (draft := entry_of(effect)) is not None:
+                    self.ledger.post(draft.key, draft.postings)
             case RefuseAddress(operator=operator):
                 self.refused.add(operator)
             case LookAtChannel() | SubmitBatch():

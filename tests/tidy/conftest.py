@@ -71,9 +71,3 @@ def text_of(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return None
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What every other test has covered is asked last."""
-    items.sort(key=lambda item: item.path.name == "test_coverage.py")

@@ -31,6 +31,9 @@ COMMANDS = [
     ["network", "node"],
     ["network", "trust"],
     ["network", "recompute"],
+    ["ledger", "audit"],
+    ["receipt", "verify"],
+    ["receipt", "omitted"],
     ["coordinator"],
     ["gateway"],
 ]

@@ -1,13 +1,14 @@
-"""What a batch changes in the read models of jobs and nodes; verification's are in `verified`."""
+"""What a batch changes in the read models of jobs and nodes; verification's are in `verified`, money in `books`."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gridlight.adapters.books import BookChanges, Sign, unsigned
 from gridlight.adapters.offered import WorkloadChanges
 from gridlight.adapters.schema import jobs, nodes
 from gridlight.adapters.verified import VerificationChanges
@@ -37,7 +38,7 @@ _ALL_OFFLINE = update(nodes).values(is_online=False, slots=0)
 class Changes:
     """What one batch of events and effects does to the read models, gathered so that each table is written once."""
 
-    def __init__(self, now_ms: int, events: Iterable[Event], effects: Iterable[Effect]) -> None:
+    def __init__(self, now_ms: int, events: Iterable[Event], effects: Sequence[Effect], sign: Sign = unsigned) -> None:
         self._opened = [_opened_row(now_ms, event) for event in events if type(event) is JobSubmitted]
         self._ended: list[dict[str, Any]] = []
         self._answers: Counter[NodeId] = Counter()
@@ -45,6 +46,7 @@ class Changes:
         self._are_all_offline = False
         self._verified = VerificationChanges(now_ms, events, effects)
         self._offered = WorkloadChanges(now_ms, effects)
+        self._books = BookChanges(now_ms, effects, sign)
         for effect in effects:
             if type(effect) is EndJob and not effect.is_repeated:
                 self._end(now_ms, effect)
@@ -77,6 +79,7 @@ class Changes:
             connection.execute(_COUNT_ANSWERS, answers)
         self._verified.write(connection)
         self._offered.write(connection)
+        self._books.write(connection)
 
 
 def _opened_row(now_ms: int, job: JobSubmitted) -> dict[str, Any]:

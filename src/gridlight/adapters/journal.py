@@ -3,8 +3,8 @@
 One writer a shard: a record's sequence is the table's key, so a second writer's insert is refused and it stops.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import delete, func, insert, select
@@ -70,19 +70,17 @@ class Journal:
         with self._engine.connect() as connection:
             return connection.execute(select(func.max(journal.c.sequence))).scalar() or 0
 
-    def commit(self, record: Record, changes: Changes) -> None:
-        """Write one record and the read models it changed, on the disk when this returns. JournalFenced."""
-        row = {
-            "sequence": record.sequence,
-            "now_ms": record.now_ms,
-            "core_version": record.core_version,
-            "record": encode_record(record.events),
-        }
+    def commit(self, record: Record, changes: Changes, earlier: Sequence[Record] = ()) -> None:
+        """Write one record and the read models it changed, on the disk when this returns. JournalFenced.
+
+        `earlier` are the records just before it that waited for this transaction, and changed no read model.
+        """
         with self._writer.begin():
             try:
-                self._writer.execute(_INSERT_RECORD, row)
+                self._writer.execute(_INSERT_RECORD, [_row(one) for one in (*earlier, record)])
             except IntegrityError as error:
-                raise JournalFenced(f"record {record.sequence} was written by another coordinator") from error
+                first = earlier[0] if earlier else record
+                raise JournalFenced(f"record {first.sequence} was written by another coordinator") from error
             changes.write(self._writer)
 
     def save_snapshot(self, sequence: int, core_version: int, state: bytes) -> None:
@@ -99,3 +97,12 @@ class Journal:
         """Close the connections."""
         self._writer.close()
         self._engine.dispose()
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        "sequence": record.sequence,
+        "now_ms": record.now_ms,
+        "core_version": record.core_version,
+        "record": encode_record(record.events),
+    }

@@ -147,9 +147,8 @@ class PayoutStore:
             case RecordChannel(channel=channel):
                 self.write_channel(connection, channel)
             case HoldLines() | PayLines() | PayFee() | ReleaseLines():
-                key, postings = entry_of(effect)
-                if postings:
-                    books.post(connection, key, postings)
+                if (draft := entry_of(effect)) is not None:
+                    books.post(connection, draft.key, draft.postings)
             case RefuseAddress(operator=operator, reason=reason):
                 row = update(payout_addresses).where(payout_addresses.c.operator == operator)
                 connection.execute(row.values(refused=reason))

@@ -171,6 +171,41 @@ workloads = Table(
     Column("changed_ms", BigInteger, nullable=False),
 )
 
+entries = Table(
+    "entries",
+    metadata,
+    Column("seq", _COUNTED, primary_key=True, autoincrement=False),
+    Column("key", String(160), nullable=False),
+    Column("postings", LargeBinary, nullable=False),
+    Column("prev_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("posted_ms", BigInteger, nullable=False),
+    Index("entries_by_key", "key", unique=True),
+)
+"""The ledger: only ever added to. Balances follow from it, and are nowhere else: no row is written for every task."""
+
+sheets = Table(
+    "sheets",
+    metadata,
+    Column("sheet", _COUNTED, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("statement", String(1024)),
+    Column("closed_ms", BigInteger, nullable=False),
+)
+"""Roots of receipts; signed where the coordinator has the network's key."""
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("sheet", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("node_id", String(56), nullable=False),
+    Column("attempt", String(16), nullable=False),
+    Column("receipt", LargeBinary, nullable=False),
+    Index("receipts_of_node", "node_id", "sheet"),
+    Index("receipts_of_attempt", "attempt"),
+)
+
 payout_channels = Table(
     "payout_channels",
     metadata,

@@ -11,6 +11,7 @@ import typer
 
 from gridlight.cli import measuring, requesting, serving
 from gridlight.cli.ending import INTERRUPTED, USAGE_ERROR, fail
+from gridlight.cli.money import ledger_app, receipt_app
 from gridlight.cli.network import network_app
 from gridlight.cli.node import node_app
 from gridlight.cli.payouts import payouts_app
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(requesting.detect)
+app.command()(requesting.run)
 app.command()(measuring.casestudy)
 app.command()(measuring.demo)
 app.command()(measuring.simulate)
@@ -33,6 +35,8 @@ app.command()(serving.up)
 app.add_typer(node_app, name="node")
 app.add_typer(network_app, name="network")
 app.add_typer(workload_app, name="workload")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(receipt_app, name="receipt")
 app.add_typer(payouts_app, name="payouts")
 app.command(rich_help_panel="Started by `gridlight up`")(serving.coordinator)
 app.command(rich_help_panel="Started by `gridlight up`")(serving.gateway)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec import UnsetType
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from gridlight.client.errors import BadInput
 from gridlight.client.exchange import read_photo
-from gridlight.messages.api import DetectionView
+from gridlight.messages.api import DetectionView, DetectResponse, LineView
 from gridlight.messages.limits import PICTURE_PIXELS_MAX
 
 Colour = tuple[int, int, int]
@@ -29,6 +30,7 @@ PALETTE: Final[tuple[Colour, ...]] = (
 JPEG_QUALITY = 82
 LINE_SHARE = 1 / 220
 TEXT_SHARE = 1 / 30
+LINE_TEXT_SHARE = 1 / 60
 """Of the picture's longer side."""
 
 
@@ -68,6 +70,20 @@ def draw_detections(picture: Image.Image, detections: Sequence[DetectionView]) -
     return drawn
 
 
+def draw_lines(picture: Image.Image, lines: Sequence[LineView]) -> Image.Image:
+    """A copy of the picture with the corners of each line joined, and its text on them."""
+    drawn = picture.copy()
+    canvas = ImageDraw.Draw(drawn)
+    longer = max(drawn.size)
+    line_px = max(2, round(longer * LINE_SHARE))
+    font = ImageFont.load_default(size=max(11, round(longer * LINE_TEXT_SHARE)))
+    for number, line in enumerate(lines):
+        colour = colour_of(number)
+        canvas.polygon(line.quad, outline=colour, width=line_px)
+        draw_patch(canvas, drawn.size, line.text, line.bbox[:2], colour, font, line_px)
+    return drawn
+
+
 def draw_label(
     canvas: ImageDraw.ImageDraw,
     size: tuple[int, int],
@@ -76,12 +92,25 @@ def draw_label(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     line_px: int,
 ) -> None:
-    """Label and score on a patch of the box's colour: on top of the box, or inside where there is no room above."""
+    """Label and score on a patch of the box's colour."""
     text = f"{detection.label} {detection.score:.2f}"
+    draw_patch(canvas, size, text, detection.bbox[:2], colour, font, line_px)
+
+
+def draw_patch(
+    canvas: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    text: str,
+    corner: tuple[int, int],
+    colour: Colour,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    line_px: int,
+) -> None:
+    """A text on a patch of colour: on top of what has this top left corner, or inside where there is no room above."""
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = right - left + 4 * line_px, bottom - top + 3 * line_px
-    x = max(0, min(detection.bbox[0], size[0] - round(width)))
-    y = detection.bbox[1] - height if detection.bbox[1] >= height else detection.bbox[1]
+    x = max(0, min(corner[0], size[0] - round(width)))
+    y = corner[1] - height if corner[1] >= height else corner[1]
     canvas.rectangle((x, y, x + width, y + height), fill=colour)
     canvas.text((x + 2 * line_px - left, y + 1.5 * line_px - top), text, fill=ink_on(colour), font=font)
 
@@ -109,9 +138,13 @@ def encode_jpeg(picture: Image.Image, *, side_max: int) -> bytes:
     return out.getvalue()
 
 
-def save_drawing(photo: bytes | Path, detections: Sequence[DetectionView], path: Path) -> None:
-    """Write the photo with its boxes; the file's suffix says in which format."""
-    drawn = draw_detections(open_photo(photo), detections)
+def save_drawing(photo: bytes | Path, response: DetectResponse, path: Path) -> None:
+    """Write the photo with what was found or read; the file's suffix says in which format."""
+    picture = open_photo(photo)
+    if isinstance(response.lines, UnsetType):
+        drawn = draw_detections(picture, response.detections)
+    else:
+        drawn = draw_lines(picture, response.lines)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.save(path)

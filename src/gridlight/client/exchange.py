@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gridlight.client.errors import AnswerUnreadable, BadInput, DeadlineExceeded, RequestRefused
 from gridlight.messages.api import (
@@ -95,6 +96,23 @@ def detect_call(
         headers=headers,
         body=body,
     )
+
+
+def run_call(
+    workload: str,
+    photo: bytes | Path,
+    *,
+    threshold: float | None,
+    deadline_ms: int | None,
+    node: NodeId | None,
+    verify: Assurance | None,
+    privacy: Privacy | None,
+) -> Call:
+    """`POST /v1/run/{workload}` with the picture as body, as `detect_call`."""
+    call = detect_call(
+        photo, threshold=threshold, deadline_ms=deadline_ms, model=None, node=node, verify=verify, privacy=privacy
+    )
+    return replace(call, path=f"/v1/run/{quote(workload, safe='@:')}")
 
 
 def request_call(job_id: JobId, timeout_s: float = READ_TIMEOUT_S) -> Call:

@@ -39,6 +39,7 @@ from gridlight.client.exchange import (
     read_answer,
     request_call,
     request_views,
+    run_call,
     trust_responses,
     why_call,
     why_responses,
@@ -101,6 +102,23 @@ class Gridlight:
             node=node,
             verify=verify,
             privacy=privacy,
+        )
+        return self.exchange(call, detect_responses)
+
+    def run(
+        self,
+        workload: str,
+        photo: bytes | Path,
+        *,
+        threshold: float | None = None,
+        deadline_ms: int | None = None,
+        node: NodeId | None = None,
+        verify: Assurance | None = None,
+        privacy: Privacy | None = None,
+    ) -> DetectResponse:
+        """What a workload, by its name or id, makes of the photo; a text recognition's answer has `lines`."""
+        call = run_call(
+            workload, photo, threshold=threshold, deadline_ms=deadline_ms, node=node, verify=verify, privacy=privacy
         )
         return self.exchange(call, detect_responses)
 
@@ -227,6 +245,23 @@ class AsyncGridlight:
             node=node,
             verify=verify,
             privacy=privacy,
+        )
+        return await self.exchange(call, detect_responses)
+
+    async def run(
+        self,
+        workload: str,
+        photo: bytes | Path,
+        *,
+        threshold: float | None = None,
+        deadline_ms: int | None = None,
+        node: NodeId | None = None,
+        verify: Assurance | None = None,
+        privacy: Privacy | None = None,
+    ) -> DetectResponse:
+        """What a workload, by its name or id, makes of the photo; a text recognition's answer has `lines`."""
+        call = run_call(
+            workload, photo, threshold=threshold, deadline_ms=deadline_ms, node=node, verify=verify, privacy=privacy
         )
         return await self.exchange(call, detect_responses)
 

@@ -261,7 +261,8 @@ class Agent:
             return DeclineReason.DRAINING
         if lending is None:
             return DeclineReason.UNKNOWN_WORKLOAD
-        if lending.taken >= 2 * self._lent(lending):
+        # Workloads share the processors: what all of them hold in readiness is bounded like what one may.
+        if lending.taken >= 2 * self._lent(lending) or len(self._running) >= 2 * self._belief.cpus:
             return DeclineReason.NO_FREE_SLOT
         if event.deadline_ms < lending.benchmark_ms:
             return DeclineReason.DEADLINE_TOO_SHORT

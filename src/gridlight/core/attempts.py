@@ -32,6 +32,11 @@ class AttemptState(IntEnum):
     ENDED = 2
 
 
+SENT: Final = AttemptState.SENT
+ACKED: Final = AttemptState.ACKED
+ENDED: Final = AttemptState.ENDED
+
+
 class Attempt(Struct, gc=False):
     """One assignment of a task to a node, and so a lease on one of its slots until it ends."""
 
@@ -41,7 +46,7 @@ class Attempt(Struct, gc=False):
     hedge_ms: int
     """When it begins to look late: the node's own p99 after sending, within bounds that the deadline sets."""
     acked_ms: int = NO_TIME
-    state: AttemptState = AttemptState.SENT
+    state: AttemptState = SENT
     is_replaced: bool = False
     """A further assignment was already made on its account."""
 
@@ -70,12 +75,12 @@ class Task(Struct):
 
 def live_attempts(task: Task) -> list[Attempt]:
     """Those whose nodes still owe an answer, oldest first."""
-    return [attempt for attempt in task.attempts if attempt.state is not AttemptState.ENDED]
+    return [attempt for attempt in task.attempts if attempt.state is not ENDED]
 
 
 def has_live_attempt(task: Task) -> bool:
     """Whether any node still owes an answer."""
-    return any(attempt.state is not AttemptState.ENDED for attempt in task.attempts)
+    return bool(live_attempts(task))
 
 
 def tried_nodes(task: Task) -> list[int]:
@@ -85,16 +90,16 @@ def tried_nodes(task: Task) -> list[int]:
 
 def is_ack_missed(attempt: Attempt, now_ms: int) -> bool:
     """Whether the node broke its word to acknowledge within 1 s."""
-    return attempt.state is AttemptState.SENT and now_ms >= attempt.sent_ms + ACK_HARD_MS
+    return attempt.state is SENT and now_ms >= attempt.sent_ms + ACK_HARD_MS
 
 
 def looks_late(attempt: Attempt, now_ms: int) -> bool:
     """Whether a further assignment should be made on its account."""
     if attempt.is_replaced:
         return False
-    if attempt.state is AttemptState.SENT:
+    if attempt.state is SENT:
         return now_ms >= attempt.sent_ms + ACK_SOFT_MS
-    return attempt.state is AttemptState.ACKED and now_ms >= attempt.hedge_ms
+    return attempt.state is ACKED and now_ms >= attempt.hedge_ms
 
 
 def may_be_added_to(task: Task) -> bool:
@@ -107,15 +112,18 @@ def may_be_added_to(task: Task) -> bool:
 
 def next_due_ms(task: Task) -> int | None:
     """When the task wants attention next; None where nothing is left to watch."""
-    dues = [task.deadline_ms] if task.is_open else []
-    lease_end_ms = task.deadline_ms + LEASE_GRACE_MS
+    due_ms = task.deadline_ms if task.is_open else None
+    is_watched = may_be_added_to(task)
     for attempt in task.attempts:
-        if attempt.state is AttemptState.ENDED:
+        if attempt.state is ENDED:
             continue
-        dues.append(lease_end_ms)
-        if attempt.state is AttemptState.SENT:
-            dues.append(attempt.sent_ms + ACK_HARD_MS)
-        if may_be_added_to(task) and not attempt.is_replaced:
-            is_sent = attempt.state is AttemptState.SENT
-            dues.append(attempt.sent_ms + ACK_SOFT_MS if is_sent else attempt.hedge_ms)
-    return min(dues, default=None)
+        is_sent = attempt.state is SENT
+        if due_ms is None or task.deadline_ms + LEASE_GRACE_MS < due_ms:
+            due_ms = task.deadline_ms + LEASE_GRACE_MS
+        if is_sent and attempt.sent_ms + ACK_HARD_MS < due_ms:
+            due_ms = attempt.sent_ms + ACK_HARD_MS
+        if is_watched and not attempt.is_replaced:
+            late_ms = attempt.sent_ms + ACK_SOFT_MS if is_sent else attempt.hedge_ms
+            if late_ms < due_ms:
+                due_ms = late_ms
+    return due_ms

@@ -21,7 +21,8 @@ class HedgeBudget:
 
     def dispatched(self) -> None:
         """One more assignment was sent."""
-        self.tokens = min(_BURST, self.tokens + _PER_DISPATCH)
+        if self.tokens < _BURST:
+            self.tokens = min(_BURST, self.tokens + _PER_DISPATCH)
 
     def can_spend(self, *, is_rescue: bool) -> bool:
         """Whether a hedge is allowed now."""

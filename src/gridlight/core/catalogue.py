@@ -5,11 +5,11 @@ checked here.
 """
 
 from hashlib import sha256
-from typing import Final, assert_never
+from typing import Final
 
 from msgspec import Struct
 
-from gridlight.core.notices import Output, WorkloadClosed, WorkloadOpened
+from gridlight.core.notices import Hears, Output, WorkloadClosed, WorkloadOpened
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import WorkloadId
 from gridlight.messages.trust import Comparison
@@ -52,6 +52,12 @@ class Catalogue:
         """Words of the network that came too late, or did not fit their manifest."""
         self._entries: dict[WorkloadId, Entry] = {}
         self._next_end_ms: int | None = None
+        self.hears: Hears = {
+            CoordinatorStarted: self._started,
+            WorkloadApproved: self._approved,
+            WorkloadStopped: self._stopped,
+            TimePassed: self._expired,
+        }
 
     @property
     def offered(self) -> list[WorkloadId]:
@@ -64,20 +70,11 @@ class Catalogue:
 
     def handle(self, now_ms: int, event: CatalogueEvent) -> list[Output]:
         """O(workloads), but for time that passes without an end: O(1)."""
-        match event:
-            case CoordinatorStarted(workloads=workloads):
-                return self._started(workloads)
-            case WorkloadApproved():
-                return self._approved(now_ms, event)
-            case WorkloadStopped():
-                return self._stopped(event)
-            case TimePassed():
-                return self._expired(now_ms)
-            case _:
-                assert_never(event)
+        return self.hears[type(event)](now_ms, event)
 
-    def _started(self, first_party: tuple[WorkloadId, ...]) -> list[Output]:
+    def _started(self, _now_ms: int, event: CoordinatorStarted) -> list[Output]:
         """This program comes with these; what an earlier one came with and this one does not is gone."""
+        first_party = event.workloads
         outputs: list[Output] = []
         for workload in [one for one, entry in self._entries.items() if entry.is_first_party]:
             if workload not in first_party:
@@ -111,7 +108,7 @@ class Catalogue:
         self._entries[event.workload] = entry
         return [*self._open(event.workload, entry, event), AnnounceWorkloads()]
 
-    def _stopped(self, event: WorkloadStopped) -> list[Output]:
+    def _stopped(self, _now_ms: int, event: WorkloadStopped) -> list[Output]:
         entry = self._entries.get(event.workload)
         if entry is None and len(self._entries) >= WORKLOADS_MAX:
             self.refused += 1
@@ -124,7 +121,7 @@ class Catalogue:
         entry.serial = event.serial
         return [*self._close(event.workload, entry, WorkloadState.STOPPED), AnnounceWorkloads()]
 
-    def _expired(self, now_ms: int) -> list[Output]:
+    def _expired(self, now_ms: int, _event: TimePassed) -> list[Output]:
         if self._next_end_ms is None or self._next_end_ms > now_ms:
             return []
         outputs: list[Output] = []

@@ -57,6 +57,7 @@ def check_answered(placement: Placement, task: Task, node: int, result: ResultSu
         output=result.output,
         output_digest=result.output_digest,
         probes=result.probes,
+        assignment_id=result.assignment_id,
     )
     return end_check(placement, task, ended)
 

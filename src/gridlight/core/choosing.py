@@ -1,7 +1,7 @@
 """Who of those that are free gets a task: the narrowest speed tier in which one is found, and those that rest last."""
 
-from collections import ChainMap
-from collections.abc import MutableMapping
+from collections.abc import Container
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -32,8 +32,13 @@ class Choice(Struct, frozen=True, gc=False):
 
 def limits_of(pool: Pool, task: Task, tiers: Tiers) -> list[tuple[int, bool]]:
     """Up to which bucket each tier with enough nodes reaches, the widest in any case; and if only idle nodes count."""
-    limits = [(pool.limit_for(bucket_of(task.job.deadline_ms * percent // 100)), idle) for percent, idle in tiers]
+    limits = [(pool.limit_for(bucket), idle) for bucket, idle in _buckets_of(task.job.deadline_ms, tiers)]
     return [one for one in limits[:-1] if one[0] != BUCKET_LAST] + limits[-1:]
+
+
+@lru_cache(maxsize=1_024)
+def _buckets_of(deadline_ms: int, tiers: Tiers) -> Tiers:
+    return tuple((bucket_of(deadline_ms * percent // 100), idle) for percent, idle in tiers)
 
 
 def choose(
@@ -43,15 +48,15 @@ def choose(
     tiers: Tiers,
     random: int,
     *,
-    resting: MutableMapping[int, int],
+    resting: Container[int],
     only_idle: bool,
 ) -> Choice | None:
     """A node of the narrowest tier in which one is free; one that rests where there is none."""
-    tried = dict.fromkeys(tried_nodes(task), 0)
+    tried = tried_nodes(task)
     limits = limits_of(pool, task, tiers)
-    for barred in (ChainMap(tried, resting), tried):
+    for kept_back in (resting, ()):
         for limit, is_idle in limits:
-            screen = roster.screen(random, barred)
+            screen = roster.screen(random, tried, kept_back)
             node = pool.choose(random, limit, screen, only_idle=only_idle or is_idle)
             if node is not None:
                 return Choice(node, limit, screen.over_share)

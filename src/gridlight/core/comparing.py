@@ -1,12 +1,14 @@
 """Whether two results of one input agree, within the tolerances that their workload's manifest states."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import unpack
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from msgspec import Struct
 
-from gridlight.messages.limits import THRESHOLD_FLOOR, THRESHOLD_REPORT
+from gridlight.core.editing import is_near
+from gridlight.messages.limits import LINES_MAX, THRESHOLD_FLOOR, THRESHOLD_REPORT
+from gridlight.messages.lines import TextLine, decode_lines
 from gridlight.messages.results import SCORE_ONE, Detection, decode_detections
 from gridlight.messages.trust import Comparison
 
@@ -14,12 +16,18 @@ PARAMETERS: Final = {
     "exact": frozenset[str](),
     "boxes": frozenset({"iou_min", "score_delta_max", "border_band", "probe_delta_max"}),
     "tensors": frozenset({"delta_max", "probe_delta_max"}),
+    "lines": frozenset({"iou_min", "score_delta_max", "border_band", "edit_share_max", "probe_delta_max"}),
 }
-"""What each rule is told, neither more nor less: overlaps and scores in 1e-4, probes in 1e-6."""
+"""What each rule is told, neither more nor less: overlaps, scores and shares in 1e-4, probes in 1e-6."""
 
 _ELEMENT_BYTES: Final = 4
 
 Box = tuple[int, int, int, int]
+Found = TypeVar("Found", Detection, TextLine)
+
+UNLIKE_PAIRS_MAX: Final = 2 * LINES_MAX
+"""Pairs of lines in one place whose texts differ, that two results are compared by at most: an honest one has one or
+two for each line, and somebody's who heaps lines up would keep everybody else's coordinator busy."""
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -46,6 +54,8 @@ def compare(
             is_match, is_telling = one == other, bool(one)
         case "boxes":
             is_match, is_telling = _compare_boxes(rule.parameters, one, other)
+        case "lines":
+            is_match, is_telling = _compare_lines(rule.parameters, one, other)
         case "tensors":
             is_match, is_telling = _compare_tensors(rule.parameters["delta_max"], one, other), bool(one)
         case _:
@@ -89,18 +99,55 @@ def _compare_boxes(parameters: dict[str, int], one: bytes, other: bytes) -> tupl
         return False, False
     telling = THRESHOLD_FLOOR + parameters["border_band"]
     is_telling = _above(ones, telling) > 0 and _above(others, telling) > 0
-    return one == other or _are_paired(ones, others, parameters), is_telling
+    is_match = one == other or _are_paired(ones, others, parameters, lambda a, b: _is_partner(a, b, parameters))
+    return is_match, is_telling
 
 
-def _above(detections: list[Detection], score: int) -> int:
-    """How many have at least this score; in canonical order they are the first ones."""
-    return sum(detection.score >= score for detection in detections)
+def _compare_lines(parameters: dict[str, int], one: bytes, other: bytes) -> tuple[bool, bool]:
+    """As boxes; lines have texts instead of classes, and any order of scores."""
+    try:
+        ones = decode_lines(one)
+        others = ones if one == other else decode_lines(other)
+    except ValueError:
+        return False, False
+    telling = THRESHOLD_FLOOR + parameters["border_band"]
+    is_telling = _above(ones, telling) > 0 and _above(others, telling) > 0
+    if one == other:
+        return True, is_telling
+    ones, others = _best_first(ones), _best_first(others)
+    unlike = 0
+
+    def is_partner(a: TextLine, b: TextLine) -> bool:
+        nonlocal unlike
+        if abs(a.score - b.score) > parameters["score_delta_max"]:
+            return False
+        if not is_overlapping(a.box, b.box, parameters["iou_min"]):
+            return False
+        if a.text == b.text:
+            return True
+        unlike += 1
+        return unlike <= UNLIKE_PAIRS_MAX and is_near(a.text, b.text, parameters["edit_share_max"])
+
+    is_match = _are_paired(ones, others, parameters, is_partner)
+    return is_match and unlike <= UNLIKE_PAIRS_MAX, is_telling
 
 
-def _are_paired(ones: list[Detection], others: list[Detection], parameters: dict[str, int]) -> bool:
+def _best_first(lines: list[TextLine]) -> list[TextLine]:
+    return sorted(lines, key=lambda line: -line.score)
+
+
+def _above(found: Iterable[Detection | TextLine], score: int) -> int:
+    """How many have at least this score."""
+    return sum(one.score >= score for one in found)
+
+
+def _are_paired(
+    ones: list[Found], others: list[Found], parameters: dict[str, int], is_partner: Callable[[Found, Found], bool]
+) -> bool:
     """Whether pairs can be made so that nothing stays alone on either side but what one may just not have reported.
 
-    What is alone and served would be nobody's word but one's: forged things just above the service's floor.
+    Both sides are given best first. What is alone and served would be nobody's word but one's: forged things just above
+    the service's floor.
 
     Where the needed ones of each side can have partners, there are pairs that serve both sides at once (Mendelsohn and
     Dulmage). So the sides are asked one by one, which is symmetric, and what fits stays fitting in wider tolerances:
@@ -111,7 +158,7 @@ def _are_paired(ones: list[Detection], others: list[Detection], parameters: dict
     partners_of_others: list[list[int]] = [[] for _ in others]
     for number, one in enumerate(ones):
         for place, other in enumerate(others):
-            if _is_partner(one, other, parameters):
+            if is_partner(one, other):
                 partners_of_ones[number].append(place)
                 partners_of_others[place].append(number)
     return _have_partners(_above(ones, border), partners_of_ones) and _have_partners(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, assert_never
 
-from gridlight.core.comparing import PARAMETERS, is_overlapping
+from gridlight.core.comparing import PARAMETERS, compare, is_overlapping
 from gridlight.messages.limits import DETECTIONS_MAX
 from gridlight.messages.results import Detection, canonical_order, decode_detections, encode_detections
 from gridlight.messages.trust import Comparison
@@ -25,6 +25,8 @@ def fuse(rule: Comparison, outputs: list[bytes]) -> bytes:
     match rule.name:
         case "exact" | "tensors":
             return _most_held(outputs)
+        case "lines":
+            return _most_agreed(rule, outputs)
         case "boxes":
             return _fuse_boxes(rule.parameters["iou_min"], outputs)
         case _:
@@ -35,6 +37,15 @@ def _most_held(outputs: list[bytes]) -> bytes:
     """The bytes that most of them hold. Among equals the least digest, which favours no content."""
     counts = Counter(outputs)
     return min(counts, key=lambda output: (-counts[output], sha256(output).digest()))
+
+
+def _most_agreed(rule: Comparison, outputs: list[bytes]) -> bytes:
+    """The output that most of them match; nothing where none is canonical. Among equals the least digest."""
+    agreeing = {
+        output: sum(compare(rule, output, other, (), ()).is_match for other in outputs) for output in set(outputs)
+    }
+    best = min(agreeing, key=lambda output: (-agreeing[output], sha256(output).digest()))
+    return best if agreeing[best] else b""
 
 
 def _fuse_boxes(iou_min: int, outputs: list[bytes]) -> bytes:

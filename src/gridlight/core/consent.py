@@ -25,6 +25,7 @@ class Standing(StrEnum):
     STOPPED = "stopped"
     NOT_ROLLED_OUT = "not rolled out here"
     NEEDS_CONTAINER = "needs a container"
+    """The node has no engine that keeps a stranger's code in."""
     NEEDS_GPU = "needs a gpu"
 
 
@@ -37,16 +38,24 @@ class Word(Struct, frozen=True):
 
 
 def standing(
-    workload: WorkloadId, manifest: Manifest, accepted: WorkloadId | None, word: Word, node_id: NodeId
+    workload: WorkloadId,
+    manifest: Manifest,
+    accepted: WorkloadId | None,
+    word: Word,
+    node_id: NodeId,
+    *,
+    is_code_kept_in: bool,
 ) -> Standing:
-    """The first reason against it counts; ACCEPTED where there is none. `accepted` is what was, of this name."""
+    """The first reason against it counts; ACCEPTED where there is none. `accepted` is what was, of this name, and
+    `is_code_kept_in` whether the node's engine proved that a stranger's code reaches nothing.
+    """
     if word.said.serial <= word.stopped_serial:
         return Standing.STOPPED
     if accepted is None:
         return Standing.NOT_ACCEPTED
     if accepted != workload:
         return Standing.CHANGED
-    if manifest.run.name == "image":
+    if manifest.run.name == "image" and not is_code_kept_in:
         return Standing.NEEDS_CONTAINER
     if Permission.GPU in manifest.permissions:
         return Standing.NEEDS_GPU

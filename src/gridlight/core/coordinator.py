@@ -3,12 +3,12 @@
 It decides nothing: `_routes` says who hears what, and whatever is in nobody's row leaves the core as an effect.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from gridlight.core.bookkeeping import Bookkeeping, BookkeepingSnapshot
 from gridlight.core.catalogue import Catalogue, CatalogueSnapshot
 from gridlight.core.fleet import Fleet, FleetSnapshot
 from gridlight.core.notices import (
@@ -21,9 +21,9 @@ from gridlight.core.notices import (
     CheckWanted,
     CommitsSettled,
     FaultFound,
+    Hears,
     NodeKnown,
     NodeMissed,
-    Notice,
     Output,
     SlotFreed,
     TaskAnswered,
@@ -37,7 +37,8 @@ from gridlight.core.scheduling import Scheduling, SchedulingSnapshot
 from gridlight.core.verification import Verifier, VerifierSnapshot
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePassed
-from gridlight.messages.jobs import JobSubmitted, JobWithdrawn
+from gridlight.messages.jobs import EndJob, JobSubmitted, JobWithdrawn, Outcome
+from gridlight.messages.ledger import AccountCredited, PricesSet
 from gridlight.messages.nodes import NodeDisconnected, NodeEnrolled, OfferChanged
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
@@ -49,8 +50,11 @@ from gridlight.messages.tasks import (
 from gridlight.messages.trust import EpochBegan
 from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 
-CORE_VERSION: Final = 1
+CORE_VERSION: Final = 2
 """Written with each journal record: a fold by another version of the core is refused, a snapshot is not."""
+
+MONEY_EVENTS: Final = frozenset({PricesSet, AccountCredited})
+"""Heard where nothing has a price yet."""
 
 HOPS_MAX: Final = 12
 """How far one event may travel from machine to machine."""
@@ -65,6 +69,7 @@ class CoreSnapshot(Struct):
     reputation: ReputationSnapshot
     verification: VerifierSnapshot
     catalogue: CatalogueSnapshot | None = None
+    bookkeeping: BookkeepingSnapshot | None = None
 
 
 class Coordinator:
@@ -76,13 +81,11 @@ class Coordinator:
         self.reputation = Reputation()
         self.verification = Verifier()
         self.catalogue = Catalogue()
+        self.bookkeeping = Bookkeeping()
         self.now_ms = 0
-        fleet: Handler = cast("Handler", self.fleet.handle)
-        scheduling: Handler = cast("Handler", self.scheduling.handle)
-        reputation: Handler = cast("Handler", self.reputation.handle)
-        verification: Handler = cast("Handler", self.verification.handle)
-        catalogue: Handler = cast("Handler", self.catalogue.handle)
-        self._routes: dict[type, tuple[Handler, ...]] = {
+        fleet, catalogue = self.fleet.hears, self.catalogue.hears
+        scheduling, reputation, verification = self.scheduling.hears, self.reputation.hears, self.verification.hears
+        rows: dict[type, tuple[Hears, ...]] = {
             JobSubmitted: (scheduling,),
             JobWithdrawn: (scheduling,),
             AssignmentAcknowledged: (scheduling,),
@@ -109,14 +112,17 @@ class Coordinator:
             TaskAnswered: (reputation,),
             AnswerCommitted: (verification,),
             CheckWanted: (scheduling,),
-            CheckEnded: (verification,),
+            CheckEnded: ({CheckEnded: self._note_check}, verification),
             CheckDecided: (reputation,),
             CommitsSettled: (reputation,),
             FaultFound: (reputation, scheduling),
             AnswersVoided: (scheduling,),
             TierChanged: (scheduling,),
             TrustLost: (verification,),
+            PricesSet: (),
+            AccountCredited: (),
         }
+        self._routes = {kind: tuple(hears[kind] for hears in row) for kind, row in rows.items()}
 
     def handle(self, now_ms: int, event: Event) -> list[Effect]:
         """Let every machine concerned hear the event, and what follows, until nothing is left to pass on.
@@ -125,24 +131,40 @@ class Coordinator:
         """
         assert now_ms >= self.now_ms, "the coordinator's clock went backwards"
         self.now_ms = now_ms
-        effects: list[Effect] = []
+        effects: list[Any] = []
+        if type(event) is JobSubmitted and event.account_id and (refused := self._unpayable(event)) is not None:
+            return [EndJob(job_id=event.job_id, gateway_id=event.gateway_id, outcome=refused)]
         self._pass_on(now_ms, event, 0, effects)
-        return effects
+        if not self.bookkeeping.is_priced and type(event) not in MONEY_EVENTS:
+            return effects
+        # Money is held, and on the books, before anything leaves that it is held for.
+        return [*self.bookkeeping.hear(now_ms, event, effects), *effects]
 
-    def _pass_on(self, now_ms: int, message: Event | Notice, hops: int, effects: list[Effect]) -> None:
+    def _unpayable(self, job: JobSubmitted) -> Outcome | None:
+        """Why nobody is asked to do a job: it is not paid for. One that is open, or has ended, is told of as ever."""
+        return None if self.scheduling.knows(job.job_id) else self.bookkeeping.refusal(job)
+
+    def _note_check(self, _now_ms: int, ended: CheckEnded) -> list[Output]:
+        self.bookkeeping.check_ended(ended.check, ended.assignment_id)
+        return []
+
+    def _pass_on(self, now_ms: int, message: Any, hops: int, effects: list[Any]) -> None:
         assert hops < HOPS_MAX, f"{type(message).__name__} travelled {hops} hops"
         routes = self._routes
         for handler in routes[type(message)]:
             for output in handler(now_ms, message):
                 if type(output) in routes:
-                    self._pass_on(now_ms, cast("Notice", output), hops + 1, effects)
+                    self._pass_on(now_ms, output, hops + 1, effects)
                 else:
-                    effects.append(cast("Effect", output))
+                    effects.append(output)
 
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
-        machines = (self.scheduling, self.verification, self.catalogue)
-        return min((due for one in machines if (due := one.next_deadline_ms()) is not None), default=None)
+        due_ms = self.scheduling.next_deadline_ms()
+        for other_ms in (self.verification.next_deadline_ms(), self.catalogue.next_deadline_ms()):
+            if other_ms is not None and (due_ms is None or other_ms < due_ms):
+                due_ms = other_ms
+        return due_ms
 
     def check(self) -> None:
         """Assert every machine's invariants."""
@@ -151,6 +173,7 @@ class Coordinator:
         self.reputation.check()
         self.verification.check()
         self.catalogue.check()
+        self.bookkeeping.check()
         assert self.scheduling.placement.lanes.keys() == set(self.catalogue.offered), "a lane that nobody approved"
 
     def snapshot(self) -> bytes:
@@ -162,6 +185,7 @@ class Coordinator:
             reputation=self.reputation.snapshot(),
             verification=self.verification.snapshot(),
             catalogue=self.catalogue.snapshot(),
+            bookkeeping=self.bookkeeping.snapshot() if self.bookkeeping.is_concerned else None,
         )
         return msgspec.msgpack.encode(state)
 
@@ -179,7 +203,6 @@ class Coordinator:
             coordinator.catalogue.adopt(list(state.scheduling.placement.lanes))
         else:
             coordinator.catalogue.restore(state.catalogue)
+        if state.bookkeeping is not None:
+            coordinator.bookkeeping.restore(state.bookkeeping)
         return coordinator
-
-
-Handler = Callable[[int, Any], list[Output]]

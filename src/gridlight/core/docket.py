@@ -43,6 +43,9 @@ INPUT_KEPT_MS: Final = 60_000
 """A drawn input is kept so long and no longer."""
 
 ASK_AGAIN_MS: Final = 500
+"""A checker is looked for again after so long, and later after an eighth of the time it has been looked for: a network
+that has none to give must not spend its time on asking for one."""
+
 REFERENCE_TRIES_MAX: Final = 6
 """After so many tries without a reference node a panel of operators decides."""
 
@@ -149,7 +152,8 @@ class Docket:
             if not is_contested and (is_tried or not case.insists):
                 role = Role.AUDIT
         case.wanted.append(role)
-        self.arm(case, now_ms + ASK_AGAIN_MS)
+        waited_ms = now_ms - (case.until_ms - INPUT_KEPT_MS)
+        self.arm(case, min(now_ms + max(ASK_AGAIN_MS, waited_ms // 8), case.until_ms))
 
     def ask_panel(self, case: Case, *, now_ms: int) -> None:
         """There is no reference node: as many operators as a panel has must have answered."""

@@ -5,7 +5,6 @@ there are no heartbeats. A node that broke its word lends nothing until it offer
 """
 
 from enum import IntEnum
-from typing import assert_never
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +13,7 @@ from gridlight.core.notices import (
     NOBODY,
     CapacityChanged,
     CapacityLost,
+    Hears,
     NodeKnown,
     NodeMissed,
     Output,
@@ -84,6 +84,16 @@ class Fleet:
         self._prefixes: dict[str, int] = {}
         self._closed: dict[WorkloadId, int] = {}
         """Workloads that were stopped, by the serial of the word that did: whoever offers one is told."""
+        self.hears: Hears = {
+            OfferChanged: self._offer_changed,
+            NodeDisconnected: self._disconnected,
+            NodeEnrolled: self._enrolled,
+            NodeMissed: self._missed,
+            BusReconnected: self._nobody_is_known,
+            CoordinatorStarted: self._nobody_is_known,
+            WorkloadOpened: self._opened,
+            WorkloadClosed: self._shut,
+        }
 
     def index_of(self, node_id: NodeId) -> int | None:
         """The dense index of an enrolled node."""
@@ -108,32 +118,31 @@ class Fleet:
 
     def handle(self, now_ms: int, event: FleetEvent) -> list[Output]:
         """O(workloads of one node), but for a start, a lost bus, or a workload that opens or closes: O(nodes)."""
-        match event:
-            case OfferChanged():
-                return self._offer_changed(event)
-            case NodeDisconnected(node_id=node_id):
-                index = self._index.get(node_id)
-                return [] if index is None else self._leave(index, Presence.OFFLINE)
-            case NodeEnrolled():
-                return self._enrolled(event)
-            case NodeMissed(node=index):
-                return self._leave(index, Presence.UNRESPONSIVE)
-            case BusReconnected() | CoordinatorStarted():
-                for node in self._nodes:
-                    node.presence = Presence.OFFLINE
-                return [RequestAllOffers()]
-            case WorkloadOpened(workload=workload):
-                self._closed.pop(workload, None)
-                return [self._capacity(node, offer) for node, offer in self._offers_of(workload)]
-            case WorkloadClosed(serial=0):
-                return []  # this program does not come with it any more; nobody said that nodes must not run it
-            case WorkloadClosed(workload=workload, serial=serial):
-                self._closed[workload] = serial
-                return [self._stop(node, workload) for node, _ in self._offers_of(workload)]
-            case _:
-                assert_never(event)
+        return self.hears[type(event)](now_ms, event)
 
-    def _enrolled(self, event: NodeEnrolled) -> list[Output]:
+    def _disconnected(self, _now_ms: int, event: NodeDisconnected) -> list[Output]:
+        index = self._index.get(event.node_id)
+        return [] if index is None else self._leave(index, Presence.OFFLINE)
+
+    def _missed(self, _now_ms: int, event: NodeMissed) -> list[Output]:
+        return self._leave(event.node, Presence.UNRESPONSIVE)
+
+    def _nobody_is_known(self, _now_ms: int, _event: BusReconnected | CoordinatorStarted) -> list[Output]:
+        for node in self._nodes:
+            node.presence = Presence.OFFLINE
+        return [RequestAllOffers()]
+
+    def _opened(self, _now_ms: int, event: WorkloadOpened) -> list[Output]:
+        self._closed.pop(event.workload, None)
+        return [self._capacity(node, offer) for node, offer in self._offers_of(event.workload)]
+
+    def _shut(self, _now_ms: int, event: WorkloadClosed) -> list[Output]:
+        if not event.serial:
+            return []  # this program does not come with it any more; nobody said that nodes must not run it
+        self._closed[event.workload] = event.serial
+        return [self._stop(node, event.workload) for node, _ in self._offers_of(event.workload)]
+
+    def _enrolled(self, _now_ms: int, event: NodeEnrolled) -> list[Output]:
         index = self._index.get(event.node_id)
         if index is None:
             self._index[event.node_id] = len(self._nodes)
@@ -150,7 +159,7 @@ class Fleet:
         )
         return [known, AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
 
-    def _offer_changed(self, event: OfferChanged) -> list[Output]:
+    def _offer_changed(self, _now_ms: int, event: OfferChanged) -> list[Output]:
         index = self._index.get(event.node_id)
         if index is None:
             self.offers_refused += 1

@@ -21,6 +21,10 @@ from gridlight.messages.trust import Assurance, Tier
 SERVICE_MS_START: Final = 200
 _MEAN_WEIGHT: Final = 16
 
+_TRUSTED: Final = Tier.TRUSTED
+_UNASSURED: Final = Assurance.NONE
+_BUSY: Final = Reason.BUSY
+
 _OF_TIER: Final = {Tier.SHADOW: Reason.NEWCOMER, Tier.REFERENCE: Reason.REFERENCE, Tier.BANNED: Reason.BANNED}
 """Why a node that lends is given no ordinary task, whatever else holds of it."""
 
@@ -45,6 +49,8 @@ class Lane:
     def __init__(self, roster: Roster, resting: Resting) -> None:
         self.pools = {tier: Pool() for tier in Tier}
         """By what a node may do; a banned one lends, too, but nobody takes it."""
+        self._pool_by_tier = tuple(self.pools.values())
+        """By the tiers' numbers in the roster."""
         self.trusted = self.pools[Tier.TRUSTED]
         self.shadows = self.pools[Tier.SHADOW]
         self.latency = Latency()
@@ -70,12 +76,13 @@ class Lane:
 
     def pool_of(self, node: int) -> Pool:
         """Where the node stands, by what it may do."""
-        return self.pools[self._roster.tier_of(node)]
+        return self._pool_by_tier[self._roster.tiers[node]]
 
     def serving(self, assurance: Assurance) -> Pool:
         """Who serves at this assurance: trusted nodes; where there are none, newcomers serve who wants no assurance."""
-        is_for_newcomers = assurance is Assurance.NONE and not self.trusted.slots_total
-        return self.shadows if is_for_newcomers else self.trusted
+        if self.trusted.slots_total or assurance is not _UNASSURED:
+            return self.trusted
+        return self.shadows
 
     def change_tier(self, node: int, before: Tier, after: Tier) -> None:
         """The node may do something else from now on; what it lends stays lent."""
@@ -84,6 +91,8 @@ class Lane:
 
     def gain_shadow_run(self, share_ppm: int, runs_max: int) -> None:
         """A task went to a trusted node: newcomers may run as much each, up to a share of all tasks."""
+        if self._shadow_tokens == runs_max * MILLION:
+            return
         trusted = max(self.trusted.online_total, 1)
         gain = min(share_ppm, self.shadows.online_total * MILLION // trusted)
         self._shadow_tokens = min(self._shadow_tokens + gain, runs_max * MILLION)
@@ -178,17 +187,16 @@ class Lane:
     def reason_of(self, node: int) -> Reason:
         """Why a node that lends would not be given the next task."""
         tier = self._roster.tier_of(node)
-        if tier is not Tier.TRUSTED:
+        if tier is not _TRUSTED:
             return _OF_TIER[tier]
         if not self.trusted.is_free(node):
-            return Reason.BUSY
+            return _BUSY
         return Reason.RESTING if node in self._resting else FREE
 
     def served(self, node: int, ms: int) -> None:
         """A node gave a valid result this long after it was sent the task."""
         self._service_ms_sum += ms - self.service_ms
-        pool = self.pool_of(node)
-        if self.latency.add(node, ms) and pool.has(node):
+        if self.latency.add(node, ms) and (pool := self.pool_of(node)).has(node):
             pool.move(node, bucket_of(self.latency.p95_ms(node)))
             self.stand(node)
 

@@ -32,7 +32,7 @@ _HALF: Final = bytes(count // 2 for count in range(256))
 
 def bucket_of(ms: int) -> int:
     """The bucket that holds a time; O(log buckets)."""
-    return min(bisect_left(BOUNDS_MS, ms), BUCKET_LAST)
+    return bisect_left(BOUNDS_MS, ms, 0, BUCKET_LAST)
 
 
 class Latency:
@@ -64,8 +64,8 @@ class Latency:
         if sketch[bucket] == _COUNTER_MAX:
             sketch[:] = sketch.translate(_HALF)
         sketch[bucket] += 1
-        self._samples[node] += 1
-        if self._samples[node] < SAMPLES_MIN or self._samples[node] % RECOMPUTE_EACH:
+        samples = self._samples[node] = self._samples[node] + 1
+        if samples < SAMPLES_MIN or samples % RECOMPUTE_EACH:
             return False
         self._p95_ms[node] = _quantile_ms(sketch, 950)
         self._p99_ms[node] = _quantile_ms(sketch, 990)

@@ -1,5 +1,8 @@
 """What one machine tells another: facts that stay inside the core and are passed on by the router."""
 
+from collections.abc import Callable
+from typing import Any
+
 from msgspec import Struct
 
 from gridlight.messages.codec import Effect
@@ -110,6 +113,7 @@ class CheckEnded(Struct, frozen=True, gc=False):
     output_digest: Blake3Digest | None = None
     probes: tuple[int, ...] = ()
     is_input_gone: bool = False
+    assignment_id: AssignmentId | None = None
     is_nobody_there: bool = False
     """It is not that all are busy: nobody who could do it lends anything."""
 
@@ -208,3 +212,6 @@ Notice = (
 
 Output = Effect | Notice
 """What a machine answers: effects leave the core, notices go on to other machines."""
+
+Hears = dict[type, Callable[[int, Any], list[Output]]]
+"""What a machine does on each event and notice that it hears."""

@@ -18,6 +18,7 @@ PINNED_MAX: Final = 1_000
 """Tasks that wait for a slot of one node, at most."""
 
 RETRY_AFTER_MS: Final = 1_000
+_DONE: Final = JobState.DONE
 _MODELS_HINT: Final = "GET /v1/models lists what this network offers"
 
 
@@ -30,7 +31,7 @@ def done(now_ms: int, task: Task, attempt: Attempt, result: ResultSubmitted, ver
         total=now_ms - task.submitted_ms,
     )
     return Outcome(
-        state=JobState.DONE,
+        state=_DONE,
         node_id=result.node_id,
         assignment_id=attempt.assignment_id,
         output=result.output,

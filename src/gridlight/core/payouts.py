@@ -219,8 +219,7 @@ class Payouts:
             batch, state=BatchState.CONFIRMED, hash=found.hash, ledger=found.ledger, reason=""
         )
         return [
-            PayLines(batch=done),
-            PayFee(hash=found.hash, units=found.fee_units),
+            PayLines(batch=done, fee_units=found.fee_units),
             *self._end(now_ms, channel, done, batch.sequence, None),
         ]
 

@@ -10,9 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from gridlight.core.attempts import (
+    ACKED,
     ATTEMPTS_MAX,
     Attempt,
-    AttemptState,
     Task,
     has_live_attempt,
     live_attempts,
@@ -48,6 +48,9 @@ HEDGE_LATEST_SHARE: Final = 2
 
 HEDGE_RETRY_MS: Final = 250
 SERVE_MAX: Final = 8
+
+
+DISPATCHED: Final = Count.DISPATCHED
 
 
 class PlacementSnapshot(Struct):
@@ -156,7 +159,7 @@ class Placement:
         task.assignments_made += 1
         if task.check is None:
             self.budget.dispatched()
-            self.counts[Count.DISPATCHED] += 1
+            self.counts[DISPATCHED] += 1
             lane.gain_shadow_run(self.trust.shadow_ppm, self.trust.shadows_per_check_max)
         else:
             self.counts[Count.CHECKS_DISPATCHED] += 1
@@ -191,7 +194,7 @@ class Placement:
         draws = draw_many(self.seed, "assign", task.number, task.assignments_made)
         choice = self._choose(now_ms, task, HEDGE_TIERS, draws[0], only_idle=False)
         if choice is None:
-            late.is_replaced = late.state is not AttemptState.ACKED
+            late.is_replaced = late.state is not ACKED
             late.hedge_ms = now_ms + HEDGE_RETRY_MS
             self.arm(task)
             return []
@@ -211,6 +214,8 @@ class Placement:
     def serve(self, now_ms: int, lane: Lane, node: int) -> list[Output]:
         """A slot of `node` may be free: give it to who waits. O(SERVE_MAX)."""
         outputs: list[Output] = []
+        if not lane.pinned and not lane.waiting:
+            return outputs
         pool = lane.pool_of(node)
         while pool.is_free(node) and (number := lane.next_pinned(node)) is not None:
             pinned = self.table.tasks.get(number)
@@ -280,7 +285,7 @@ class Placement:
 
     def add_attempt(self, now_ms: int, task: Task, late: Attempt) -> list[Output]:
         """A further assignment beside one that looks late. For a missing acknowledgement it is no hedge."""
-        is_hedge = late.state is AttemptState.ACKED
+        is_hedge = late.state is ACKED
         if len(task.attempts) >= ATTEMPTS_MAX:
             late.is_replaced = True
             return []
@@ -302,7 +307,7 @@ class Placement:
     def _try_later(self, now_ms: int, late: Attempt, count: Count) -> list[Output]:
         """No hedge now. An unacknowledged attempt is not asked about again: at the hard limit it is lost anyway."""
         self.counts[count] += 1
-        if late.state is AttemptState.ACKED:
+        if late.state is ACKED:
             late.hedge_ms = now_ms + HEDGE_RETRY_MS
         else:
             late.is_replaced = True
@@ -310,7 +315,10 @@ class Placement:
 
     def arm(self, task: Task) -> None:
         """See that the task is looked at when it next wants attention."""
-        due_ms = next_due_ms(task)
+        self.arm_for(task, next_due_ms(task))
+
+    def arm_for(self, task: Task, due_ms: int | None) -> None:
+        """The same where it is known when that is."""
         if due_ms is not None and (task.armed_ms < 0 or due_ms < task.armed_ms):
             self.deadlines.arm(due_ms, task.number)
             task.armed_ms = due_ms

@@ -6,7 +6,9 @@ of a round trip. A speed tier is a bucket limit, not a set.
 """
 
 from array import array
+from bisect import bisect_right
 from enum import StrEnum
+from itertools import accumulate
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -28,6 +30,11 @@ class SkipReason(StrEnum):
     SAME_PREFIX = "same_prefix"
     OVER_SHARE = "over_share"
     NOT_DRAWN = "not_drawn"
+
+
+BUSY: Final = SkipReason.BUSY
+TOO_SLOW: Final = SkipReason.TOO_SLOW
+NOT_DRAWN: Final = SkipReason.NOT_DRAWN
 
 
 class CountingScreen(Screening, Protocol):
@@ -55,6 +62,8 @@ class Pool:
         self.online: list[int] = [0] * BUCKETS
         self.slots_total = 0
         self.skipped: dict[SkipReason, int] = dict.fromkeys(SkipReason, 0)
+        self._up_to: list[int] = []
+        """Nodes online in each bucket and all faster ones; empty where they have to be counted anew."""
         self._idle = Shelf()
         self._spare = Shelf()
         self._slots = array("H")
@@ -65,7 +74,7 @@ class Pool:
     @property
     def online_total(self) -> int:
         """Nodes that lend at least one slot."""
-        return sum(self.online)
+        return self._within(BUCKET_LAST)
 
     @property
     def free_total(self) -> int:
@@ -100,7 +109,7 @@ class Pool:
         self._depth[node] = slots + lookahead if slots else 0
         self._bucket[node] = bucket
         if slots:
-            self.online[bucket] += 1
+            self._count_online(bucket, 1)
             self.slots_total += slots
         shelf = self._shelf_of(node)
         if shelf is not None:
@@ -129,7 +138,7 @@ class Pool:
 
     def take(self, node: int) -> bool:
         """Lease one slot, or a place in readiness; whether it was the last."""
-        assert self.is_free(node)
+        assert self._used[node] < self._depth[node]
         return self._count_lease(node, 1)
 
     def give_back(self, node: int) -> bool:
@@ -145,11 +154,11 @@ class Pool:
 
     def limit_for(self, bucket: int) -> int:
         """The tier up to this bucket, or all where too few nodes are in it."""
-        return bucket if sum(self.online[: bucket + 1]) >= ELIGIBLE_MIN else BUCKET_LAST
+        return bucket if self._within(bucket) >= ELIGIBLE_MIN else BUCKET_LAST
 
     def fastest_bucket(self) -> int:
         """The fastest bucket with a node online; the pool must not be empty."""
-        return next(bucket for bucket in range(BUCKETS) if self.online[bucket])
+        return bisect_right(self._up_to, 0) if self._within(BUCKET_LAST) else BUCKETS
 
     def choose(self, random: int, limit: int, screen: CountingScreen, *, only_idle: bool = False) -> int | None:
         """A node up to this bucket that can take a task and passes the screen, an idle one if there is one; O(buckets).
@@ -161,15 +170,25 @@ class Pool:
         if pick.node is None and not only_idle:
             pick = self._spare.pick(random, limit, screen)
             free += pick.within
-        within = sum(self.online[: limit + 1])
+        within = self._within(limit)
         skipped = self.skipped
-        skipped[SkipReason.TOO_SLOW] += sum(self.online) - within
-        skipped[SkipReason.BUSY] += within - free
+        skipped[TOO_SLOW] += self._within(BUCKET_LAST) - within
+        skipped[BUSY] += within - free
         for reason, count in screen.reasons.items():
             skipped[reason] += count
             free -= count
-        skipped[SkipReason.NOT_DRAWN] += free - (pick.node is not None)
+        skipped[NOT_DRAWN] += free - (pick.node is not None)
         return pick.node
+
+    def _within(self, bucket: int) -> int:
+        """Nodes online up to this bucket. O(1), but O(buckets) after somebody came, went or changed its speed."""
+        if not self._up_to:
+            self._up_to = list(accumulate(self.online))
+        return self._up_to[bucket]
+
+    def _count_online(self, bucket: int, change: int) -> None:
+        self.online[bucket] += change
+        self._up_to = []
 
     def _make_room(self, node: int) -> None:
         missing = node + 1 - len(self._slots)
@@ -192,10 +211,11 @@ class Pool:
         after = self._shelf_of(node)
         if before is after:
             return False
+        bucket = self._bucket[node]
         if before is not None:
-            before.remove(node, self._bucket[node])
+            before.remove(node, bucket)
         if after is not None:
-            after.add(node, self._bucket[node])
+            after.add(node, bucket)
         return before is None or after is None
 
     def _leave(self, node: int) -> None:
@@ -203,7 +223,7 @@ class Pool:
         if shelf is not None:
             shelf.remove(node, self._bucket[node])
         if self._slots[node]:
-            self.online[self._bucket[node]] -= 1
+            self._count_online(self._bucket[node], -1)
             self.slots_total -= self._slots[node]
 
     def check(self) -> None:
@@ -237,7 +257,7 @@ class Pool:
         self._bucket = bytearray(snapshot.bucket)
         self._idle.restore(snapshot.idle, len(self._slots))
         self._spare.restore(snapshot.spare, len(self._slots))
-        self.online = [0] * BUCKETS
+        self.online, self._up_to = [0] * BUCKETS, []
         for node, lent in enumerate(self._slots):
             self.online[self._bucket[node]] += lent > 0
         self.slots_total = sum(self._slots)

@@ -26,6 +26,8 @@ Returned = AssignmentDeclined | AssignmentFailed | AssignmentUndeliverable
 FREE: Final = Reason.NOT_DRAWN
 """Where a node stands that could have had the task; who was too slow for it is told apart when it is counted."""
 
+DONE: Final = Reason.DONE
+
 OF_OWNER: Final[dict[OwnerState, Reason]] = {
     state: Reason(f"owner_{state}") for state in OwnerState if state is not OwnerState.AVAILABLE
 }
@@ -90,7 +92,7 @@ _OF_UNDELIVERABLE: Final = {
 def reason_of_result(*, is_open: bool, is_late: bool) -> Reason:
     """A result came: of use, or after another node's, or when its time was over."""
     if is_open:
-        return Reason.DONE
+        return DONE
     return Reason.LATE if is_late else Reason.OUTRUN
 
 

@@ -5,7 +5,7 @@ A fault is graded here: FAULTY quarters the clean run, FALSE bans the node and h
 """
 
 from array import array
-from typing import Final, assert_never
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from gridlight.core.notices import (
     CheckDecided,
     CommitsSettled,
     FaultFound,
+    Hears,
     NodeKnown,
     Output,
     TaskAnswered,
@@ -75,6 +76,14 @@ class Reputation:
         self._forced = array("H")
         self._known_ms = array("q")
         self._kin = Kin()
+        self.hears: Hears = {
+            TaskAnswered: self._answered,
+            CommitsSettled: self._settled,
+            CheckDecided: self._decided,
+            NodeKnown: self._known,
+            FaultFound: self._fault,
+            CoordinatorStarted: self._started,
+        }
 
     def tier_of(self, node: int) -> Tier:
         """What the node may do."""
@@ -97,25 +106,21 @@ class Reputation:
 
     def handle(self, now_ms: int, event: ReputationEvent) -> list[Output]:
         """O(1), but for a fault: O(nodes of one operator)."""
-        match event:
-            case TaskAnswered(node=node):
-                committed = AnswerCommitted(event, self.audit_ppm(node))
-                self._forced[node] = max(self._forced[node] - 1, 0)
-                return [committed]
-            case CommitsSettled(node=node, count=count):
-                self._clean_runs[node] += count
-                return self._changed(now_ms, node)
-            case CheckDecided():
-                return self._decided(now_ms, event)
-            case NodeKnown():
-                return self._known(now_ms, event)
-            case FaultFound():
-                return self._fault(now_ms, event)
-            case CoordinatorStarted(trust=trust):
-                self._trust = trust
-                return []
-            case _:
-                assert_never(event)
+        return self.hears[type(event)](now_ms, event)
+
+    def _answered(self, _now_ms: int, event: TaskAnswered) -> list[Output]:
+        committed = AnswerCommitted(event, self.audit_ppm(event.node))
+        if self._forced[event.node]:
+            self._forced[event.node] -= 1
+        return [committed]
+
+    def _settled(self, now_ms: int, event: CommitsSettled) -> list[Output]:
+        self._clean_runs[event.node] += event.count
+        return self._changed(now_ms, event.node)
+
+    def _started(self, _now_ms: int, event: CoordinatorStarted) -> list[Output]:
+        self._trust = event.trust
+        return []
 
     def _known(self, now_ms: int, event: NodeKnown) -> list[Output]:
         node = event.node

@@ -4,20 +4,23 @@ A task is open until its first valid result, or until its deadline, and ends exa
 on one slot of a node, which ends by its reply, by the node's leaving, or by expiry.
 """
 
-from typing import Final, assert_never
+from functools import partial
+from typing import Final
 
 from msgspec import Struct
 
 from gridlight.core.admission import refusal, refused_for_want_of_nodes
 from gridlight.core.attempts import (
+    ACKED,
     LEASE_GRACE_MS,
+    SENT,
     Attempt,
-    AttemptState,
     Task,
     is_ack_missed,
     live_attempts,
     looks_late,
     may_be_added_to,
+    next_due_ms,
     tried_nodes,
 )
 from gridlight.core.checking import begin_check, check_answered, end_check, end_checks, ends_last, place_check
@@ -30,6 +33,7 @@ from gridlight.core.notices import (
     CheckEnded,
     CheckWanted,
     FaultFound,
+    Hears,
     NodeKnown,
     NodeMissed,
     Output,
@@ -78,6 +82,10 @@ SETTLING_MS: Final = 3_000
 DUE_MAX: Final = 1_000
 """Tasks attended to in one `TimePassed`: the largest batch is what sets the pause."""
 
+_UNASSURED: Final = Assurance.NONE
+_TRUSTED: Final = Tier.TRUSTED
+_PROVISIONAL: Final = Verification.PROVISIONAL
+_UNVERIFIED: Final = Verification.UNVERIFIED
 _OF_MISSED: Final = {Count.ACK_MISSED: Reason.UNACKNOWLEDGED, Count.LEASE_EXPIRED: Reason.NO_RESULT}
 
 
@@ -94,6 +102,28 @@ class Scheduling:
     def __init__(self) -> None:
         self.placement = Placement()
         self._settling_until_ms = 0
+        self.hears: Hears = {
+            ResultSubmitted: self._result,
+            AssignmentAcknowledged: self._acknowledged,
+            JobSubmitted: self._submitted,
+            TimePassed: self._time_passed,
+            AssignmentDeclined: self._returned,
+            AssignmentFailed: self._returned,
+            AssignmentUndeliverable: self._returned,
+            CheckWanted: partial(begin_check, self.placement),
+            SlotFreed: self._slot_freed,
+            CapacityChanged: self._capacity_changed,
+            CapacityLost: self._capacity_lost,
+            NodeKnown: self._known,
+            TierChanged: self._tier_changed,
+            AnswersVoided: self._voided,
+            FaultFound: self._contradicted,
+            JobWithdrawn: self._withdrawn,
+            CoordinatorStarted: self._started,
+            BusReconnected: self._bus_reconnected,
+            WorkloadOpened: self._lane_changes,
+            WorkloadClosed: self._lane_changes,
+        }
 
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
@@ -101,41 +131,13 @@ class Scheduling:
 
     def handle(self, now_ms: int, event: SchedulingEvent) -> list[Output]:
         """O(attempts of one task), but for a start or a lost bus: O(open tasks + nodes)."""
-        match event:
-            case ResultSubmitted():
-                return self._result(now_ms, event)
-            case AssignmentAcknowledged():
-                return self._acknowledged(now_ms, event)
-            case JobSubmitted():
-                return self._submitted(now_ms, event)
-            case TimePassed():
-                return self._time_passed(now_ms)
-            case AssignmentDeclined() | AssignmentFailed() | AssignmentUndeliverable():
-                return self._returned(now_ms, event)
-            case CheckWanted():
-                return begin_check(self.placement, now_ms, event)
-            case (
-                CapacityChanged()
-                | CapacityLost()
-                | NodeKnown()
-                | TierChanged()
-                | SlotFreed()
-                | AnswersVoided()
-                | FaultFound()
-            ):
-                return self._node_changed(now_ms, event)
-            case JobWithdrawn(job_id=job_id):
-                return self._withdrawn(job_id)
-            case CoordinatorStarted():
-                return self._started(now_ms, event)
-            case BusReconnected():
-                return self._bus_reconnected(now_ms)
-            case WorkloadOpened() | WorkloadClosed():
-                return change_lane(self.placement, event)
-            case _:
-                assert_never(event)
+        return self.hears[type(event)](now_ms, event)
 
     # Jobs
+
+    def knows(self, job_id: JobId) -> bool:
+        """Whether the job is open, or ended a short while ago."""
+        return self.placement.table.open_task(job_id) is not None or job_id in self.placement.table.recent
 
     def _submitted(self, now_ms: int, job: JobSubmitted) -> list[Output]:
         if self.placement.table.open_task(job.job_id) is not None:
@@ -153,8 +155,8 @@ class Scheduling:
             self.placement.deadlines.arm(self._settling_until_ms, task.number)
         return outputs
 
-    def _withdrawn(self, job_id: JobId) -> list[Output]:
-        task = self.placement.table.open_task(job_id)
+    def _withdrawn(self, _now_ms: int, event: JobWithdrawn) -> list[Output]:
+        task = self.placement.table.open_task(event.job_id)
         if task is None:
             return []
         return self.placement.end(task, failed(task, JobCode.WITHDRAWN, "the requester no longer waits for it"))
@@ -171,11 +173,11 @@ class Scheduling:
 
     def _acknowledged(self, now_ms: int, event: AssignmentAcknowledged) -> list[Output]:
         found = self._find(event.assignment_id, event.node_id)
-        if found is None or found[1].state is not AttemptState.SENT:
+        if found is None or found[1].state is not SENT:
             return []
         task, attempt = found
         # On the gateway's clock, since the host may let an acknowledgement wait for company before it is journalled.
-        attempt.state, attempt.acked_ms = AttemptState.ACKED, min(attempt.sent_ms + event.elapsed_ms, now_ms)
+        attempt.state, attempt.acked_ms = ACKED, min(attempt.sent_ms + event.elapsed_ms, now_ms)
         if now_ms + event.eta_ms > task.deadline_ms:
             attempt.hedge_ms = now_ms
         return self._attend(now_ms, task)
@@ -201,10 +203,10 @@ class Scheduling:
 
     def _answered(self, now_ms: int, task: Task, attempt: Attempt, event: ResultSubmitted) -> list[Output]:
         """The requester's answer. A trusted node's is committed, unless no assurance was asked for."""
-        is_committed = task.job.assurance is not Assurance.NONE and (
-            self.placement.roster.tier_of(attempt.node) is Tier.TRUSTED
+        is_committed = task.job.assurance is not _UNASSURED and (
+            self.placement.roster.tier_of(attempt.node) is _TRUSTED
         )
-        verification = Verification.PROVISIONAL if is_committed else Verification.UNVERIFIED
+        verification = _PROVISIONAL if is_committed else _UNVERIFIED
         ended = self.placement.end(task, done(now_ms, task, attempt, event, verification))
         if not is_committed:
             return ended
@@ -245,27 +247,23 @@ class Scheduling:
 
     # Nodes
 
-    def _node_changed(self, now_ms: int, event: NodeChange) -> list[Output]:
-        match event:
-            case CapacityChanged():
-                return self._capacity_changed(now_ms, event)
-            case CapacityLost():
-                return self._capacity_lost(now_ms, event)
-            case NodeKnown():
-                self.placement.roster.know(event)
-                return []
-            case TierChanged():
-                return self._tier_changed(now_ms, event)
-            case SlotFreed(node=node, workload=workload):
-                return self.placement.serve(now_ms, self.placement.lanes[workload], node)
-            case AnswersVoided(node=node, count=count, workload=workload):
-                self.placement.undo(node, Reason.VOID, count, workload)
-                return []
-            case FaultFound(node=node, workload=workload):
-                self.placement.undo(node, Reason.CONTRADICTED, 1, workload)
-                return []
-            case _:
-                assert_never(event)
+    def _known(self, _now_ms: int, event: NodeKnown) -> list[Output]:
+        self.placement.roster.know(event)
+        return []
+
+    def _slot_freed(self, now_ms: int, event: SlotFreed) -> list[Output]:
+        return self.placement.serve(now_ms, self.placement.lanes[event.workload], event.node)
+
+    def _voided(self, _now_ms: int, event: AnswersVoided) -> list[Output]:
+        self.placement.undo(event.node, Reason.VOID, event.count, event.workload)
+        return []
+
+    def _contradicted(self, _now_ms: int, event: FaultFound) -> list[Output]:
+        self.placement.undo(event.node, Reason.CONTRADICTED, 1, event.workload)
+        return []
+
+    def _lane_changes(self, _now_ms: int, event: WorkloadOpened | WorkloadClosed) -> list[Output]:
+        return change_lane(self.placement, event)
 
     def _capacity_changed(self, now_ms: int, event: CapacityChanged) -> list[Output]:
         lane = self.placement.lanes.get(event.workload)
@@ -306,7 +304,7 @@ class Scheduling:
 
     # Time
 
-    def _time_passed(self, now_ms: int) -> list[Output]:
+    def _time_passed(self, now_ms: int, _event: TimePassed) -> list[Output]:
         outputs: list[Output] = []
         for _ in range(DUE_MAX):
             number = self.placement.deadlines.pop_due(now_ms)
@@ -320,6 +318,10 @@ class Scheduling:
 
     def _attend(self, now_ms: int, task: Task) -> list[Output]:
         """Look at one task: end it at its deadline, give up on silent nodes, assign again what looks late."""
+        due_ms = next_due_ms(task)
+        if due_ms is not None and now_ms < due_ms and not task.is_waiting:
+            self.placement.arm_for(task, due_ms)
+            return []
         outputs: list[Output] = []
         if task.check is not None and task.is_open and now_ms >= task.deadline_ms:
             outputs += end_check(self.placement, task, CheckEnded(task.check.check))
@@ -370,7 +372,7 @@ class Scheduling:
         self._settling_until_ms = now_ms + SETTLING_MS
         return [*outputs, AnnounceCoordinator()]
 
-    def _bus_reconnected(self, now_ms: int) -> list[Output]:
+    def _bus_reconnected(self, now_ms: int, _event: BusReconnected) -> list[Output]:
         """What was in flight is lost, through no fault of a node: open tasks wait for who offers again."""
         outputs = end_checks(self.placement)
         self.placement.forget_leases()

@@ -28,6 +28,11 @@ class Fitness(IntEnum):
     FIT = 2
 
 
+UNFIT: Final = Fitness.UNFIT
+THINNED: Final = Fitness.THINNED
+FIT: Final = Fitness.FIT
+
+
 class Screening(Protocol):
     """Says which nodes may have a task."""
 
@@ -48,6 +53,7 @@ class Shelf:
     def __init__(self) -> None:
         self.total = 0
         self._buckets: list[list[int]] = [[] for _ in range(BUCKETS)]
+        self._sizes = [0] * BUCKETS
         self._place = array("i")
 
     def __contains__(self, node: int) -> bool:
@@ -55,25 +61,25 @@ class Shelf:
 
     def add(self, node: int, bucket: int) -> None:
         """Put a node at the end of its bucket."""
-        assert node not in self
-        missing = node + 1 - len(self._place)
-        if missing > 0:
-            self._place.extend([_NOWHERE] * missing)
-        nodes = self._buckets[bucket]
-        self._place[node] = len(nodes)
-        nodes.append(node)
+        places = self._place
+        if node >= len(places):
+            places.extend([_NOWHERE] * (node + 1 - len(places)))
+        assert places[node] == _NOWHERE
+        places[node] = self._sizes[bucket]
+        self._buckets[bucket].append(node)
+        self._sizes[bucket] += 1
         self.total += 1
 
     def remove(self, node: int, bucket: int) -> None:
         """Take a node out; the last of its bucket takes its place."""
-        assert node in self
-        nodes = self._buckets[bucket]
-        place = self._place[node]
-        last = nodes.pop()
+        nodes, places = self._buckets[bucket], self._place
+        place, last = places[node], nodes.pop()
+        assert place != _NOWHERE
         if last != node:
             nodes[place] = last
-            self._place[last] = place
-        self._place[node] = _NOWHERE
+            places[last] = place
+        places[node] = _NOWHERE
+        self._sizes[bucket] -= 1
         self.total -= 1
 
     def pick(self, random: int, limit: int, screen: Screening) -> Pick:
@@ -82,7 +88,7 @@ class Shelf:
         Each try draws among those that are left, so that whoever stands behind many unfit ones is no likelier than
         others; where no more than TRIES_MAX stand there, none is missed.
         """
-        ends = list(accumulate(map(len, self._buckets[: limit + 1])))
+        ends = list(accumulate(self._sizes[: limit + 1]))
         within = ends[-1]
         moved: dict[int, int] = {}
         thinned: int | None = None
@@ -93,9 +99,9 @@ class Shelf:
             bucket = bisect_right(ends, place)
             node = self._buckets[bucket][place - (ends[bucket - 1] if bucket else 0)]
             fitness = screen.fitness(node)
-            if fitness is Fitness.FIT:
+            if fitness is FIT:
                 return Pick(node, within)
-            if fitness is Fitness.THINNED:
+            if fitness is THINNED:
                 thinned = node
             random = random * _MULTIPLIER + 1 & _WORD
             random ^= random >> 32
@@ -108,8 +114,9 @@ class Shelf:
     def restore(self, buckets: list[list[int]], nodes: int) -> None:
         """Take what `buckets` gave, for so many nodes in all."""
         self._buckets = buckets
+        self._sizes = [len(listed) for listed in buckets]
         self._place = array("i", [_NOWHERE] * nodes)
-        self.total = sum(map(len, buckets))
+        self.total = sum(self._sizes)
         for listed in buckets:
             for place, node in enumerate(listed):
                 self._place[node] = place

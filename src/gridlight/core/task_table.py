@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gridlight.core.attempts import Attempt, AttemptState, Task, has_live_attempt, live_attempts
+from gridlight.core.attempts import ENDED, Attempt, Task, has_live_attempt, live_attempts
 from gridlight.core.draw import draw
 from gridlight.core.notices import CheckWanted
 from gridlight.messages.ids import AssignmentId, JobId, WorkloadId
@@ -104,7 +104,10 @@ class TaskTable:
         if number is None:
             return None
         task = self.tasks[number]
-        return task, next(one for one in task.attempts if one.assignment_id == assignment_id)
+        for attempt in task.attempts:
+            if attempt.assignment_id == assignment_id:
+                return task, attempt
+        raise AssertionError(f"task {number} has no attempt {assignment_id}")
 
     def leases_of(self, node: int) -> list[AssignmentId]:
         """What a node is at, oldest task first: an order that a snapshot need not keep."""
@@ -117,8 +120,8 @@ class TaskTable:
 
     def end_lease(self, task: Task, attempt: Attempt) -> None:
         """A lease ended; a task that is answered is forgotten with its last one."""
-        assert attempt.state is not AttemptState.ENDED
-        attempt.state = AttemptState.ENDED
+        assert attempt.state is not ENDED
+        attempt.state = ENDED
         del self._leases[attempt.assignment_id]
         leases = self._leases_of[attempt.node]
         leases.remove(attempt.assignment_id)
@@ -136,7 +139,7 @@ class TaskTable:
             if task.check is None:
                 assert task.is_open == (self._open.get(task.job.job_id) == number)
                 assert not (task.is_open and task.job.job_id in self.recent)
-            live += [one.assignment_id for one in task.attempts if one.state is not AttemptState.ENDED]
+            live += [one.assignment_id for one in task.attempts if one.state is not ENDED]
         assert sorted(live) == sorted(self._leases)
         assert sorted(live) == sorted(one for leases in self._leases_of.values() for one in leases)
 
@@ -153,6 +156,6 @@ class TaskTable:
         self._open = {task.job.job_id: task.number for task in is_open}
         for task in snapshot.tasks:
             for attempt in task.attempts:
-                if attempt.state is not AttemptState.ENDED:
+                if attempt.state is not ENDED:
                     self._leases[attempt.assignment_id] = task.number
                     self._leases_of.setdefault(attempt.node, []).append(attempt.assignment_id)

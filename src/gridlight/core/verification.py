@@ -19,6 +19,7 @@ from gridlight.core.notices import (
     CheckEnded,
     CommitsSettled,
     FaultFound,
+    Hears,
     Output,
     TrustLost,
     WorkloadOpened,
@@ -47,6 +48,9 @@ MILLION: Final = 1_000_000
 DUE_MAX: Final = 1_000
 """Cases and nodes attended to in one `TimePassed`."""
 
+_ALWAYS_AUDITED: Final = (Assurance.AUDITED, Assurance.ARBITRATED)
+_FINAL: Final = Verification.FINAL
+_PROVISIONAL: Final = Verification.PROVISIONAL
 _NEVER: Final = -1
 _OWED: Final = 0
 _CHECKS: Final = {
@@ -81,6 +85,15 @@ class Verifier:
         self._checked_ms = array("q")
         """When each node was last drawn for an audit; _OWED where it is due for one."""
         self._since_check = array("I")
+        self.hears: Hears = {
+            AnswerCommitted: self._committed,
+            CheckEnded: self._check_ended,
+            TimePassed: self._time_passed,
+            TrustLost: self._trust_lost,
+            EpochBegan: self._epoch_began,
+            CoordinatorStarted: self._started,
+            WorkloadOpened: self._opened,
+        }
 
     @property
     def epoch(self) -> int | None:
@@ -98,27 +111,20 @@ class Verifier:
 
     def handle(self, now_ms: int, event: VerificationEvent) -> list[Output]:
         """O(open answers of one node + canaries)."""
-        match event:
-            case AnswerCommitted():
-                return self._committed(now_ms, event)
-            case CheckEnded():
-                return self._check_ended(now_ms, event)
-            case TimePassed():
-                return self._time_passed(now_ms)
-            case TrustLost(node=node):
-                return self._trust_lost(now_ms, node)
-            case EpochBegan():
-                return list(self._epochs.begin(event))
-            case CoordinatorStarted():
-                # Of what was approved later the host knows nothing: that was said with its approval, and stands.
-                self.docket.trust, self.docket.comparisons = event.trust, self.docket.comparisons | event.comparisons
-                return []
-            case WorkloadOpened(workload=workload, comparison=comparison):
-                if comparison is not None:
-                    self.docket.comparisons = {**self.docket.comparisons, workload: comparison}
-                return []
-            case _:
-                assert_never(event)
+        return self.hears[type(event)](now_ms, event)
+
+    def _epoch_began(self, _now_ms: int, event: EpochBegan) -> list[Output]:
+        return list(self._epochs.begin(event))
+
+    def _started(self, _now_ms: int, event: CoordinatorStarted) -> list[Output]:
+        """Of what was approved later the host knows nothing: that was said with its approval, and stands."""
+        self.docket.trust, self.docket.comparisons = event.trust, self.docket.comparisons | event.comparisons
+        return []
+
+    def _opened(self, _now_ms: int, event: WorkloadOpened) -> list[Output]:
+        if event.comparison is not None:
+            self.docket.comparisons = {**self.docket.comparisons, event.workload: event.comparison}
+        return []
 
     # Commits
 
@@ -126,12 +132,14 @@ class Verifier:
         answered, trust = event.answered, self.docket.trust
         job, node = answered.job, answered.node
         self.commit += 1
-        self._know(node, answered.node_id)
-        is_due = self._is_due(now_ms, node) or job.assurance in (Assurance.AUDITED, Assurance.ARBITRATED)
+        if node >= len(self._node_ids):
+            self._make_room(node)
+        self._node_ids[node] = answered.node_id
+        is_due = self._is_due(now_ms, node) or job.assurance in _ALWAYS_AUDITED
         audit_ppm = MILLION if is_due else event.audit_ppm
         is_drawn = is_within(draw_keyed(self._epochs.key, "audit", self.commit), audit_ppm)
         check = self._draw_check(now_ms, event) if is_drawn else []
-        is_bound = any(isinstance(output, KeepInput) for output in check)
+        is_bound = bool(check)
         is_final = not is_drawn and not trust.finality_lag
         record = RecordCommit(
             commit=self.commit,
@@ -143,7 +151,7 @@ class Verifier:
             audit_ppm=audit_ppm,
             is_audited=is_drawn,
             is_bound=is_bound,
-            verification=Verification.FINAL if is_final else Verification.PROVISIONAL,
+            verification=_FINAL if is_final else _PROVISIONAL,
         )
         if is_final:
             return [record, CommitsSettled(node, 1)]
@@ -151,13 +159,11 @@ class Verifier:
             self.docket.watch_node(node, now_ms + self._open_ms_max())
         return [*check, record]
 
-    def _know(self, node: int, node_id: NodeId) -> None:
+    def _make_room(self, node: int) -> None:
         missing = node + 1 - len(self._node_ids)
-        if missing > 0:
-            self._node_ids.extend([None] * missing)
-            self._checked_ms.extend([_NEVER] * missing)
-            self._since_check.extend([0] * missing)
-        self._node_ids[node] = node_id
+        self._node_ids.extend([None] * missing)
+        self._checked_ms.extend([_NEVER] * missing)
+        self._since_check.extend([0] * missing)
 
     def _is_due(self, now_ms: int, node: int) -> bool:
         """Whether the node went unaudited for so long that this answer is audited whatever is drawn."""
@@ -301,8 +307,9 @@ class Verifier:
 
     # Nodes and time
 
-    def _trust_lost(self, now_ms: int, node: int) -> list[Output]:
+    def _trust_lost(self, _now_ms: int, event: TrustLost) -> list[Output]:
         """What is examined of it must be cleared by a reference or a panel; the rest of what is open is void."""
+        node = event.node
         outputs: list[Output] = []
         for case in self.docket.cases_of(node):
             if not case.is_settled:
@@ -319,7 +326,7 @@ class Verifier:
         void = SettleCommits(node_id=node_id, commit=commit, verification=Verification.VOID)
         return [void, AnswersVoided(node, count)]
 
-    def _time_passed(self, now_ms: int) -> list[Output]:
+    def _time_passed(self, now_ms: int, _event: TimePassed) -> list[Output]:
         outputs: list[Output] = []
         for _ in range(DUE_MAX):
             number = self.docket.deadlines.pop_due(now_ms)

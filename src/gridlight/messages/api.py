@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import Blake3Digest, JobId, NodeId
 from gridlight.messages.limits import DEADLINE_MS_MAX, DEADLINE_MS_MIN
@@ -56,6 +56,15 @@ class DetectionView(Struct, rename={"class_name": "class"}):
     box: Box
 
 
+class LineView(Struct):
+    """A line of text. `bbox` is the rectangle around its corners `quad`, both in pixels of the picture as shown."""
+
+    text: str
+    score: float
+    bbox: tuple[int, int, int, int]
+    quad: list[tuple[int, int]]
+
+
 class ImageView(Struct):
     """The picture's size in pixels as shown, after EXIF orientation."""
 
@@ -90,6 +99,8 @@ class DetectResponse(Struct):
     node_id: NodeId | None = None
     trust: str | None = None
     """The trust profile that applies; `GET /v1/trust` says what it means."""
+    lines: list[LineView] | UnsetType = UNSET
+    """What was read, from top to bottom; only where the workload's task is to read, and then nothing is detected."""
 
 
 class ErrorView(Struct, omit_defaults=True):

@@ -17,6 +17,7 @@ from gridlight.messages.host import (
     TimePassed,
 )
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobSubmitted, JobWithdrawn, SendAssignment
+from gridlight.messages.ledger import AccountCredited, PricesSet, RecordEntry
 from gridlight.messages.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX
 from gridlight.messages.manifests import (
     MANIFEST_BYTES_MAX,
@@ -37,6 +38,7 @@ from gridlight.messages.nodes import (
     RequestOffer,
 )
 from gridlight.messages.reasons import ReasonsAsked, ReasonsSample, TellReasons
+from gridlight.messages.receipts import RecordSheet
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
     Assignment,
@@ -89,7 +91,10 @@ GatewayEvent = (
 GatewayWord = GatewayEvent | ReasonsAsked
 """The same, and what it asks: that changes nothing, so it is answered at once and is in no journal."""
 
-Event = GatewayEvent | OfferChanged | NodeDisconnected | CoordinatorStarted | BusReconnected | TimePassed | EpochBegan
+HostEvent = CoordinatorStarted | BusReconnected | TimePassed | EpochBegan | PricesSet | AccountCredited
+"""What the host tells the core of itself, and of the world beside the bus."""
+
+Event = GatewayEvent | OfferChanged | NodeDisconnected | HostEvent
 """All that enters the core, and so all that the journal holds."""
 
 GatewayEffect = (
@@ -112,7 +117,19 @@ TrustRecord = (
 )
 """What the read models shall say of answers and nodes, in the same transaction as the journal."""
 
-Effect = GatewayEffect | RequestOffer | StopWorkload | RequestAllOffers | RecordNode | RecordWorkload | TrustRecord
+MoneyRecord = RecordEntry | RecordSheet
+"""What the ledger's tables shall hold, in the same transaction as the journal."""
+
+Effect = (
+    GatewayEffect
+    | RequestOffer
+    | StopWorkload
+    | RequestAllOffers
+    | RecordNode
+    | RecordWorkload
+    | TrustRecord
+    | MoneyRecord
+)
 """All that leaves the core."""
 
 MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
@@ -162,6 +179,10 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     StopWorkload,
     AnnounceWorkloads,
     RecordWorkload,
+    PricesSet,
+    AccountCredited,
+    RecordEntry,
+    RecordSheet,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 

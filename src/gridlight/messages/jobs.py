@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import (
     AssignmentIdField,
@@ -13,6 +13,7 @@ from gridlight.messages.ids import (
     NodeIdField,
     WorkloadIdField,
 )
+from gridlight.messages.ledger import AccountIdField
 from gridlight.messages.limits import DEADLINE_MS_MAX, INLINE_BYTES_MAX, PICTURE_PIXELS_MAX
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import Assurance, Verification
@@ -41,6 +42,7 @@ class JobCode(StrEnum):
     COORDINATOR_RESTARTED = "COORDINATOR_RESTARTED"
     WITHDRAWN = "WITHDRAWN"
     WORKLOAD_STOPPED = "WORKLOAD_STOPPED"
+    INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
 
 
 class Picture(Struct, frozen=True, gc=False, kw_only=True):
@@ -72,6 +74,9 @@ class JobSubmitted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     assurance: Assurance = Assurance.SAMPLED
     is_public: bool = False
     """The requester allows that the input is used again, as a canary."""
+    account_id: AccountIdField | UnsetType = UNSET
+    """Who pays for it, in the ledger; absent where nobody does. It is not encoded then, so that nothing changes for
+    networks without money."""
 
 
 class JobWithdrawn(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.withdrawn.v1"):

@@ -13,6 +13,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from gridlight.messages.ids import WorkloadIdField
+
 UNITS_PER_COIN: Final = 10_000_000
 AMOUNT_MAX: Final = 10**18
 """Of one posting, and of all that is on the books: a hundred billion coins, and well within 64 bits."""
@@ -130,3 +132,47 @@ def is_key(key: str) -> bool:
 def entry_hash(seq: int, key: str, postings: tuple[Posting, ...], prev_hash: str) -> str:
     """The hash that seals an entry, in hexadecimal."""
     return sha256(_DOMAIN + bytes.fromhex(prev_hash) + _encode((seq, key, postings))).hexdigest()
+
+
+class PayoutLine(Struct, frozen=True, gc=False):
+    """One operator's part of a payout batch."""
+
+    operator: AccountIdField
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class MoneyParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What work costs, and for how long earnings are held back. Every share is in millionths."""
+
+    units_per_million_mwu: Annotated[int, Meta(ge=0, le=10**12)] = 1_000_000
+    """What a node earns for a million mWU, in units of 1e-7 coin."""
+    fee_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 100_000
+    """The network's own part, on top of a reward."""
+    hold_ms: Annotated[int, Meta(ge=0, lt=2**53)] = 14 * 86_400_000
+    hold_tasks: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    """Earnings vest once they are so old, and so many later tasks of their node were paid."""
+    slash_rewards_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    """Of a stake, one fault costs so many rewards at most."""
+
+
+class PricesSet(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="prices.set.v1"):
+    """The host says what work costs from now on. Without it a network has no money: jobs are done for nothing."""
+
+    money: MoneyParameters
+    work: dict[WorkloadIdField, Annotated[int, Meta(ge=0, lt=2**53)]]
+    """Thousandths of a work unit (mWU) that a task of each workload is; one that is not named costs nothing."""
+
+
+class AccountCredited(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="account.credited.v1"):
+    """Money came in: by a payment on the chain, or because the founder vouches for it. May come twice."""
+
+    key: KeyField
+    """`deposit:HASH:OPERATION`, `stake:HASH:OPERATION` or `grant:NAME`; the same key is credited once."""
+    account: AccountField
+    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class RecordEntry(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="entry.record.v1"):
+    """To the host: the ledger has one more entry; keep it, in the same transaction as the journal."""
+
+    entry: Entry

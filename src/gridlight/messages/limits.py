@@ -30,6 +30,11 @@ THRESHOLD_FLOOR = 2_500
 """The service's floor and default, in 1e-4; a lower request is refused."""
 
 DETECTIONS_MAX = 300
+LINES_MAX = 300
+LINE_CHARACTERS_MAX = 256
+LINES_BYTES_MAX = 64 * 1024
+"""What one recognition of text may hold: lines, characters of one, and bytes of all."""
+
 PROBES_MAX = 16
 WORKLOADS_PER_OFFER_MAX = 32
 SLOTS_PER_OFFER_MAX = 256

@@ -92,7 +92,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sees: TextField
     """What of the requester's a node gets to see."""
     licence: TextField
-    task: Literal["object-detection"]
+    task: Literal["object-detection", "text-recognition"]
     input: TextField
     """The requester's input in words."""
     permissions: Annotated[tuple[Permission, ...], Meta(max_length=8)] = ()
@@ -107,7 +107,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     present: Step
     compare: Comparison
     labels: Annotated[tuple[LabelField, ...], Meta(max_length=4_096)]
-    """A label for each class id; empty where the id is not used."""
+    """A label for each class id; empty where the id is not used. Text has none."""
 
 
 class Publication(Struct, frozen=True, kw_only=True, tag_field="type", tag="workload.publication.v1"):

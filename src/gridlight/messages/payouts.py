@@ -265,13 +265,14 @@ class HoldLines(Struct, frozen=True, kw_only=True):
 
 
 class PayLines(Struct, frozen=True, kw_only=True):
-    """Ledger: what was in flight left for the chain."""
+    """Ledger: what was in flight left for the chain, which took its fee."""
 
     batch: PayoutBatch
+    fee_units: int
 
 
 class PayFee(Struct, frozen=True, kw_only=True):
-    """Ledger: the chain took its fee, also for a transaction that failed."""
+    """Ledger: the chain took its fee for a transaction that failed."""
 
     hash: str
     units: int

@@ -86,7 +86,7 @@ class CheckOutcome(StrEnum):
 class Comparison(Struct, frozen=True, kw_only=True):
     """How two results of a workload are compared: a name of the closed first-party list, and its tolerances."""
 
-    name: Literal["exact", "boxes", "tensors"]
+    name: Literal["exact", "boxes", "tensors", "lines"]
     parameters: dict[str, Parameter]
 
 

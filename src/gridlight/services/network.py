@@ -33,7 +33,7 @@ from gridlight.messages.ids import NodeId
 from gridlight.messages.subjects import SHARD_DEFAULT
 from gridlight.messages.trust import LAPTOP, PROFILES
 from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outside, find_addresses
-from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, own_nodes
+from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
 from gridlight.services.setup import ensure_weights
 from gridlight.services.supervisor import Program, Supervisor
 
@@ -294,7 +294,7 @@ class Network:
 
     @property
     def _database_url(self) -> str:
-        return f"sqlite:///{self._folder / 'coordinator' / 'gridlight.db'}"
+        return f"sqlite:///{database_file(self._folder)}"
 
     def _write_network_file(self) -> None:
         if not self._is_ready:

@@ -19,6 +19,11 @@ KEYS_FOLDER: Final = "keys"
 """Of a network's folder."""
 
 
+def database_file(folder: Path) -> Path:
+    """Where a network's folder keeps its database."""
+    return folder / "coordinator" / "gridlight.db"
+
+
 class CannotEndorse(ValueError):
     """What was named is no node, or no network of ours."""
 

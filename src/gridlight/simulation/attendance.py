@@ -9,7 +9,7 @@ from gridlight.messages.nodes import NodeDisconnected
 from gridlight.simulation.distributions import MILLION, exponential
 from gridlight.simulation.entries import Closed
 from gridlight.simulation.minds import Minds
-from gridlight.simulation.population import Population, Presence
+from gridlight.simulation.population import AWAY, HERE, SILENT, Population
 from gridlight.simulation.scenario import Attempts, Churn
 from gridlight.simulation.timeline import Timeline
 
@@ -68,12 +68,12 @@ class Attendance:
         population, now_ms = self._population, self._timeline.now_ms
         if population.change_ms[node] != now_ms:
             return False
-        if population.presence[node] == Presence.HERE:
+        if population.presence[node] == HERE:
             if self.is_faulty:
                 self.left += 1
                 self.go(node, is_silent=False, away_ms=_AS_DRAWN)
             return False
-        population.presence[node] = Presence.HERE
+        population.presence[node] = HERE
         population.life[node] += 1
         population.session[node] += 1
         self.here += 1
@@ -84,8 +84,8 @@ class Attendance:
     def go(self, node: int, *, is_silent: bool, away_ms: int) -> None:
         """The node is lost now, for so long, or for as long as is drawn; the caller has it forgotten."""
         population, now_ms, attempts = self._population, self._timeline.now_ms, self._attempts
-        assert population.presence[node] == Presence.HERE
-        population.presence[node] = Presence.SILENT if is_silent else Presence.AWAY
+        assert population.presence[node] == HERE
+        population.presence[node] = SILENT if is_silent else AWAY
         self.here -= 1
         seen_ms = attempts.silence_seen_ms if is_silent else attempts.close_seen_ms
         self._timeline.put(now_ms + seen_ms, Closed(node, population.ids[node], population.session[node]))
@@ -96,17 +96,17 @@ class Attendance:
     def closed(self, entry: Closed) -> None:
         """The bus tells the coordinator, which cannot know whether the node has come back on a new connection."""
         population = self._population
-        if population.session[entry.node] == entry.session and population.presence[entry.node] == Presence.SILENT:
-            population.presence[entry.node] = Presence.AWAY
+        if population.session[entry.node] == entry.session and population.presence[entry.node] == SILENT:
+            population.presence[entry.node] = AWAY
         self._tell(NodeDisconnected(node_id=entry.node_id))
 
     def reconnect(self, node: int) -> None:
         """A new connection of the same process, or the bus no longer believes in one that was gone."""
         population = self._population
-        if population.presence[node] == Presence.HERE:
+        if population.presence[node] == HERE:
             population.session[node] += 1
         else:
-            population.presence[node] = Presence.AWAY
+            population.presence[node] = AWAY
 
     def _leave_in_time(self, node: int) -> None:
         now_ms = self._timeline.now_ms

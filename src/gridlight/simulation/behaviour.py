@@ -24,6 +24,11 @@ class Vanishing(IntEnum):
     SILENT = 2
 
 
+_NEVER: Final = Vanishing.NEVER
+_FREEZING: Final = Kind.FREEZING
+_FLAKY: Final = Kind.FLAKY
+
+
 class Plan(Struct, frozen=True, gc=False):
     """What becomes of one assignment, should nothing come between."""
 
@@ -68,20 +73,20 @@ class Behaviour:
                 ack_ms += stall_ms
             else:
                 run_ms += stall_ms
-        vanishing, vanish_ms = Vanishing.NEVER, 0
+        vanishing, vanish_ms = _NEVER, 0
         if is_faulty and chance(chances >> 16 & _LANE, attempts.vanish_ppm):
             is_silent = chance(draws[2] & _LANE, attempts.silent_ppm)
             vanishing = Vanishing.SILENT if is_silent else Vanishing.SEEN
             if draws[2] >> 16 & 1:
                 vanish_ms = ack_ms + 1 + infer_ms * (draws[2] >> 32 & _LANE) // (_LANE + 1)
-        is_freezing = kind == Kind.FREEZING and is_faulty and chance(chances >> 32 & _LANE, FREEZE_PPM)
+        is_freezing = kind == _FREEZING and is_faulty and chance(chances >> 32 & _LANE, FREEZE_PPM)
         return Plan(
             ack_ms=ack_ms,
             run_ms=run_ms,
             infer_ms=infer_ms,
             vanishing=vanishing,
             vanish_ms=vanish_ms,
-            is_failing=kind == Kind.FLAKY and is_faulty and chance(chances >> 32 & _LANE, FLAKY_PPM),
+            is_failing=kind == _FLAKY and is_faulty and chance(chances >> 32 & _LANE, FLAKY_PPM),
             freeze_ms=attempts.freeze_ms if is_freezing else 0,
             links=(draws[3], draws[4], draws[5]),
             answer_bits=draws[6],

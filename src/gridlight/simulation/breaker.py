@@ -16,7 +16,7 @@ from gridlight.simulation.gateways import Gateways
 from gridlight.simulation.host import Host
 from gridlight.simulation.network import Network
 from gridlight.simulation.nodes import Nodes
-from gridlight.simulation.population import Population, Presence
+from gridlight.simulation.population import HERE, Population
 from gridlight.simulation.scenario import Scenario
 from gridlight.simulation.timeline import Timeline
 
@@ -107,7 +107,7 @@ class Breaker:
         world.tell(BusReconnected())
         for node in range(population.count):
             world.attendance.reconnect(node)
-            if population.presence[node] == Presence.HERE:
+            if population.presence[node] == HERE:
                 world.nodes.say_offer(node, 1 + draw(world.seed, "reconnect", fault.number, node) % JITTER_MS)
 
     def _lose_regions(self, fault: Fault) -> None:
@@ -117,7 +117,7 @@ class Breaker:
         first = draw(world.seed, "region", fault.number) % regions
         for node in range(population.count):
             distance = (population.region[node] - first) % regions
-            if distance < faults.outage_regions and population.presence[node] == Presence.HERE:
+            if distance < faults.outage_regions and population.presence[node] == HERE:
                 back_ms = faults.outage_ms + draw(world.seed, "back", fault.number, node) % JITTER_MS
                 world.attendance.go(node, is_silent=True, away_ms=back_ms)
                 world.nodes.forget(node)

@@ -14,6 +14,7 @@ from gridlight.core.attempts import ATTEMPTS_MAX, LEASE_GRACE_MS
 from gridlight.core.coordinator import Coordinator
 from gridlight.core.counts import Count
 from gridlight.core.outcomes import PINNED_MAX, WAITING_MAX
+from gridlight.core.placement import DISPATCHED
 from gridlight.core.task_table import RECENT_MAX
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode
@@ -38,6 +39,9 @@ from gridlight.simulation.trust_account import TrustAccount
 
 OVERDUE_MS: Final = 5
 """So long after its deadline a job may be open, while the host is still at its batches."""
+
+_DONE: Final = JobState.DONE
+_HEDGED: Final = Count.HEDGED
 
 HEDGE_PERCENT_MAX: Final = 6
 HEDGES_AT_ONCE_MAX: Final = 16
@@ -121,7 +125,7 @@ class Account:
         if hear is not None:
             hear(now_ms, event)
         if self.is_foreign:
-            demand(not effects, "P12: what is said of no live assignment changes nothing", f"{event}: {effects}")
+            demand(not effects, "P12: what is said of no live assignment changes nothing", event, "with", effects)
             return
         self.considered.follow(event, effects)
         self.trust.hear(event)
@@ -254,10 +258,10 @@ def sent_to_who_may_have_it(account: Account, effect: SendAssignment) -> None:
         account.trust.check_is_sent(effect)
         account.deadlines.count(assignment.deadline_ms, is_check=True)
     else:
-        demand(node_id not in job.tried, "no node is sent a job twice", f"{effect.job_id} to {node_id}")
+        demand(node_id not in job.tried, "no node is sent a job twice", effect.job_id, "to", node_id)
         demand(len(job.tried) < ATTEMPTS_MAX, "P11: a job has six attempts at most", effect.job_id)
         left_ms = assignment.deadline_ms
-        demand(0 < left_ms <= job.asked_deadline_ms, "an assignment's deadline lies ahead", f"{effect}")
+        demand(0 < left_ms <= job.asked_deadline_ms, "an assignment's deadline lies ahead", effect)
         account.deadlines.count(left_ms, is_check=False)
         job.tried.append(node_id)
     account.shares.give(account.now_ms, account.trust.standings[node_id].operator, is_check=job is None)
@@ -274,7 +278,7 @@ def ended_once(account: Account, effect: EndJob) -> None:
     if job is None or effect.is_repeated:
         raise CheckFailed("only open jobs end", effect.job_id)
     account.trust.job_ends(effect, job.assurance)
-    if outcome.state is JobState.DONE:
+    if outcome.state is _DONE:
         result, account.result = account.result, None
         is_its_own = result is not None and result.assignment_id == outcome.assignment_id
         demand(is_its_own, "done means that there is a result", effect.job_id)
@@ -292,14 +296,14 @@ def recorded_as_gone(account: Account, effect: RecordNode) -> None:
 def check_queues(core: Coordinator) -> None:
     """Every queue is within its bound, and so are hedges."""
     placement = core.scheduling.placement
-    hedged, dispatched = placement.counts[Count.HEDGED], placement.counts[Count.DISPATCHED]
+    hedged, dispatched = placement.counts[_HEDGED], placement.counts[DISPATCHED]
     is_within = hedged * 100 <= HEDGE_PERCENT_MAX * dispatched + HEDGES_AT_ONCE_MAX * 100
-    demand(is_within, "P11: hedges are within their budget", f"{hedged} of {dispatched}")
+    demand(is_within, "P11: hedges are within their budget", hedged, "of", dispatched)
     demand(len(placement.table.recent) <= RECENT_MAX, "queues are within their bounds", "ended jobs")
     for workload, lane in placement.lanes.items():
-        demand(placement.waiting(lane) <= WAITING_MAX, "queues are within their bounds", f"waiting for {workload}")
+        demand(placement.waiting(lane) <= WAITING_MAX, "queues are within their bounds", "waiting for", workload)
         for node in lane.pinned:
-            demand(lane.pinned_waiting(node) <= PINNED_MAX, "queues are within their bounds", f"pinned to {node}")
+            demand(lane.pinned_waiting(node) <= PINNED_MAX, "queues are within their bounds", "pinned to", node)
 
 
 def check_core(core: Coordinator) -> None:
@@ -313,16 +317,16 @@ def check_core(core: Coordinator) -> None:
 def check_at_rest(core: Coordinator, *, open_at_gateways: int) -> None:
     """Once faults have stopped and nobody asks: everything has ended, and no lease is left but those of checks."""
     tasks = [task for task in core.scheduling.placement.table.tasks.values() if task.check is None]
-    demand(not tasks, "every task ends once faults have stopped", f"{len(tasks)} did not")
-    demand(not open_at_gateways, "every requester is answered", f"{open_at_gateways} were not")
+    demand(not tasks, "every task ends once faults have stopped", len(tasks), "did not")
+    demand(not open_at_gateways, "every requester is answered", open_at_gateways, "were not")
 
 
 def check_settled(core: Coordinator, *, open_commits: int) -> None:
     """Later still: no check is left, nothing is in dispute, and no answer is provisional."""
     checks, cases = core.scheduling.placement.table.tasks, core.verification.docket.cases
-    demand(not checks, "P10: every check ends", f"{len(checks)} did not")
-    demand(not cases, "at rest nothing is examined or in dispute any more", f"{len(cases)} are")
-    demand(not open_commits, "L2: every answer is told for good", f"{open_commits} were not")
+    demand(not checks, "P10: every check ends", len(checks), "did not")
+    demand(not cases, "at rest nothing is examined or in dispute any more", len(cases), "are")
+    demand(not open_commits, "L2: every answer is told for good", open_commits, "were not")
 
 
 def _where(error: AssertionError) -> str:

@@ -15,6 +15,8 @@ from gridlight.simulation.demands import demand
 
 TERMINAL: Final = frozenset({Verification.FINAL, Verification.CORRECTED, Verification.VOID})
 
+_FINAL: Final = Verification.FINAL
+_PROVISIONAL: Final = Verification.PROVISIONAL
 _NODE_BITS: Final = 20
 _FOR_GOOD: Final = "P6: what a requester is told for good stays so"
 
@@ -50,7 +52,7 @@ class Commits:
         if self._first is None:
             self._first, self._begun_s = commit, now_ms // 1_000
         place = len(self._previous)
-        demand(commit - self._first == place, "commits are counted without gaps", f"{commit}")
+        demand(commit - self._first == place, "commits are counted without gaps", commit)
         assert self._begun_s is not None
         while len(self._places) <= now_ms // 1_000 - self._begun_s:
             self._places.append(place)
@@ -74,7 +76,7 @@ class Commits:
     def node_of(self, commit: int) -> int:
         """Whose answer it is, as long as it is open and audited."""
         node = self._node_of.get(self.place_of(commit))
-        demand(node is not None, _FOR_GOOD, f"commit {commit} is not open, or was not audited")
+        demand(node is not None, _FOR_GOOD, "commit", commit, "is not open, or was not audited")
         assert node is not None
         return node
 
@@ -88,14 +90,14 @@ class Commits:
         alone = self._alone.get(place)
         if alone is not None:
             return alone
-        return Verification.FINAL if place < self._settled[node] else Verification.PROVISIONAL
+        return _FINAL if place < self._settled[node] else _PROVISIONAL
 
     def change(self, commit: int, verification: Verification) -> int:
         """One answer is told of alone; its place."""
         place, node = self.place_of(commit), self.node_of(commit)
         before = self.state(place, node)
-        demand(before not in TERMINAL, _FOR_GOOD, f"commit {commit} was {before}, and is {verification}")
-        demand(before is not verification, "a change changes something", f"commit {commit} is {before}")
+        demand(before not in TERMINAL, _FOR_GOOD, "commit", commit, "was", before, "and is", verification)
+        demand(before is not verification, "a change changes something", "commit", commit, "is", before)
         self._alone[place] = verification
         if verification not in TERMINAL:
             heappush(self._watched_alone, place)
@@ -125,7 +127,7 @@ class Commits:
         """The place of an answer that has been open for longer than that."""
         while self._watched and self._is_older(self._watched[0] >> _NODE_BITS, now_ms - limit_ms):
             place, node = self._watched[0] >> _NODE_BITS, self._watched[0] & (1 << _NODE_BITS) - 1
-            if self.state(place, node) is Verification.PROVISIONAL:
+            if self.state(place, node) is _PROVISIONAL:
                 return place
             heappop(self._watched)
             self._is_watched[node] = False
@@ -133,7 +135,7 @@ class Commits:
             if still_open:
                 self._watch(still_open[-1], node)
         while self._watched_alone and self._is_older(self._watched_alone[0], now_ms - limit_ms):
-            if self._alone.get(self._watched_alone[0], Verification.FINAL) not in TERMINAL:
+            if self._alone.get(self._watched_alone[0], _FINAL) not in TERMINAL:
                 return self._watched_alone[0]
             heappop(self._watched_alone)
         return None

@@ -9,7 +9,7 @@ class CheckFailed(Exception):
         self.check = check
 
 
-def demand(holds: bool, check: str, detail: str) -> None:
-    """Raise where a property does not hold."""
+def demand(holds: bool, check: str, *about: object) -> None:
+    """Raise where a property does not hold. What it is about is put into words only then: most of a million hold."""
     if not holds:
-        raise CheckFailed(check, detail)
+        raise CheckFailed(check, " ".join(map(str, about)))

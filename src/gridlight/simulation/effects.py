@@ -12,7 +12,7 @@ from gridlight.messages.trust import KeepInput, ReleaseInput
 from gridlight.simulation.entries import Announced, Asked, Cancelled, Delivered
 from gridlight.simulation.gateways import Gateways, number_of_job
 from gridlight.simulation.network import Network
-from gridlight.simulation.population import Population, Presence
+from gridlight.simulation.population import HERE, Population
 from gridlight.simulation.timeline import Timeline
 from gridlight.simulation.truth import Truth
 
@@ -90,7 +90,7 @@ class Performer:
         """One after the other, at a pace that the bus bears."""
         count, presence = self._population.count, self._population.presence
         for node in range(count):
-            if presence[node] == Presence.HERE:
+            if presence[node] == HERE:
                 self._timeline.put(self._timeline.now_ms + 1 + node * ASKING_ALL_MS // count, Asked(node))
 
     def _announce(self, _effect: AnnounceCoordinator) -> None:

@@ -25,6 +25,7 @@ GRACE_MS: Final = 50
 """After a job's deadline the gateway waits this long for the coordinator, then answers by itself."""
 
 INPUT_BYTES: Final = 270_000
+_SAMPLED: Final = Assurance.SAMPLED
 _MICROS: Final = 1_000_000
 _JOB_DIGITS: Final = 18
 
@@ -57,6 +58,11 @@ class Gateways:
         self._timeline = timeline
         self._measures = measures
         self._gap_us = exponential(_MICROS // demand.tasks_per_second)
+        self._assured = (
+            (Assurance.NONE, demand.unassured_ppm),
+            (Assurance.AUDITED, demand.audited_ppm),
+            (Assurance.ARBITRATED, demand.arbitrated_ppm),
+        )
         self._next_us = 0
         self._draws: tuple[int, ...] = ()
         """Of the requester who comes next."""
@@ -172,17 +178,12 @@ class Gateways:
         self.canaries.pop(number_of_job(job_id), None)
 
     def _assurance(self, bits: int) -> Assurance:
-        demand = self._demand
         part = (bits & 0xFFFF_FFFF) * MILLION >> 32
-        for assurance, ppm in (
-            (Assurance.NONE, demand.unassured_ppm),
-            (Assurance.AUDITED, demand.audited_ppm),
-            (Assurance.ARBITRATED, demand.arbitrated_ppm),
-        ):
+        for assurance, ppm in self._assured:
             if part < ppm:
                 return assurance
             part -= ppm
-        return Assurance.SAMPLED
+        return _SAMPLED
 
     def next_due_ms(self) -> int | None:
         """When a requester's patience ends next; answered ones are passed over."""

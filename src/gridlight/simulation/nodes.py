@@ -21,7 +21,7 @@ from gridlight.simulation.behaviour import Behaviour, Plan, Vanishing
 from gridlight.simulation.entries import Asked, Cancelled, Delivered, Offered, Ran, Said, Vanished
 from gridlight.simulation.minds import Minds, with_elapsed
 from gridlight.simulation.network import Network
-from gridlight.simulation.population import Population, Presence
+from gridlight.simulation.population import HERE, SILENT, Population
 from gridlight.simulation.timeline import Timeline
 
 
@@ -80,7 +80,7 @@ class Nodes:
     def delivered(self, entry: Delivered) -> None:
         """An assignment comes: acknowledge or decline, and give it to a worker."""
         node, assignment, population = entry.node, entry.assignment, self._population
-        if population.presence[node] != Presence.HERE or population.ids[node] != entry.node_id:
+        if population.presence[node] != HERE or population.ids[node] != entry.node_id:
             self._not_delivered(entry)
             return
         if self._is_frozen(node, entry):
@@ -118,7 +118,7 @@ class Nodes:
     def ran(self, entry: Ran) -> None:
         """A worker is through: say so, and give it what waits."""
         node, plan = entry.node, entry.plan
-        if entry.life != self._life[node] or self._population.presence[node] != Presence.HERE:
+        if entry.life != self._life[node] or self._population.presence[node] != HERE:
             return
         if self._is_frozen(node, entry):
             return
@@ -147,12 +147,12 @@ class Nodes:
 
     def asked(self, entry: Asked) -> None:
         """A node offers again, where it hears that."""
-        if self._population.presence[entry.node] == Presence.HERE and not self._is_frozen(entry.node, entry):
+        if self._population.presence[entry.node] == HERE and not self._is_frozen(entry.node, entry):
             self.say_offer(entry.node, 1)
 
     def cancelled(self, entry: Cancelled) -> None:
         """A node learns that its work is for nothing."""
-        if self._population.presence[entry.node] == Presence.HERE:
+        if self._population.presence[entry.node] == HERE:
             self._minds.cancel(entry.node, entry.assignment_id)
 
     def say_offer(self, node: int, after_ms: int) -> None:
@@ -203,7 +203,7 @@ class Nodes:
 
     def _not_delivered(self, entry: Delivered) -> None:
         """The bus says at once that nobody listens, unless it believes that somebody does."""
-        if self._population.presence[entry.node] == Presence.SILENT or not self._network.reaches(entry.gateway_id):
+        if self._population.presence[entry.node] == SILENT or not self._network.reaches(entry.gateway_id):
             return
         undeliverable = AssignmentUndeliverable(
             assignment_id=entry.assignment.assignment_id,
@@ -213,7 +213,7 @@ class Nodes:
         self._timeline.put(self._timeline.now_ms + 1, undeliverable)
 
     def _is_connected(self, node: int, session: int) -> bool:
-        return self._population.presence[node] == Presence.HERE and self._population.session[node] == session
+        return self._population.presence[node] == HERE and self._population.session[node] == session
 
     def _is_frozen(self, node: int, entry: object) -> bool:
         """A frozen node hears and says all of it later."""

@@ -37,6 +37,11 @@ class Presence(IntEnum):
     """Gone, but its connection looks open to the bus."""
 
 
+AWAY: Final = Presence.AWAY
+HERE: Final = Presence.HERE
+SILENT: Final = Presence.SILENT
+
+
 def node_id(number: int) -> NodeId:
     """A well-formed id that stands for a node's number."""
     digits = ""

@@ -44,6 +44,6 @@ class Shares:
         given = self._given.get(operator, 0)
         if not is_check and len(self._lending) * self.share_ppm * 100 >= 2 * MILLION * ENOUGH_PERCENT:
             is_within = given * MILLION <= self._total * self.share_ppm
-            demand(is_within, "P31: no operator has more than its share", f"{given} of {self._total} to {operator}")
+            demand(is_within, "P31: no operator has more than its share", given, "of", self._total, "to", operator)
         self._given[operator] = given + 1
         self._total += 1

@@ -47,6 +47,14 @@ _TIER_OF: Final = {Role.AUDIT: Tier.TRUSTED, Role.REFERENCE: Tier.REFERENCE, Rol
 _RANK: Final = {Tier.BANNED: 0, Tier.SHADOW: 1, Tier.TRUSTED: 2, Tier.REFERENCE: 3}
 _DECIDING: Final = (Role.AUDIT, Role.REFERENCE)
 
+_TRUSTED: Final = Tier.TRUSTED
+_SHADOW: Final = Tier.SHADOW
+_BANNED: Final = Tier.BANNED
+_DONE: Final = JobState.DONE
+_UNVERIFIED: Final = Verification.UNVERIFIED
+_UNASSURED: Final = Assurance.NONE
+_FINAL: Final = Verification.FINAL
+
 
 class Standing(Struct, gc=False):
     """A node, as what was said of it shows it."""
@@ -96,6 +104,12 @@ class TrustAccount:
         self._kept_now: dict[JobId, None] = {}
         self._settled_now: dict[NodeId, None] = {}
         self._faults_now: dict[NodeId, FaultGrade] = {}
+        self._hears: dict[type, Callable[[Any], None]] = {
+            ResultSubmitted: self._came,
+            NodeEnrolled: self._enrolled,
+            CoordinatorStarted: self._started,
+            EpochBegan: self._epoch_began,
+        }
         self.sees: dict[type, Callable[[Any], None]] = {
             RecordCommit: self._committed,
             RecordVerification: self._verified,
@@ -117,24 +131,15 @@ class TrustAccount:
     def hear(self, event: Event) -> None:
         """What the core is told, and may act upon."""
         self._result = None
-        demand(not self._kept_now, "P15: only a committed answer's input is kept", str(self._kept_now))
+        demand(not self._kept_now, "P15: only a committed answer's input is kept", self._kept_now)
         if self._commits_now or self._settled_now or self._faults_now or self._released:
             self._commits_now, self._settled_now, self._faults_now = {}, {}, {}
             for job_id in self._released:
                 del self._by_commit[self.examined.pop(job_id).commit]
             self._released = []
-        match event:
-            case ResultSubmitted():
-                self._result = event
-            case NodeEnrolled():
-                self._enrolled(event)
-            case CoordinatorStarted(trust=trust):
-                self._trust = trust
-            case EpochBegan(epoch=epoch, secret=secret):
-                self._secrets[epoch] = bytes.fromhex(secret)
-                self._secrets.pop(epoch - 2, None)
-            case _:
-                pass
+        hear = self._hears.get(type(event))
+        if hear is not None:
+            hear(event)
 
     def check_is_sent(self, effect: SendAssignment) -> None:
         """An assignment of a job that has ended: somebody checks its answer, and cannot tell that from a task."""
@@ -146,38 +151,39 @@ class TrustAccount:
         )
         assert examined is not None
         checker, primary = self.standings[effect.node_id], self.standings[examined.primary]
-        demand(checker.tier is not Tier.BANNED, "P27: a banned node is asked nothing", effect.node_id)
+        demand(checker.tier is not _BANNED, "P27: a banned node is asked nothing", effect.node_id)
         is_new = effect.node_id not in examined.tried and effect.node_id not in examined.said
-        demand(is_new, "P17, P18: nobody checks what it had before", f"{effect.job_id} to {effect.node_id}")
+        demand(is_new, "P17, P18: nobody checks what it had before", effect.job_id, "to", effect.node_id)
         self._demand_strangers("P14: a checker and the primary have nothing in common", checker, primary)
         sent, asked = effect.assignment, examined.asked
         is_same = type(sent) is Assignment and (
             (sent.workload, sent.input_digest, sent.input_bytes, sent.probe_seed)
             == (asked.workload, asked.input_digest, asked.input_bytes, asked.probe_seed)
         )
-        demand(is_same, "P17: a check is sent as the task was", f"{sent} and {asked}")
+        demand(is_same, "P17: a check is sent as the task was", sent, "and", asked)
         examined.executors.append(effect.node_id)
 
     def job_ends(self, effect: EndJob, assurance: Assurance) -> None:
         """P28: what newcomers say is never served, but to who wants no assurance; whatever is served is committed."""
         outcome = effect.outcome
-        if outcome.state is not JobState.DONE:
+        if outcome.state is not _DONE:
             return
         assert outcome.node_id is not None
         tier = self.standings[outcome.node_id].tier
-        is_unverified = outcome.verification is Verification.UNVERIFIED
-        is_for_newcomers = is_unverified and assurance is Assurance.NONE
+        is_unverified = outcome.verification is _UNVERIFIED
+        is_for_newcomers = is_unverified and assurance is _UNASSURED
         demand(
-            tier is Tier.TRUSTED or (tier is Tier.SHADOW and is_for_newcomers),
+            tier is _TRUSTED or (tier is _SHADOW and is_for_newcomers),
             "P28: shadows are never served",
-            f"{effect.job_id} by {tier}",
+            effect.job_id,
+            tier,
         )
         demand(
             is_unverified == (effect.job_id not in self._commits_now),
             "P15: what is served as more than unverified is committed",
             effect.job_id,
         )
-        demand(is_unverified == (assurance is Assurance.NONE), "who asks for assurance gets it", effect.job_id)
+        demand(is_unverified == (assurance is _UNASSURED), "who asks for assurance gets it", effect.job_id)
 
     # What was said
 
@@ -185,10 +191,20 @@ class TrustAccount:
         """Who had the task, and what the winner was sent; told before its answer's commit."""
         self._served = job_id, assignment, nodes
 
+    def _came(self, event: ResultSubmitted) -> None:
+        self._result = event
+
+    def _started(self, event: CoordinatorStarted) -> None:
+        self._trust = event.trust
+
+    def _epoch_began(self, event: EpochBegan) -> None:
+        self._secrets[event.epoch] = bytes.fromhex(event.secret)
+        self._secrets.pop(event.epoch - 2, None)
+
     def _enrolled(self, event: NodeEnrolled) -> None:
         standing = self.standings.get(event.node_id)
         if standing is None:
-            self.standings[event.node_id] = Standing(event.operator, event.prefix, event.endorsed or Tier.SHADOW)
+            self.standings[event.node_id] = Standing(event.operator, event.prefix, event.endorsed or _SHADOW)
         else:
             standing.operator, standing.prefix = event.operator, event.prefix
 
@@ -199,30 +215,32 @@ class TrustAccount:
             result.node_id,
             result.output_digest,
         )
-        demand(is_its_own, "P16: a commit is its own node's word", str(effect.commit))
-        demand(standing.tier is Tier.TRUSTED, "P28: only trusted nodes' answers are committed", effect.node_id)
+        demand(is_its_own, "P16: a commit is its own node's word", effect.commit)
+        demand(standing.tier is _TRUSTED, "P28: only trusted nodes' answers are committed", effect.node_id)
         rate = MILLION
         if standing.clean_run > trust.trusted_after:
             rate = max(-(-trust.trusted_after * MILLION // standing.clean_run), trust.audit_ppm_min)
         demand(
             effect.audit_ppm in (rate, MILLION),
             "P26: the audit rate is A over the clean run",
-            f"{effect} after {standing.clean_run}",
+            effect,
+            "after",
+            standing.clean_run,
         )
         secret = self._secrets.get(effect.epoch)
-        demand(secret is not None, "P19: an answer is drawn in a known epoch", str(effect.epoch))
+        demand(secret is not None, "P19: an answer is drawn in a known epoch", effect.epoch)
         assert secret is not None
         is_drawn = draw_keyed(secret, "audit", effect.commit) * MILLION >> 64 < effect.audit_ppm
-        demand(is_drawn == effect.is_audited, "P19: who is audited follows from the epoch's secret", str(effect.commit))
-        demand(effect.is_audited or not effect.is_bound, "P19: what needs its own audit has one", str(effect.commit))
+        demand(is_drawn == effect.is_audited, "P19: who is audited follows from the epoch's secret", effect.commit)
+        demand(effect.is_audited or not effect.is_bound, "P19: what needs its own audit has one", effect.commit)
         self._commits_now[effect.job_id] = effect
         if effect.is_bound:
             self._examine(effect)
-        if effect.verification is Verification.FINAL:
+        if effect.verification is _FINAL:
             demand(
                 not trust.finality_lag and not effect.is_audited,
                 "P15: an answer is final by an audit alone",
-                str(effect.commit),
+                effect.commit,
             )
             self._settled_now[effect.node_id] = None
 
@@ -233,7 +251,7 @@ class TrustAccount:
 
     def _examine(self, commit: RecordCommit) -> None:
         is_kept = self._kept_now.pop(commit.job_id, True) is None
-        demand(is_kept and self._served is not None, "P15: an answer that is audited can be", str(commit.commit))
+        demand(is_kept and self._served is not None, "P15: an answer that is audited can be", commit.commit)
         assert self._served is not None
         job_id, assignment, nodes = self._served
         assert job_id == commit.job_id
@@ -258,17 +276,16 @@ class TrustAccount:
         demand(
             is_its_own and effect.node_id in examined.executors,
             "P16: a check is its own node's word",
-            f"check {effect.check}",
+            "check",
+            effect.check,
         )
         checker = self.standings[effect.node_id]
         if effect.role is Role.CANARY:
             is_first = all(one.role is not Role.CANARY for one in examined.checks)
-            demand(is_first, "P18: a canary is issued once", f"commit {effect.commit}")
+            demand(is_first, "P18: a canary is issued once", "commit", effect.commit)
         else:
             tier = _TIER_OF.get(effect.role)
-            demand(
-                checker.tier is tier, "P15: hedges check nothing; P28: a check's role is its node's tier", f"{effect}"
-            )
+            demand(checker.tier is tier, "P15: hedges check nothing; P28: a check's role is its node's tier", effect)
         for other in examined.checks:
             assert other.node_id is not None
             other_checker = self.standings[other.node_id]
@@ -291,27 +308,27 @@ class TrustAccount:
             examined.is_disputed = False
             self._disputes[primary] -= 1
         deciding = [one for one in examined.checks if one.role in _DECIDING]
-        if now is Verification.FINAL:
+        if now is _FINAL:
             is_passed = any(one.outcome is CheckOutcome.MATCH for one in deciding)
-            demand(is_passed, "P15, P28: an answer is final by a passed audit alone", str(effect.commit))
+            demand(is_passed, "P15, P28: an answer is final by a passed audit alone", effect.commit)
             self._settled_now[primary] = None
         if now is Verification.CORRECTED:
             is_settled = any(one.role is Role.REFERENCE for one in deciding) or len(deciding) >= PANEL_AGREEING_MIN
-            demand(is_settled, "only a reference node or a panel corrects", str(effect.commit))
-            demand(effect.output is not None, "what is corrected is said", str(effect.commit))
+            demand(is_settled, "only a reference node or a panel corrects", effect.commit)
+            demand(effect.output is not None, "what is corrected is said", effect.commit)
 
     def _settled(self, effect: SettleCommits) -> None:
-        if effect.verification is not Verification.FINAL:
+        if effect.verification is not _FINAL:
             return
         passed = self._passed.get(effect.node_id, 0)
         demand(
             effect.commit <= passed,
             "P15, P28: an answer is final by a passed audit alone",
-            f"{effect}, passed {passed}",
+            effect,
+            "passed",
+            passed,
         )
-        demand(
-            not self._disputes.get(effect.node_id), "nothing becomes final while its node is in dispute", str(effect)
-        )
+        demand(not self._disputes.get(effect.node_id), "nothing becomes final while its node is in dispute", effect)
         self._settled_now[effect.node_id] = None
 
     def _faulted(self, effect: RecordFault) -> None:
@@ -320,18 +337,21 @@ class TrustAccount:
         demand(
             is_proven or effect.are_probes_wrong,
             "P13: a fault is what a node said, never what it did not say",
-            str(effect),
+            effect,
         )
         self._faults_now[effect.node_id] = effect.grade
 
     def _stood(self, effect: RecordStanding) -> None:
         standing, grade = self.standings[effect.node_id], self._faults_now.pop(effect.node_id, None)
-        demand(standing.tier is not Tier.BANNED or effect.tier is Tier.BANNED, "P27: a ban is for good", effect.node_id)
+        demand(standing.tier is not _BANNED or effect.tier is _BANNED, "P27: a ban is for good", effect.node_id)
         if grade is not None:
             demand(
                 _is_graded(grade, standing, effect),
                 "P27: a fault takes what its grade says, and gives nothing",
-                f"{grade}: {standing} to {effect}",
+                grade,
+                standing,
+                "to",
+                effect,
             )
         else:
             self._demand_earned(standing, effect)
@@ -339,35 +359,29 @@ class TrustAccount:
 
     def _demand_earned(self, standing: Standing, effect: RecordStanding) -> None:
         gained = effect.clean_run - standing.clean_run
-        demand(gained >= 0, "P13, P27: only a fault shortens a clean run", f"{standing} to {effect}")
+        demand(gained >= 0, "P13, P27: only a fault shortens a clean run", standing, "to", effect)
         if gained and effect.node_id not in self._settled_now:
-            demand(
-                gained <= standing.credit, "P29: a clean run grows by what others confirmed", f"{standing} to {effect}"
-            )
+            demand(gained <= standing.credit, "P29: a clean run grows by what others confirmed", standing, "to", effect)
             standing.credit -= gained
         is_raised = _RANK[effect.tier] > _RANK[standing.tier]
-        is_earned = effect.tier is Tier.TRUSTED and effect.clean_run >= self._trust.trusted_after
-        demand(not is_raised or is_earned, "P29: a tier is earned", f"{standing} to {effect}")
+        is_earned = effect.tier is _TRUSTED and effect.clean_run >= self._trust.trusted_after
+        demand(not is_raised or is_earned, "P29: a tier is earned", standing, "to", effect)
 
     def _epoch_recorded(self, effect: RecordEpoch) -> None:
         published = self._commitments.setdefault(effect.epoch, effect.commitment)
-        demand(
-            published == effect.commitment, "P19: an epoch's secret is the one that was committed to", str(effect.epoch)
-        )
+        demand(published == effect.commitment, "P19: an epoch's secret is the one that was committed to", effect.epoch)
         if effect.secret is not None:
-            demand(
-                commitment(effect.secret) == published, "P19: a revealed secret opens its commitment", str(effect.epoch)
-            )
+            demand(commitment(effect.secret) == published, "P19: a revealed secret opens its commitment", effect.epoch)
             demand(
                 effect.epoch not in self._secrets or len(self._secrets) < 2 or effect.epoch < max(self._secrets) - 1,
                 "P19: no secret is revealed while it draws",
-                str(effect.epoch),
+                effect.epoch,
             )
             del self._commitments[effect.epoch]
 
     def _find(self, commit: int) -> Examined:
         job_id = self._by_commit.get(commit)
-        demand(job_id is not None, "P15: whatever is told of an answer, it was committed before", f"commit {commit}")
+        demand(job_id is not None, "P15: whatever is told of an answer, it was committed before", "commit", commit)
         assert job_id is not None
         return self.examined[job_id]
 
@@ -375,11 +389,11 @@ class TrustAccount:
         is_strange = one.operator != other.operator
         if self._trust.are_prefixes_distinct and one.prefix:
             is_strange = is_strange and one.prefix != other.prefix
-        demand(is_strange, check, f"{one} and {other}")
+        demand(is_strange, check, one, "and", other)
 
 
 def _is_graded(grade: FaultGrade, before: Standing, after: RecordStanding) -> bool:
     is_no_gain = after.checks_passed <= before.checks_passed and _RANK[after.tier] <= _RANK[before.tier]
     if grade is FaultGrade.FALSE:
-        return is_no_gain and after.tier is Tier.BANNED and not after.clean_run
+        return is_no_gain and after.tier is _BANNED and not after.clean_run
     return is_no_gain and after.clean_run == before.clean_run // 4

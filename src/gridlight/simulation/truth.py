@@ -27,6 +27,12 @@ from gridlight.simulation.population import Population
 TIERS: Final = tuple(Tier)
 _NUMBERS: Final = {tier: number for number, tier in enumerate(TIERS)}
 _REPLICATING: Final = (Role.AUDIT, Role.CANARY, Role.REFERENCE)
+_FINAL: Final = Verification.FINAL
+_DISPUTED: Final = Verification.DISPUTED
+_CORRECTED: Final = Verification.CORRECTED
+_BANNED: Final = Tier.BANNED
+_SHADOW: Final = Role.SHADOW
+_TRUSTED: Final = _NUMBERS[Tier.TRUSTED]
 
 
 class Stretch(Struct):
@@ -115,7 +121,7 @@ class Truth:
 
     def is_trusted(self, node: int) -> bool:
         """Whether the node's answers are served."""
-        return self.tier[node] == _NUMBERS[Tier.TRUSTED]
+        return self.tier[node] == _TRUSTED
 
     def is_adversary(self, node: int) -> bool:
         """Whether the node is of ill will."""
@@ -124,7 +130,7 @@ class Truth:
     @property
     def finals(self) -> int:
         """Answers that were finally accepted, right or wrong."""
-        return self.settled[Verification.FINAL]
+        return self.settled[_FINAL]
 
     @property
     def wrong_accepted(self) -> int:
@@ -133,7 +139,7 @@ class Truth:
 
     def replication(self, *, with_shadows: bool = False) -> float:
         """Runs a committed answer: its own, and those of its checks."""
-        runs = sum(self.executed[role] for role in _REPLICATING) + with_shadows * self.executed[Role.SHADOW]
+        runs = sum(self.executed[role] for role in _REPLICATING) + with_shadows * self.executed[_SHADOW]
         return 1 + runs / self.committed if self.committed else 1.0
 
     def renewed(self, node: int) -> None:
@@ -158,15 +164,15 @@ class Truth:
             self.wrong_provisional += is_wrong
             self._stretch.commits += 1
             self._stretch.wrong += is_wrong
-        if effect.verification is Verification.FINAL:
-            self._end_of(place, Verification.FINAL)
+        if effect.verification is _FINAL:
+            self._end_of(place, _FINAL)
 
     def _changed(self, effect: RecordVerification) -> None:
         place = self.commits.change(effect.commit, effect.verification)
-        if effect.verification is Verification.DISPUTED:
+        if effect.verification is _DISPUTED:
             self.disputed += place >= self._counted_from and self.is_counting
             return
-        if effect.verification is Verification.CORRECTED and self.is_counting:
+        if effect.verification is _CORRECTED and self.is_counting:
             number = self.wrong_open.get(place)
             self.wrong_corrected += number is None or effect.output != right_output(number)
         self._end_of(place, effect.verification)
@@ -180,7 +186,7 @@ class Truth:
         if not self.is_counting or place < self._counted_from:
             return
         self.settled[verification] += 1
-        if verification is Verification.FINAL:
+        if verification is _FINAL:
             self.wrong_final += is_wrong
             self._stretch.finals += 1
             self._stretch.wrong_finals += is_wrong
@@ -195,13 +201,13 @@ class Truth:
         if effect.node_id is not None:
             self.executed[effect.role] += 1
             self._stretch.checks += effect.role in _REPLICATING
-            self._stretch.shadow_runs += effect.role is Role.SHADOW
+            self._stretch.shadow_runs += effect.role is _SHADOW
 
     def _stood(self, effect: RecordStanding) -> None:
         node = self._of(effect.node_id)
         if node is None or not self._set_tier(node, effect.tier):
             return
-        if effect.tier is Tier.BANNED:
+        if effect.tier is _BANNED:
             self.banned += 1
             self.honest_banned += not self.is_adversary(node)
             self._on_ban(node)

@@ -40,7 +40,7 @@ from gridlight.simulation.measures import Measures, Span
 from gridlight.simulation.minds import WORKLOAD, FullMinds, Minds, ModelMinds
 from gridlight.simulation.network import Network
 from gridlight.simulation.nodes import Nodes
-from gridlight.simulation.population import Population, Presence
+from gridlight.simulation.population import HERE, Population
 from gridlight.simulation.scenario import Scenario
 from gridlight.simulation.seeding import is_reference, seed_fleet
 from gridlight.simulation.timeline import Timeline
@@ -163,16 +163,16 @@ class World:
 
     def run_until(self, end_ms: int, stage: str, listen: Listener) -> None:
         """The main loop. Each millisecond: what happens, then the coordinator's batches, then what follows."""
-        timeline, core_due_ms = self.timeline, self._core_due_ms
+        timeline, core_due_ms = self.timeline, self._core_due_ms()
         begun_ms, told_s = timeline.now_ms, -1
         while timeline.now_ms < end_ms:
-            limit_ms = min(end_ms, core_due_ms() or end_ms, self.gateways.next_due_ms() or end_ms)
+            limit_ms = min(end_ms, core_due_ms or end_ms, self.gateways.next_due_ms() or end_ms)
             now_ms = timeline.next_ms(max(limit_ms, timeline.now_ms))
             for entry in timeline.take(now_ms):
                 self._reactions[type(entry)](entry)
             self.gateways.give_up()
             self.gateways.forget_inputs()
-            self._feed()
+            core_due_ms = self._feed()
             second = (now_ms - begun_ms) // 1_000
             if second > told_s:
                 told_s = second
@@ -243,7 +243,7 @@ class World:
         if not self.scenario.adversary.returns or not self.truth.is_adversary(node):
             return
         self._renewing[node] = None
-        if self.population.presence[node] == Presence.HERE:
+        if self.population.presence[node] == HERE:
             self.attendance.go(node, is_silent=False, away_ms=RETURN_MS)
             self.nodes.forget(node)
 
@@ -254,8 +254,11 @@ class World:
         self.truth.renewed(node)
         self.tell(self._enrolment(node))
 
-    def _feed(self) -> None:
-        """As the coordinator's loop: bounded batches of what has arrived, and passing time where it is due."""
+    def _feed(self) -> int | None:
+        """As the coordinator's loop: bounded batches of what has arrived, and passing time where it is due.
+
+        When it next is due, afterwards.
+        """
         now_ms = self.timeline.now_ms
         interval = self.measures.interval(now_ms)
         self.truth.at(now_ms)
@@ -266,7 +269,7 @@ class World:
             if not is_due and not self._inbox:
                 break
             rounds = 0 if self._inbox else rounds + 1
-            demand(rounds < ROUNDS_MAX, "time that has passed is attended to", f"at {now_ms} it still is due")
+            demand(rounds < ROUNDS_MAX, "time that has passed is attended to", "at", now_ms, "it still is due")
             batch, self._inbox = self._inbox[:BATCH_EVENTS_MAX], self._inbox[BATCH_EVENTS_MAX:]
             if is_due:
                 batch.append(TimePassed())
@@ -280,14 +283,15 @@ class World:
             interval.nodes_here = self.attendance.here
         if self.scenario.checks.account:
             overdue = self.truth.commits.overdue(now_ms, self._open_ms_max)
-            demand(overdue is None, "L2: every provisional answer is settled in time", f"place {overdue}")
+            demand(overdue is None, "L2: every provisional answer is settled in time", "place", overdue)
+        return due_ms
 
     def _core_due_ms(self) -> int | None:
         return None if self.host.is_down else self.host.core.next_deadline_ms()
 
     def _node_changes(self, node: int) -> None:
         now_ms, population = self.timeline.now_ms, self.population
-        was_here = population.presence[node] == Presence.HERE
+        was_here = population.presence[node] == HERE
         if node in self._renewing and not was_here and population.change_ms[node] == now_ms:
             if self.host.is_down:
                 population.change_ms[node] = now_ms + RETRY_MS
@@ -296,11 +300,11 @@ class World:
             self._renew(node)
         if self.attendance.change(node):
             self.nodes.say_offer(node, 1)
-        elif was_here and population.presence[node] != Presence.HERE:
+        elif was_here and population.presence[node] != HERE:
             self.nodes.forget(node)
 
     def _vanished(self, entry: Vanished) -> None:
-        is_there = self.population.presence[entry.node] == Presence.HERE
+        is_there = self.population.presence[entry.node] == HERE
         if is_there and self.population.life[entry.node] == entry.life:
             self.vanish(entry.node, entry.is_silent)
 

@@ -22,6 +22,7 @@ __all__ = [
     "catalogue",
     "check_manifest",
     "comparisons",
+    "letterboxed",
     "manifest_named",
     "workload_id",
 ]
@@ -32,13 +33,20 @@ _MANIFESTS: Final = ("detection/coco_ssd.toml",)
 _SIDE: Final = (8, 2_048)
 _SHARE: Final = (0, 10_000)
 _CHANNELS: Final = 3
-PREPARES: Final = {"resize_rgb_uint8": {"width": _SIDE, "height": _SIDE}}
-PRESENTS: Final = {"resized_boxes": {"width": _SIDE, "height": _SIDE}}
+_SIZE: Final = {"width": _SIDE, "height": _SIDE}
+PREPARES: Final = {"resize_rgb_uint8": _SIZE, "letterbox_rgb_uint8": _SIZE}
+PRESENTS: Final = {"resized_boxes": _SIZE, "letterboxed_lines": _SIZE}
 RUNS: Final[dict[str, dict[str, tuple[int, int]]]] = {
     "ssd": {"width": _SIDE, "height": _SIDE, "iou_max": _SHARE, "candidates_max": (1, 10_000)},
     "image": {},
 }
 """Each step's parameters, neither more nor less, with their least and greatest values."""
+
+_TASKS: Final = {
+    "object-detection": ("resize_rgb_uint8", "resized_boxes", ("boxes", "exact"), ("ssd", "image")),
+    "text-recognition": ("letterbox_rgb_uint8", "letterboxed_lines", ("lines", "exact"), ("image",)),
+}
+"""Which prepare, present, compare and run fit a task, and so each other."""
 
 _COMPARED: Final = (0, 2**31 - 1)
 
@@ -52,10 +60,9 @@ def check_manifest(manifest: Manifest) -> None:
     prepare = _checked("prepare", manifest.prepare.name, manifest.prepare.parameters, PREPARES)
     present = _checked("present", manifest.present.name, manifest.present.parameters, PRESENTS)
     run = _checked("run", manifest.run.name, manifest.run.parameters, RUNS)
-    if manifest.compare.name == "tensors":
-        raise BadManifest("compare: object detection is compared as `boxes`, or as `exact`")
     rules = {name: dict.fromkeys(keys, _COMPARED) for name, keys in COMPARISONS.items()}
     _checked("compare", manifest.compare.name, manifest.compare.parameters, rules)
+    _check_task(manifest)
     if prepare["width"] * prepare["height"] * _CHANNELS > INLINE_BYTES_MAX:
         raise BadManifest(
             f"prepare: the input has more than {INLINE_BYTES_MAX} bytes; choose a smaller width or height"
@@ -65,8 +72,27 @@ def check_manifest(manifest: Manifest) -> None:
         raise BadManifest("prepare, run and present must name one width and one height")
     if manifest.run.name != "image" and len(manifest.artifacts) != 1:
         raise BadManifest(f"run: {manifest.run.name} takes exactly one artifact, the weights")
-    if not any(manifest.labels):
+
+
+def letterboxed(width: int, height: int, width_max: int, height_max: int) -> tuple[int, int]:
+    """Pixels across and down of a picture made as large as fits, its sides in proportion; at least one each."""
+    if width * height_max >= height * width_max:
+        return width_max, max(1, (2 * height * width_max + width) // (2 * width))
+    return max(1, (2 * width * height_max + height) // (2 * height)), height_max
+
+
+def _check_task(manifest: Manifest) -> None:
+    prepare, present, compares, runs = _TASKS[manifest.task]
+    if (manifest.prepare.name, manifest.present.name) != (prepare, present):
+        raise BadManifest(f"prepare, present: {manifest.task} takes {prepare} and {present}")
+    if manifest.compare.name not in compares:
+        raise BadManifest(f"compare: {manifest.task} is compared as {' or '.join(compares)}")
+    if manifest.run.name not in runs:
+        raise BadManifest(f"run: {manifest.task} is run by {' or '.join(runs)}")
+    if manifest.task == "object-detection" and not any(manifest.labels):
         raise BadManifest("labels: there is no label, so nothing could ever be shown")
+    if manifest.task == "text-recognition" and manifest.labels:
+        raise BadManifest("labels: text has none, leave the list empty")
 
 
 @cache

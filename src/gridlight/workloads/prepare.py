@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from gridlight.messages.limits import PICTURE_PIXELS_MAX, UPLOAD_BYTES_MAX
+from gridlight.workloads.contract import letterboxed
 
 PIXEL_SCANS_MAX = 30 * PICTURE_PIXELS_MAX
 """A progressive JPEG is decoded once per scan; a few MB can hold thousands of scans of a large picture."""
@@ -106,7 +107,29 @@ def _resize_rgb_uint8(parameters: dict[str, int], picture: bytes) -> Prepared:
     return Prepared(small.tobytes(), (1, height, width, 3), shown[0], shown[1])
 
 
-PREPARES: Final[dict[str, Callable[[dict[str, int], bytes], Prepared]]] = {"resize_rgb_uint8": _resize_rgb_uint8}
+def _letterbox_rgb_uint8(parameters: dict[str, int], picture: bytes) -> Prepared:
+    """The upright picture as large as fits into `width` x `height`, at the top left; the rest is white, as paper is."""
+    width, height = parameters["width"], parameters["height"]
+    image = _open(picture)
+    orientation = _orientation(image.info.get("exif", b""))
+    is_turned = orientation >= 5
+    shown = (image.height, image.width) if is_turned else image.size
+    across, down = letterboxed(*shown, width, height)
+    size = (down, across) if is_turned else (across, down)
+    image.draft("RGB", size)  # JPEG only: leaves out the frequencies that the resize would drop
+    image.load()
+    small = _flattened(_resizable(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+    if orientation in _TRANSPOSES:
+        small = small.transpose(_TRANSPOSES[orientation])
+    paper = Image.new("RGB", (width, height), "white")
+    paper.paste(small, (0, 0))
+    return Prepared(paper.tobytes(), (1, height, width, 3), shown[0], shown[1])
+
+
+PREPARES: Final[dict[str, Callable[[dict[str, int], bytes], Prepared]]] = {
+    "resize_rgb_uint8": _resize_rgb_uint8,
+    "letterbox_rgb_uint8": _letterbox_rgb_uint8,
+}
 
 
 def _open(picture: bytes) -> ImageFile.ImageFile:

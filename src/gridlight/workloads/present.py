@@ -1,14 +1,67 @@
-"""What the gateway makes of a node's canonical output: boxes in the requester's pixels. The closed first-party list."""
+"""What the gateway makes of a node's canonical output: boxes and lines in the requester's pixels. The closed list."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sized
+from typing import Final, NamedTuple
 
-from gridlight.messages.api import Box, DetectionView
+from msgspec import UNSET, Struct, UnsetType
+
+from gridlight.messages.api import Box, DetectionView, LineView
 from gridlight.messages.jobs import Picture
+from gridlight.messages.lines import TextLine, decode_lines
 from gridlight.messages.results import BOX_UNITS_PER_PX, SCORE_ONE, Detection, decode_detections
-from gridlight.workloads.contract import Manifest
+from gridlight.workloads.contract import Manifest, letterboxed
 
-_Mapping = Callable[[dict[str, int], tuple[int, int, int, int], Picture], tuple[int, int, int, int]]
+
+class Presented(Struct, frozen=True):
+    """What a requester gets of one output: what was found, or what was read."""
+
+    detections: list[DetectionView] = []
+    lines: list[LineView] | UnsetType = UNSET
+    """Unset where the task is none that reads."""
+
+
+def check_output(manifest: Manifest, output: bytes) -> int:
+    """How much a node's output holds. ValueError where it is not one that the workload can give."""
+    return len(PRESENTS[manifest.present.name].read(manifest, output))
+
+
+def present(manifest: Manifest, output: bytes, picture: Picture, threshold: int) -> Presented:
+    """What has a score >= `threshold` (in 1e-4). ValueError as `check_output`."""
+    return PRESENTS[manifest.present.name].show(manifest, output, picture, threshold)
+
+
+def read_lines(manifest: Manifest, output: bytes) -> list[TextLine]:
+    """A node's output, checked against its workload. ValueError where it is not one that the workload can give."""
+    parameters = manifest.present.parameters
+    right, bottom = parameters["width"] * BOX_UNITS_PER_PX, parameters["height"] * BOX_UNITS_PER_PX
+    lines = decode_lines(output)
+    for line in lines:
+        if line.box[2] > right or line.box[3] > bottom:
+            raise ValueError(f"corners {line.quad} reach out of the model's input")
+    return lines
+
+
+def present_lines(manifest: Manifest, output: bytes, picture: Picture, threshold: int) -> list[LineView]:
+    """Lines with score >= `threshold` (in 1e-4), from top to bottom. ValueError as `read_lines`."""
+    parameters = manifest.present.parameters
+    across, down = letterboxed(picture.width, picture.height, parameters["width"], parameters["height"])
+    return [
+        _line_view(line, picture, across * BOX_UNITS_PER_PX, down * BOX_UNITS_PER_PX)
+        for line in read_lines(manifest, output)
+        if line.score >= threshold
+    ]
+
+
+def _line_view(line: TextLine, picture: Picture, across: int, down: int) -> LineView:
+    """Undo a letterbox; what was read on the paper beside the picture is at its edge."""
+    xs = [min(_scaled(x, picture.width, across), picture.width) for x in line.quad[::2]]
+    ys = [min(_scaled(y, picture.height, down), picture.height) for y in line.quad[1::2]]
+    return LineView(
+        text=line.text,
+        score=line.score / SCORE_ONE,
+        bbox=(min(xs), min(ys), max(xs), max(ys)),
+        quad=list(zip(xs, ys, strict=True)),
+    )
 
 
 def read_detections(manifest: Manifest, output: bytes) -> list[Detection]:
@@ -26,10 +79,9 @@ def read_detections(manifest: Manifest, output: bytes) -> list[Detection]:
 
 def present_detections(manifest: Manifest, output: bytes, picture: Picture, threshold: int) -> list[DetectionView]:
     """Detections with score >= `threshold` (in 1e-4), best first. ValueError as `read_detections`."""
-    mapping = PRESENTS[manifest.present.name]
     parameters = manifest.present.parameters
     return [
-        _view(manifest.labels[one.class_id], one, mapping(parameters, one.box, picture))
+        _view(manifest.labels[one.class_id], one, _resized_box(parameters, one.box, picture))
         for one in read_detections(manifest, output)
         if one.score >= threshold
     ]
@@ -48,7 +100,7 @@ def _view(label: str, detection: Detection, bbox: tuple[int, int, int, int]) -> 
     )
 
 
-def _resized_boxes(
+def _resized_box(
     parameters: dict[str, int], box: tuple[int, int, int, int], picture: Picture
 ) -> tuple[int, int, int, int]:
     """Undo a plain resize: each axis has its own scale."""
@@ -66,4 +118,22 @@ def _scaled(value: int, pixels: int, units: int) -> int:
     return (2 * value * pixels + units) // (2 * units)
 
 
-PRESENTS: Final[dict[str, _Mapping]] = {"resized_boxes": _resized_boxes}
+class _Step(NamedTuple):
+    read: Callable[[Manifest, bytes], Sized]
+    show: Callable[[Manifest, bytes, Picture, int], Presented]
+
+
+PRESENTS: Final = {
+    "resized_boxes": _Step(
+        read_detections,
+        lambda manifest, output, picture, threshold: Presented(
+            detections=present_detections(manifest, output, picture, threshold)
+        ),
+    ),
+    "letterboxed_lines": _Step(
+        read_lines,
+        lambda manifest, output, picture, threshold: Presented(
+            lines=present_lines(manifest, output, picture, threshold)
+        ),
+    ),
+}

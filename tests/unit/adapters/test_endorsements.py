@@ -103,7 +103,10 @@ def test_a_nodes_own_endorsement_is_read_from_its_file(tmp_path: Path) -> None:
     assert read_endorsement(tmp_path / "endorsement", NODE_ID) == text
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", b"\xff\xfe", SigningKey.generate().seed.encode(), b"e30.e30"])
+A_SEED = pytest.param(SigningKey.generate().seed.encode(), id="a seed")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\xff\xfe", A_SEED, b"e30.e30"])
 def test_a_file_that_holds_none_is_not_sent_to_anybody(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "endorsement").write_bytes(content)
 

@@ -75,7 +75,19 @@ def test_what_both_signed_is_taken_as_it_was_signed() -> None:
         ),
         (signed(countersignature=countersign(NETWORK, OTHER, percent=1, serial=1, expires_ms=END_MS)), Flaw.CHANGED),
     ],
-    ids=str,
+    ids=[
+        "id of another",
+        "another version",
+        "one space more",
+        "no manifest",
+        "no signature",
+        "another's signature",
+        "signed for another",
+        "signature over",
+        "publication as countersignature",
+        "another's countersignature",
+        "countersigned for another",
+    ],
 )
 def test_whatever_does_not_hold_is_refused_with_the_reason(one: SignedWorkload, found: Flaw) -> None:
     assert flaw(one) is found

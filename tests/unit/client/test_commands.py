@@ -10,6 +10,9 @@ from typing import Any
 
 import psutil
 
+from gridlight.messages.api import LineView
+from gridlight.messages.codec import encode
+
 
 def gridlight(*arguments: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
@@ -112,3 +115,24 @@ def wait_until_stopped(process: psutil.Process) -> None:
     while process.status() != psutil.STATUS_STOPPED:
         assert time.monotonic() < deadline_s, "nobody froze it"
         time.sleep(0.01)
+
+
+def test_run_says_what_was_read_and_draws_it(
+    stand_in: Any, photo_path: Path, tmp_path: Path, make_response: Any
+) -> None:
+    response = make_response()
+    response.lines = [
+        LineView(text="[red]Open", score=0.97, bbox=(1, 2, 90, 50), quad=[(1, 2), (90, 2), (90, 50), (1, 50)])
+    ]
+    stand_in.answers["/v1/run/ocr"] = (200, {}, encode(response))
+
+    ran = gridlight("run", "ocr", photo_path, "--url", stand_in.url, "--save", tmp_path / "lines.png")
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.decode().splitlines()[1].split() == ["[red]Open", "0.97", "1,", "2,", "90,", "50"]
+    assert (tmp_path / "lines.png").read_bytes().startswith(b"\x89PNG")
+    assert stand_in.received[0].parameters == {"deadline_ms": "20000"}
+
+    response.lines = []
+    stand_in.answers["/v1/run/ocr"] = (200, {}, encode(response))
+    assert b"nothing read" in gridlight("run", "ocr", photo_path, "--url", stand_in.url).stdout

@@ -9,6 +9,7 @@ from PIL import Image
 
 from gridlight.client.drawing import PALETTE, colour_of, draw_detections, encode_jpeg, ink_on, open_photo, save_drawing
 from gridlight.client.errors import BadInput
+from gridlight.messages.api import LineView
 
 
 def encoded(picture: Image.Image, name: str, **options: Any) -> bytes:
@@ -68,14 +69,14 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 def test_the_suffix_says_the_format(photo_path: Path, make_response: Any, tmp_path: Path) -> None:
     path = tmp_path / "made" / "boxes.png"
 
-    save_drawing(photo_path, make_response().detections, path)
+    save_drawing(photo_path, make_response(), path)
 
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_suffix_that_means_nothing_is_refused(photo_path: Path, tmp_path: Path) -> None:
+def test_a_suffix_that_means_nothing_is_refused(photo_path: Path, make_response: Any, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot write"):
-        save_drawing(photo_path, [], tmp_path / "boxes.nothing")
+        save_drawing(photo_path, make_response(), tmp_path / "boxes.nothing")
 
 
 def test_large_photos_are_made_small_for_the_page() -> None:
@@ -92,3 +93,15 @@ def test_text_on_every_colour_of_the_palette_reads_well() -> None:
         light, dark = sorted((luminance(colour), luminance(ink_on(colour))), reverse=True)
         # WCAG 2.2, 1.4.3: at least 4.5 for text of any size.
         assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_lines_of_text_are_drawn_around_their_corners(photo_path: Path, make_response: Any, tmp_path: Path) -> None:
+    response = make_response()
+    quad = [(100, 100), (200, 110), (200, 150), (100, 140)]
+    response.lines = [LineView(text="Open", score=0.9, bbox=(100, 100, 200, 150), quad=quad)]
+
+    save_drawing(photo_path, response, tmp_path / "lines.png")
+
+    with Image.open(tmp_path / "lines.png") as drawn:
+        assert drawn.getpixel((150, 145)) == colour_of(0)
+        assert drawn.getpixel((60, 190)) == open_photo(photo_path).getpixel((60, 190)), "no detection's box is drawn"

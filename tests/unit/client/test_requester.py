@@ -1,5 +1,6 @@
 """The SDK against a real HTTP server: what it sends, the types it gives back, and its errors."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from gridlight.client import requester as module
 from gridlight.client.errors import (
@@ -19,7 +21,7 @@ from gridlight.client.errors import (
 )
 from gridlight.client.exchange import Call, detect_responses, is_loopback, media_type
 from gridlight.client.requester import AsyncGridlight, Gridlight
-from gridlight.messages.api import DetectResponse, ErrorView, ModelsResponse, ModelView, RequestView
+from gridlight.messages.api import DetectResponse, ErrorView, LineView, ModelsResponse, ModelView, RequestView
 from gridlight.messages.codec import encode
 from gridlight.messages.ids import JobId, NodeId
 
@@ -210,3 +212,23 @@ def test_only_this_machine_is_spoken_to_past_a_proxy() -> None:
     assert is_loopback("http://localhost")
     assert is_loopback("http://[::1]:80")
     assert not is_loopback("https://example.org")
+
+
+async def test_a_workload_is_run_by_its_name_sync_and_async(stand_in: Any, photo_jpeg: bytes) -> None:
+    workload = "ocr@sha256:" + "0" * 64
+    quad = [(1, 2), (9, 2), (9, 5), (1, 5)]
+    read = {"text": "Open", "score": 0.9, "bbox": [1, 2, 9, 5], "quad": quad}
+    with Gridlight(stand_in.url) as requester:
+        plain = requester.detect(photo_jpeg)
+        answer = json.loads(encode(plain)) | {"lines": [read], "detections": []}
+        stand_in.answers[f"/v1/run/{workload}"] = stand_in.answers["/v1/run/a%2Fb"] = (200, {}, encode(answer))
+        response = requester.run(workload, photo_jpeg, threshold=0.4, node=NODE)
+        assert requester.run("a/b", photo_jpeg) == response
+    async with AsyncGridlight(stand_in.url) as patient:
+        assert await patient.run(workload, photo_jpeg, deadline_ms=9_000) == response
+
+    assert plain.lines is UNSET
+    assert response.lines == [LineView(text="Open", score=0.9, bbox=(1, 2, 9, 5), quad=quad)]
+    assert stand_in.received[1].parameters == {"threshold": "0.4"}
+    assert stand_in.received[1].headers["x-gridlight-node"] == NODE
+    assert stand_in.received[3].parameters == {"deadline_ms": "9000"}

@@ -4,9 +4,17 @@ import pytest
 from tests.unit.core.test_agent import NODE, NOW_MS, assignment, finished, message, offered, ready_agent
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, only
 
-from gridlight.core.agent import ConsentRevoked, Reply, RunFailed, WorkerLost, WorkerReady
+from gridlight.core.agent import BeliefChanged, ConsentRevoked, Reply, RunFailed, WorkerLost, WorkerReady
+from gridlight.core.owner import Belief
+from gridlight.messages.control import Stance
 from gridlight.messages.nodes import SlotOffer
-from gridlight.messages.tasks import AssignmentAcknowledged, AssignmentDeclined, AssignmentFailed, FailureCode
+from gridlight.messages.tasks import (
+    AssignmentAcknowledged,
+    AssignmentDeclined,
+    AssignmentFailed,
+    DeclineReason,
+    FailureCode,
+)
 from gridlight.messages.workloads import StopWorkload
 
 ENDS = [ConsentRevoked(WORKLOAD), StopWorkload(node_id=NODE, workload=WORKLOAD, serial=2)]
@@ -62,3 +70,16 @@ def test_what_is_accepted_again_is_lent_again() -> None:
     first, _ = agent.handle(NOW_MS, assignment())
     assert isinstance(first, Reply)
     assert isinstance(first.message, AssignmentAcknowledged)
+
+
+def test_workloads_share_the_processors_that_are_lent() -> None:
+    agent = ready_agent()
+    agent.handle(NOW_MS, WorkerReady(OTHER_WORKLOAD, 50))
+    agent.handle(NOW_MS, BeliefChanged(Belief(stance=Stance.LENDING, cpus=1)))
+    agent.handle(NOW_MS, assignment(1))
+    taken = message(agent.handle(NOW_MS, assignment(2, workload=OTHER_WORKLOAD)))
+    declined = message(agent.handle(NOW_MS, assignment(3, workload=OTHER_WORKLOAD)))
+
+    assert isinstance(taken, AssignmentAcknowledged)
+    assert isinstance(declined, AssignmentDeclined)
+    assert declined.reason is DeclineReason.NO_FREE_SLOT

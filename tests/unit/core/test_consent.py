@@ -21,10 +21,15 @@ def word(*, percent: int = 100, serial: int = 3, stopped_serial: int = 0) -> Wor
 
 
 def asked(
-    manifest: Manifest = MANIFEST, *, accepted: WorkloadId | None = WORKLOAD, said: Word | None = None
+    manifest: Manifest = MANIFEST,
+    *,
+    accepted: WorkloadId | None = WORKLOAD,
+    said: Word | None = None,
+    is_code_kept_in: bool = False,
 ) -> Standing:
     workload = workload_id(manifest)
-    return standing(workload, manifest, workload if accepted == WORKLOAD else accepted, said or word(), NODE)
+    accepted = workload if accepted == WORKLOAD else accepted
+    return standing(workload, manifest, accepted, said or word(), NODE, is_code_kept_in=is_code_kept_in)
 
 
 def test_what_is_accepted_and_approved_may_run() -> None:
@@ -46,8 +51,11 @@ def test_an_order_to_stop_holds_until_a_later_word(stopped_serial: int, found: S
     assert asked(said=word(stopped_serial=stopped_serial)) is found
 
 
-def test_a_publishers_own_program_needs_a_container() -> None:
-    assert asked(replace(MANIFEST, run=Run(name="image", image="0" * 64))) is Standing.NEEDS_CONTAINER
+def test_a_publishers_own_program_runs_only_where_it_is_kept_in() -> None:
+    program = replace(MANIFEST, run=Run(name="image", image="0" * 64))
+    assert asked(program) is Standing.NEEDS_CONTAINER
+    assert asked(program, is_code_kept_in=True) is Standing.ACCEPTED
+    assert asked(program, accepted=None, is_code_kept_in=True) is Standing.NOT_ACCEPTED
 
 
 def test_a_workload_that_asks_for_what_the_node_has_not_does_not_run() -> None:
@@ -58,7 +66,10 @@ def test_a_workload_that_asks_for_what_the_node_has_not_does_not_run() -> None:
 def test_a_node_outside_of_the_rollout_runs_nothing_of_it() -> None:
     outside: NodeId = next(one for one in map(node_id, range(1, 1_000)) if not Rollout(WORKLOAD, 10).takes(one))
 
-    assert standing(WORKLOAD, MANIFEST, WORKLOAD, word(percent=10), outside) is Standing.NOT_ROLLED_OUT
+    assert (
+        standing(WORKLOAD, MANIFEST, WORKLOAD, word(percent=10), outside, is_code_kept_in=False)
+        is Standing.NOT_ROLLED_OUT
+    )
 
 
 def test_what_another_manifest_changes_is_named_line_by_line() -> None:

@@ -5,8 +5,13 @@ from typing import Any
 import pytest
 from tests.unit.core.world import WORKLOAD, World, ends, job_id, outcome, sends, slots, submitted
 
+from gridlight.core.catalogue import Catalogue, CatalogueEvent
 from gridlight.core.coordinator import HOPS_MAX, Coordinator
+from gridlight.core.fleet import Fleet, FleetEvent
 from gridlight.core.notices import NodeMissed
+from gridlight.core.reputation import Reputation, ReputationEvent
+from gridlight.core.scheduling import Scheduling, SchedulingEvent
+from gridlight.core.verification import VerificationEvent, Verifier
 from gridlight.messages.codec import Event
 from gridlight.messages.host import TimePassed
 from gridlight.messages.jobs import JobState
@@ -40,6 +45,20 @@ def test_every_event_has_a_machine_that_hears_it() -> None:
     routed = set(Coordinator()._routes)
 
     assert set(Event.__args__) <= routed
+
+
+@pytest.mark.parametrize(
+    ("machine", "events"),
+    [
+        (Fleet(), FleetEvent),
+        (Scheduling(), SchedulingEvent),
+        (Reputation(), ReputationEvent),
+        (Verifier(), VerificationEvent),
+        (Catalogue(), CatalogueEvent),
+    ],
+)
+def test_a_machine_hears_what_its_type_says_and_nothing_else(machine: Any, events: Any) -> None:
+    assert set(machine.hears) == set(events.__args__)
 
 
 def test_a_new_coordinator_has_nothing_to_wait_for() -> None:

@@ -1,5 +1,7 @@
 """What becomes of an answer that is contradicted, cannot be checked, or whose node is trusted no more."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from tests.unit.core.hearing import (
@@ -18,7 +20,7 @@ from tests.unit.core.hearing import (
 from tests.unit.core.world import OUTPUT, START_MS, digest_of, node_id, only
 
 from gridlight.core.cases import PANEL
-from gridlight.core.docket import INPUT_KEPT_MS
+from gridlight.core.docket import ASK_AGAIN_MS, INPUT_KEPT_MS
 from gridlight.core.notices import CheckDecided, CheckEnded, CommitsSettled, FaultFound, Output
 from gridlight.core.verification import MILLION
 from gridlight.messages.trust import (
@@ -230,6 +232,21 @@ def test_what_cannot_be_audited_within_a_minute_is_void() -> None:
 
     assert verdicts(hearing.said) == [(1, Verification.VOID)]
     assert START_MS + INPUT_KEPT_MS <= hearing.now_ms < START_MS + INPUT_KEPT_MS + 1_000
+
+
+def test_the_longer_nobody_can_be_found_the_rarer_somebody_is_looked_for() -> None:
+    hearing = Hearing()
+    hearing.commit(audit_ppm=MILLION)
+    looked_ms = []
+    while hearing.now_ms < START_MS + INPUT_KEPT_MS // 2:
+        wanted = hearing.next_check()
+        looked_ms.append(hearing.now_ms)
+        hearing.lose(wanted, is_nobody_there=False)
+    waits = [later - earlier for earlier, later in pairwise(looked_ms)]
+
+    assert waits[0] == ASK_AGAIN_MS
+    assert waits == sorted(waits)
+    assert waits[-1] >= INPUT_KEPT_MS // 20
 
 
 def test_a_check_that_is_still_out_when_the_minute_is_over_is_waited_for() -> None:

@@ -77,7 +77,7 @@ def share_of_operators(roster: Roster, draws: int, *, seed: int = 1) -> Counter[
         draw = random.getrandbits(64)
         chosen = pool.choose(draw, BUCKET_LAST, roster.screen_for_check(draw, ()))
         assert chosen is not None
-        drawn[roster._operators[chosen]] += 1
+        drawn[roster.operators[chosen]] += 1
     return drawn
 
 

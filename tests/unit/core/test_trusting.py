@@ -232,7 +232,7 @@ def test_a_late_or_lost_answer_costs_no_reputation() -> None:
     check = next_check(world)
     for _ in range(2):
         world.ack(check)
-        (check,) = sends(world.pass_ms(4_500))
+        (check,) = sends(world.pass_ms(5_000))
     missed = next_effects(world)
 
     assert only(RequestOffer, missed)

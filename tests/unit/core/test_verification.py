@@ -15,9 +15,9 @@ from tests.unit.core.hearing import (
     settled,
     verdicts,
 )
-from tests.unit.core.world import GATEWAY, OUTPUT, digest_of, job_id, node_id, only, secret
+from tests.unit.core.world import GATEWAY, OUTPUT, START_MS, digest_of, job_id, node_id, only, secret
 
-from gridlight.core.docket import ASK_AGAIN_MS, INPUT_KEPT_MS, REFERENCE_TRIES_MAX
+from gridlight.core.docket import INPUT_KEPT_MS, REFERENCE_TRIES_MAX
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.notices import CheckDecided, CommitsSettled
 from gridlight.core.verification import DUE_MAX, MILLION
@@ -295,7 +295,7 @@ def test_an_arbitrated_answer_is_never_final_while_a_reference_node_is_only_busy
     hearing = Hearing()
     hearing.answer(hearing.audited(assurance=Assurance.ARBITRATED), AUDITOR)
     hearing.answer(hearing.next_check(), OTHER_AUDITOR)
-    for _ in range(INPUT_KEPT_MS // ASK_AGAIN_MS - 10):
+    while hearing.now_ms < START_MS + INPUT_KEPT_MS * 3 // 4:
         hearing.lose(hearing.next_check(), is_nobody_there=False)
 
     assert verdicts(hearing.said) == []

@@ -1,4 +1,4 @@
-"""Workers in containers by podman: the first-party runtime in an empty root, or a third party's image.
+"""Workers in containers by podman: the first-party runtime in an empty root, or a third party's.
 
 A container outlives the command that starts it, so each has a name and its agent's label; what an earlier life of the
 agent left is removed at its start, and a keeper removes what is left when the agent ends in any way.
@@ -161,7 +161,9 @@ class Podman:
         if spec.image is None:
             seen = {path: path for path in (*first_party_files(), *spec.read_only)}
             return [*_mounts(seen), "--rootfs", str(self._root), *command(spec.arguments)]
-        return [*_mounts({path: ARTIFACTS / path.name for path in spec.read_only}), spec.image, *spec.arguments]
+        words = _mounts({path: ARTIFACTS / path.name for path in spec.read_only})
+        kind = ["--rootfs"] if Path(spec.image).is_absolute() else []
+        return [*words, *kind, spec.image, *spec.arguments]
 
     async def _clear_away(self, name: str) -> str:
         """Remove the container and its files, and say why it ended."""

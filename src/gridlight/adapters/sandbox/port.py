@@ -77,7 +77,7 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
     read_only: tuple[Path, ...] = ()
     """Files that it may see, the model: each under its own absolute path, or for an image as `/artifacts/NAME`."""
     image: str | None = None
-    """A third party's: a reference that podman holds already, or for bubblewrap the folder of an unpacked root."""
+    """A third party's: the folder of its unpacked root, or a reference that podman holds already."""
 
 
 class Guarantees(Struct, frozen=True, kw_only=True):

@@ -1,19 +1,23 @@
 """Tables for a terminal: what was found in a photo, and what a case study found."""
 
+from msgspec import UnsetType
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gridlight.client.casestudy.findings import CaseStudy, Claim, DisturbedNode, NodeFindings
 from gridlight.client.casestudy.statistics import Spread
-from gridlight.messages.api import DetectResponse
+from gridlight.messages.api import DetectResponse, LineView
 
 NODE_ID_SHOWN = 9
 ABSENT = "–"
 
 
 def print_response(console: Console, response: DetectResponse) -> None:
-    """One line for each thing found, and one on how the request went."""
-    if response.detections:
+    """One line for each thing found or read, and one on how the request went."""
+    if not isinstance(response.lines, UnsetType):
+        print_lines(console, response.lines)
+    elif response.detections:
         table = Table("label", "score", "box: left, top, right, bottom", box=None, pad_edge=False)
         for detection in response.detections:
             table.add_row(detection.label, f"{detection.score:.2f}", ", ".join(map(str, detection.bbox)))
@@ -28,6 +32,17 @@ def print_response(console: Console, response: DetectResponse) -> None:
         style="dim",
         highlight=False,
     )
+
+
+def print_lines(console: Console, lines: list[LineView]) -> None:
+    """Text as it was read; none of it is markup."""
+    if not lines:
+        console.print("nothing read")
+        return
+    table = Table("text", "score", "box: left, top, right, bottom", box=None, pad_edge=False)
+    for line in lines:
+        table.add_row(Text(line.text), f"{line.score:.2f}", ", ".join(map(str, line.bbox)))
+    console.print(table)
 
 
 def print_study(console: Console, study: CaseStudy) -> None:

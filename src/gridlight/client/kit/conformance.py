@@ -20,7 +20,7 @@ from gridlight.messages.frames import FrameHeader
 from gridlight.messages.limits import PROBES_MAX
 from gridlight.messages.manifests import Manifest, canonical
 from gridlight.workloads.prepare import PictureRefused, prepare
-from gridlight.workloads.present import read_detections
+from gridlight.workloads.present import check_output
 
 READY_S_MAX: Final = 60.0
 CALL_S_MAX: Final = 60.0
@@ -132,10 +132,10 @@ def _canonical(bench: Bench) -> str:
     with bench.program() as (program, _):
         for name, vector in bench.vectors.items():
             try:
-                found += len(read_detections(bench.manifest, _answered(program, vector)[0]))
+                found += check_output(bench.manifest, _answered(program, vector)[0])
             except ValueError as error:
                 raise Broken(f"the output for {name} is not canonical: {error}") from error
-    return f"{found} detections in {len(bench.vectors)} inputs"
+    return f"{found} things found in {len(bench.vectors)} inputs"
 
 
 def _refuses_wrong_sizes(bench: Bench) -> str:
@@ -177,7 +177,7 @@ def _survives_junk(bench: Bench) -> str:
     with bench.program() as (program, _):
         for one in junk:
             try:
-                read_detections(bench.manifest, _answered(program, one)[0])
+                check_output(bench.manifest, _answered(program, one)[0])
             except ValueError as error:
                 raise Broken(f"junk gives an output that is not canonical: {error}") from error
     return f"{len(junk)} inputs that are no picture"

@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 
 from gridlight.adapters.sandbox.engines import Chosen, EngineChoice, choose
-from gridlight.adapters.sandbox.port import Sandbox
+from gridlight.adapters.sandbox.port import Sandbox, ThirdParty
 from gridlight.messages.ids import NodeId
 
 _log = structlog.get_logger()
@@ -24,6 +24,13 @@ class Engine:
 
     async def sandbox(self) -> Sandbox:
         """What keeps workers in, once an escape probe ran inside; the log says what was proved. EngineUnavailable."""
+        return (await self._choice()).sandbox
+
+    async def third_party(self) -> ThirdParty:
+        """Whether a stranger's code may run here, and what is missing where not. EngineUnavailable."""
+        return (await self._choice()).third_party
+
+    async def _choice(self) -> Chosen:
         async with self._choosing:
             if self._chosen is None:
                 self._chosen = await choose(self._wanted, owner=self._node_id, folder=self._folder)
@@ -36,7 +43,7 @@ class Engine:
                     escapes=self._chosen.findings.escapes,
                     passed_over=self._chosen.passed_over,
                 )
-        return self._chosen.sandbox
+            return self._chosen
 
     async def close(self) -> None:
         """Leave nothing behind of the workers that were started."""

@@ -7,14 +7,19 @@ stands; the word of the network and of the operator is asked again now and then.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.manifests import ManifestRefused, check_countersignature, check_signed
+from gridlight.adapters.sandbox.images import Images, read_image
+from gridlight.adapters.sandbox.port import ThirdParty, WorkerSpec, names
+from gridlight.adapters.sandbox.unpacking import BadImage
 from gridlight.core.agent import AgentEvent, ConsentRevoked
 from gridlight.core.consent import Standing, Word, standing
 from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
@@ -40,7 +45,8 @@ from gridlight.services.agent.gateway_api import (
     signed_workload,
 )
 from gridlight.services.agent.ownership import Ownership
-from gridlight.services.agent.workers import Workers
+from gridlight.services.agent.turns import Turns
+from gridlight.services.agent.workers import Workers, image_program, own_program
 from gridlight.workloads.contract import BadManifest, check_manifest
 
 WATCH_S: Final = 0.25
@@ -51,6 +57,21 @@ _FETCH_RETRY_S: Final = 2.0
 _MS: Final = 1_000
 
 _log = structlog.get_logger()
+
+
+class Judged(Struct, frozen=True):
+    """One accepted workload, as it stands here now, and what is said of it."""
+
+    standing: Standing
+    manifest: Manifest
+    reason: str
+
+
+def said_of(found: Standing, third_party: ThirdParty) -> str:
+    """To the operator, with what the node's engine lacks where that is why."""
+    if found is not Standing.NEEDS_CONTAINER:
+        return found.value
+    return f"{found.value}: this node's engine gives no proof of {names(third_party.missing)}"[:STATE_CHARACTERS_MAX]
 
 
 class Lent:
@@ -75,9 +96,11 @@ class Lent:
         self._ownership = ownership
         self._slots = slots
         self._allowed = 0
+        self._turns = Turns()
         self._tell = tell
         self._is_wanted = is_wanted
         self._blobs = Blobs(cache_folder() / "blobs")
+        self._images = Images(cache_folder() / "roots")
         self._network_key: str | None = None
         self._tasks: dict[WorkloadId, asyncio.Task[None]] = {}
         self.running: dict[WorkloadId, Workers] = {}
@@ -96,8 +119,9 @@ class Lent:
         return [pid for workers in self.running.values() for pid in workers.pids]
 
     def allow(self, count: int) -> None:
-        """So many workers of each workload may be up from now on."""
+        """So many workers of each workload may be up from now on, and so many of all of them compute at once."""
         self._allowed = count
+        self._turns.allow(count)
         for workers in self.running.values():
             workers.allow(count)
 
@@ -105,6 +129,7 @@ class Lent:
         """Until cancelled. What comes with the program runs because the node was started; the rest where accepted."""
         self._first_party = first_party
         self._network_key = pinned_network_key(self._data, network_key)
+        await apart(self._images.sweep)
         async with asyncio.TaskGroup() as self._group:
             for workload, manifest in first_party.items():
                 self._begin(workload, manifest)
@@ -157,7 +182,7 @@ class Lent:
             if workload in self._first_party:
                 continue
             try:
-                found, manifest = await self._judge(workload, consent)
+                judged = await self._judge(workload, consent)
             except (GatewayUnreachable, GatewayRefused, ManifestRefused, BadManifest) as error:
                 # What runs goes on while nobody can be asked; what is found wanting does not.
                 if isinstance(error, (ManifestRefused, BadManifest)):
@@ -167,10 +192,10 @@ class Lent:
                 continue
             if self._consents.get(workload) is not consent:
                 continue  # it was taken back while the gateway was asked
-            if found is not Standing.ACCEPTED:
-                self._end(workload, found)
+            if judged.standing is not Standing.ACCEPTED:
+                self._end(workload, judged.reason)
             elif workload not in self._tasks:
-                self._begin(workload, manifest)
+                self._begin(workload, judged.manifest)
 
     async def _look_at_stopped(self) -> None:
         """What comes with the program and was stopped runs again once the network has a later word for it."""
@@ -187,7 +212,7 @@ class Lent:
             if word.serial > self._stops.get(workload, 0):
                 self._begin(workload, manifest)
 
-    async def _judge(self, workload: WorkloadId, consent: Consent) -> tuple[Standing, Manifest]:
+    async def _judge(self, workload: WorkloadId, consent: Consent) -> Judged:
         """By the network's word of now, over the manifest that was accepted."""
         found = await apart(lambda: self._api.workload(workload))
         if self._network_key is None:
@@ -196,7 +221,13 @@ class Lent:
         check_manifest(manifest)
         is_stopped = found.workload.state is WorkloadState.STOPPED
         said = Word(word, max(self._stops.get(workload, 0), word.serial if is_stopped else 0))
-        return standing(workload, manifest, consent.workload, said, self._node_id), manifest
+        third_party = ThirdParty(is_allowed=False, missing=())
+        if manifest.run.name == "image":
+            third_party = await self._engine.third_party()
+        found_here = standing(
+            workload, manifest, consent.workload, said, self._node_id, is_code_kept_in=third_party.is_allowed
+        )
+        return Judged(found_here, manifest, said_of(found_here, third_party))
 
     def _begin(self, workload: WorkloadId, manifest: Manifest) -> None:
         self._states[workload] = "fetching"
@@ -223,15 +254,41 @@ class Lent:
             self._states[workload] = str(refused)[:STATE_CHARACTERS_MAX]
             self._tasks.pop(workload, None)  # to be begun anew when the network is asked again
             return
+        digest = workload.rpartition(":")[2]
+        if manifest.run.image is not None:
+            await self._run_image(workload, manifest, digest, artifacts)
+            return
         if manifest.publisher is not None:
-            await apart(lambda: self._blobs.put(canonical(manifest), workload.rpartition(":")[2]))
+            await apart(lambda: self._blobs.put(canonical(manifest), digest))
+        await self._lend(workload, own_program(workload, manifest, artifacts))
+
+    async def _run_image(
+        self, workload: WorkloadId, manifest: Manifest, digest: str, artifacts: dict[str, Path]
+    ) -> None:
+        """Unpack it where no other agent of this machine has, and remove it once it may not run here any more."""
+        assert manifest.run.image is not None
+        self._states[workload] = "unpacking"
+        try:
+            image = await apart(partial(read_image, manifest.run.image, manifest.artifacts, artifacts))
+            async with self._images.unpacked(digest, image) as held:
+                try:
+                    await self._lend(workload, image_program(manifest, held.root))
+                finally:
+                    held.is_unwanted = workload not in self._tasks
+        except (BadImage, OSError) as error:
+            _log.warning("cannot unpack", workload=workload, error=str(error))
+            self._states[workload] = f"cannot unpack its image: {error}"[:STATE_CHARACTERS_MAX]
+            # Not to be begun anew by itself: the same bytes give the same again, and the disk is the operator's.
+
+    async def _lend(self, workload: WorkloadId, spec: WorkerSpec) -> None:
+        """Keep its workers until cancelled."""
         sandbox = await self._engine.sandbox()
         self._states[workload] = "running"
         workers = self.running[workload] = Workers(
             workload,
-            manifest,
-            artifacts,
+            spec,
             sandbox=sandbox,
+            turns=self._turns,
             slots=self._slots,
             tell=self._tell,
             is_wanted=self._is_wanted,

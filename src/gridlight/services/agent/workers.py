@@ -1,18 +1,20 @@
 """The workers of one workload: one process a slot, started again when it dies, and given one assignment at a time.
 
 There are only as many as the operator allows just now. Those too many are killed rather than frozen: it ends their use
-of CPU as soon, gives their memory back as well, and works alike however they are confined. `worker_spec` is the one
-place that says what a manifest's `run` starts.
+of CPU as soon, gives their memory back as well, and works alike however they are confined. `own_program` and
+`image_program` are the places that say what a manifest's `run` starts.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from gridlight.adapters.clock import monotonic_ms
+from gridlight.adapters.sandbox.images import UnpackedRoot
 from gridlight.adapters.sandbox.port import (
     EngineUnavailable,
     Limits,
@@ -29,6 +31,7 @@ from gridlight.core.owner import rest_ms
 from gridlight.messages.frames import FrameHeader
 from gridlight.messages.ids import AssignmentId, WorkloadId
 from gridlight.messages.tasks import Assignment, FailureCode
+from gridlight.services.agent.turns import Turns
 from gridlight.services.agent.worker_answers import JunkAnswer, readiness, run_answer
 from gridlight.workloads.contract import Manifest
 
@@ -41,9 +44,16 @@ _HANGING_MS: Final = 2_000
 _log = structlog.get_logger()
 
 
-def worker_spec(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str, Path]) -> WorkerSpec:
-    """The worker to start. A third party's manifest lies among the artifacts, under its own digest."""
-    assert manifest.run.name != "image", "core.consent lets no image run before there is a container for it"
+_IMAGE_PROCESSES: Final = 32
+"""Processes and threads of a program whose libraries we do not know."""
+
+_TEMPORARY_MIB_MIN: Final = 16
+"""What the libraries of a program may put into /tmp and /dev/shm, half each, though it asks for no scratch space."""
+
+
+def own_program(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str, Path]) -> WorkerSpec:
+    """Our own program. A third party's manifest lies among the artifacts, under its own digest."""
+    assert manifest.run.name != "image"
     [model] = [artifact.resolve() for artifact in artifacts.values()]
     seen = (model,) if manifest.publisher is None else (model, model.with_name(workload.rpartition(":")[2]))
     return WorkerSpec(
@@ -53,16 +63,31 @@ def worker_spec(workload: WorkloadId, manifest: Manifest, artifacts: Mapping[str
     )
 
 
+def image_program(manifest: Manifest, root: UnpackedRoot) -> WorkerSpec:
+    """A third party's program in the root of its image, which holds its artifacts as well."""
+    resources = manifest.resources
+    return WorkerSpec(
+        arguments=root.command,
+        limits=Limits(
+            memory_mib=resources.memory_mib,
+            cpus=resources.cpus,
+            processes=_IMAGE_PROCESSES,
+            temporary_mib=max(2 * resources.tmp_mib, _TEMPORARY_MIB_MIN),
+        ),
+        image=str(root.folder),
+    )
+
+
 class Workers:
     """Keeps `slots` workers of one workload running, and tells the machine what comes of them."""
 
     def __init__(
         self,
         workload: WorkloadId,
-        manifest: Manifest,
-        artifacts: Mapping[str, Path],
+        spec: WorkerSpec,
         *,
         sandbox: Sandbox,
+        turns: Turns,
         slots: int,
         tell: Callable[[AgentEvent], None],
         is_wanted: Callable[[AssignmentId], bool],
@@ -70,7 +95,9 @@ class Workers:
     ) -> None:
         self._workload = workload
         self._sandbox = sandbox
-        self._spec = worker_spec(workload, manifest, artifacts)
+        self._spec = spec
+        self._turns = turns
+        self._cpus = ceil(spec.limits.cpus)
         self._slots = slots
         self._tell = tell
         self._is_wanted = is_wanted
@@ -160,15 +187,27 @@ class Workers:
         if worker is None:
             self._tell(RunFailed(assignment.assignment_id, FailureCode.WORKER_TIMEOUT))
             return
-        outcome: RunFinished | RunFailed = RunFailed(assignment.assignment_id, FailureCode.CANCELLED)
-        if self._is_wanted(assignment.assignment_id):
-            self._busy.add(worker)
+        left_ms = assignment.deadline_ms - (monotonic_ms() - taken_ms)
+        outcome: RunFinished | RunFailed = RunFailed(assignment.assignment_id, FailureCode.WORKER_TIMEOUT)
+        if await self._turns.take(self._cpus, timeout_s=left_ms / 1_000):
             try:
-                outcome = await self._outcome(worker, assignment, body, taken_ms)
+                outcome = await self._run_now(worker, assignment, body, taken_ms)
             finally:
-                self._busy.discard(worker)
+                self._turns.give_back(self._cpus)
         self._tell(outcome)
         self._give_back(worker, outcome.infer_ms if isinstance(outcome, RunFinished) else 0)
+
+    async def _run_now(
+        self, worker: Worker, assignment: Assignment, body: bytes, taken_ms: int
+    ) -> RunFinished | RunFailed:
+        """Unless nobody wants it any more by now."""
+        if not self._is_wanted(assignment.assignment_id):
+            return RunFailed(assignment.assignment_id, FailureCode.CANCELLED)
+        self._busy.add(worker)
+        try:
+            return await self._outcome(worker, assignment, body, taken_ms)
+        finally:
+            self._busy.discard(worker)
 
     def _give_back(self, worker: Worker, infer_ms: int) -> None:
         """It is free again, after a rest where it may not have a whole CPU; or it is one too many by now."""

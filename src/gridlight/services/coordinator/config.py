@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from gridlight.messages.ids import WorkloadIdField
+from gridlight.messages.ledger import MoneyParameters
 from gridlight.messages.trust import TrustParameters, parameters_from
 
 
@@ -25,6 +27,12 @@ class CoordinatorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     log_file: Path | None = None
     trust: dict[str, Any] = {}
     """A profile's name, and what differs from that profile; the keys are those of TrustParameters."""
+    money: MoneyParameters | None = None
+    """What work costs; without this table the network has no money, and jobs are done for nothing."""
+    work: dict[WorkloadIdField, Annotated[int, Meta(ge=0, lt=2**53)]] = {}
+    """mWU of a task of each workload; one that is not named costs nothing."""
+    network_key_file: Path | None = None
+    """The network's secret key, to sign the roots of receipts; without it they are kept unsigned."""
     epoch_s: Annotated[int, Meta(ge=1)] = 600
     """How long one secret decides which answers are audited."""
 

@@ -12,9 +12,11 @@ from gridlight.messages import codec, subjects
 from gridlight.messages.codec import Effect, GatewayEffect
 from gridlight.messages.host import AnnounceCoordinator, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId, NodeId
+from gridlight.messages.ledger import RecordEntry
 from gridlight.messages.limits import BATCH_BYTES_MAX
 from gridlight.messages.nodes import RequestOffer
 from gridlight.messages.reasons import TellReasons
+from gridlight.messages.receipts import RecordSheet
 from gridlight.messages.trust import (
     CheckOutcome,
     RecordCheck,
@@ -72,6 +74,8 @@ class Performer:
                     | RecordFault()
                     | RecordEpoch()
                     | RecordWorkload()
+                    | RecordEntry()
+                    | RecordSheet()
                 ):
                     pass  # a read model's; written with the record
                 case _:

@@ -4,23 +4,28 @@ import asyncio
 import gc
 import secrets
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 import uvloop
 
+from gridlight.adapters.books import Sign, unsigned
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
 from gridlight.adapters.journal import Journal
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.presence import follow_presence
+from gridlight.adapters.receipts import sign_root
+from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.store import Store
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.host import BusReconnected, CoordinatorStarted
 from gridlight.messages.ids import NodeId
+from gridlight.messages.ledger import PricesSet
 from gridlight.messages.nodes import NodeDisconnected
 from gridlight.messages.reasons import ReasonsAsked
 from gridlight.services.coordinator.config import CoordinatorConfig
@@ -65,11 +70,20 @@ class CoordinatorService:
         self._buses = [bus, system]
         store = Store.open(config.database_url)
         performer = self._performer = Performer(bus, config.shard, store.node_ids)
-        self._loop = Loop(core=core, journal=journal, sequence=sequence, clock=self._clock, perform=performer.perform)
+        self._loop = Loop(
+            core=core,
+            journal=journal,
+            sequence=sequence,
+            clock=self._clock,
+            perform=performer.perform,
+            sign=signer(config.network_key_file),
+        )
         if config.metrics_port is not None:
             serve_metrics(self._loop, performer.checks, config.metrics_port)
         # Before anything can be heard: until then the core knows no workload, and takes what was for what is.
         self._loop.put(_started(config))
+        if config.money is not None:
+            self._loop.put(PricesSet(money=config.money, work=config.work))
         epochs = EpochSequence(core.verification.epoch, core.verification.next_secret)
         self._loop.put(epochs.begin())
         await bus.subscribe(subjects.control_events(config.shard), self._heard_gateway)
@@ -178,6 +192,13 @@ def _started(config: CoordinatorConfig) -> CoordinatorStarted:
         comparisons=comparisons(),
         trust=config.trust_parameters(),
     )
+
+
+def signer(key_file: Path | None) -> Sign:
+    """Signs the roots of receipts, where this process has the key."""
+    if key_file is None:
+        return unsigned
+    return partial(sign_root, SigningKey.from_seed(key_file.read_text(encoding="ascii").strip()))
 
 
 def _still_collector() -> None:

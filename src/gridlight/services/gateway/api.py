@@ -42,7 +42,7 @@ from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal, RequesterGone, encode_refusal
 from gridlight.services.gateway.jobs import OpenJobs, new_job_id
 from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
-from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, errors, openapi_config
+from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, RunOperation, errors, openapi_config
 from gridlight.services.gateway.peers import FORWARDED_HEADER
 from gridlight.services.gateway.pictures import PicturePool
 from gridlight.services.gateway.questions import Questions
@@ -126,19 +126,19 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         allows that the input is used again to check other nodes. `X-Gridlight-Node` pins the request to a node and
         needs `Authorization: Bearer` with the network's admin token.
         """
-        started_ms = monotonic_ms()
-        job_id = new_job_id()
-        body = BodyReader(request.receive)
-        headers = dict(request.scope["headers"])
-        try:
-            content = await parts.detect.answer(job_id, request.scope["query_string"], headers, body)
-        except Refusal as refusal:
-            _log.info("request", request_id=job_id, code=refusal.code, ms=monotonic_ms() - started_ms)
-            return _refused(refusal, job_id, is_last=not body.is_complete)
-        except RequesterGone:
-            _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
-            return _on_gone(request, None)
-        return json_answer(content)
+        return await _answered(parts.detect, request, None)
+
+    @post(
+        "/v1/run/{workload:str}",
+        status_code=200,
+        operation_class=RunOperation,
+        responses={200: says(DetectResponse), **errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 502, 503, 504)},
+    )
+    async def run(request: AnyRequest, workload: FromPath[str]) -> Answer:
+        """Run a workload, by its name or id, on a picture. As `POST /v1/detect`, but for `model`, which the address
+        says. A text recognition answers `lines`: each with its text, score, corners and the rectangle around them.
+        """
+        return await _answered(parts.detect, request, workload)
 
     @get("/v1/requests/{job_id:str}", responses={200: says(RequestView), **errors(404)})
     async def request_by_id(job_id: FromPath[str]) -> Answer:
@@ -153,7 +153,24 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         trust = await parts.terms.current()
         return answer(request_view(record, parts.catalogue, trust, now_ms=parts.clock.now_ms()))
 
-    return [detect, request_by_id]
+    return [detect, run, request_by_id]
+
+
+async def _answered(detect: DetectRequests, request: AnyRequest, workload: str | None) -> Answer:
+    """One picture's answer, or why there is none."""
+    started_ms = monotonic_ms()
+    job_id = new_job_id()
+    body = BodyReader(request.receive)
+    headers = dict(request.scope["headers"])
+    try:
+        content = await detect.answer(job_id, request.scope["query_string"], headers, body, run=workload)
+    except Refusal as refusal:
+        _log.info("request", request_id=job_id, code=refusal.code, ms=monotonic_ms() - started_ms)
+        return _refused(refusal, job_id, is_last=not body.is_complete)
+    except RequesterGone:
+        _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
+        return _on_gone(request, None)
+    return json_answer(content)
 
 
 def node_routes(parts: Parts) -> list[HTTPRouteHandler]:

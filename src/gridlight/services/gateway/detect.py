@@ -1,4 +1,6 @@
-"""One `POST /v1/detect`, from the first byte to the answer: upload, picture, job, result, each within the deadline."""
+"""One `POST /v1/detect` or `/v1/run/{workload}`, from the first byte to the answer: upload, picture, job, result, each
+within the deadline.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -40,6 +42,9 @@ RESERVE_SHARE: Final = 20
 """One part in so many of the deadline, at most RESERVE_MS_MAX, is kept for the answer's own way."""
 GRACE_MS_MAX: Final = 50
 """No word from the coordinator this long after the deadline it was told: the gateway answers by itself."""
+
+DETECTION: Final = "object-detection"
+"""The task of what `/v1/detect` runs; `/v1/run` runs any."""
 
 WATCH_AFTER_S: Final = 0.25
 """A request that takes longer is withdrawn where its requester hangs up."""
@@ -93,8 +98,13 @@ class DetectRequests:
         self._metrics = metrics
         self._budget = BodyBudget()
 
-    async def answer(self, job_id: JobId, query: bytes, headers: Mapping[bytes, bytes], body: BodyReader) -> bytes:
-        """The encoded DetectResponse. Refusal where there is none, RequesterGone where nobody waits any more."""
+    async def answer(
+        self, job_id: JobId, query: bytes, headers: Mapping[bytes, bytes], body: BodyReader, *, run: str | None = None
+    ) -> bytes:
+        """The encoded DetectResponse, of the workload `run` by its name or id, else of a detection.
+
+        Refusal where there is none, RequesterGone where nobody waits any more.
+        """
         arrived_ms = monotonic_ms()
         pinned_node = self._pinned_node(headers)
         asked = read_query(query, headers)
@@ -104,7 +114,7 @@ class DetectRequests:
         self._budget.take(held)
         try:
             upload = await self._upload(kind, options, asked, body, bytes_max)
-            wanted = self._wanted(upload.parameters, pinned_node)
+            wanted = self._wanted(upload.parameters, pinned_node, run)
             prepared = await self._prepared(upload, wanted, arrived_ms)
         finally:
             self._budget.give_back(held)
@@ -147,8 +157,19 @@ class DetectRequests:
         upload = parse_upload(kind, options, data)
         return Upload(upload.picture, upload.parameters.over(asked))
 
-    def _wanted(self, parameters: Parameters, pinned_node: NodeId | None) -> Wanted:
-        workload = self._workload(parameters.model)
+    def _wanted(self, parameters: Parameters, pinned_node: NodeId | None, run: str | None) -> Wanted:
+        if run is not None and parameters.model is not None:
+            raise Refusal(
+                "BAD_PARAMETER", "The address names the workload, and `model` does, too.", "Leave `model` out."
+            )
+        workload = self._workload(parameters.model if run is None else run)
+        task = self._catalogue[workload].task
+        if run is None and task != DETECTION:
+            raise Refusal(
+                JobCode.UNKNOWN_MODEL.value,
+                f"{workload.partition('@')[0]} is no detection: its task is {task}.",
+                "Send the picture to POST /v1/run/ and the workload's name.",
+            )
         return Wanted(
             workload=workload,
             manifest=self._catalogue[workload],

@@ -166,6 +166,7 @@ KINDS: Final[dict[str, Kind]] = {
     JobCode.WORKLOAD_STOPPED: Kind(
         410, "The network does not run this workload any more.", "GET /v1/models lists those it runs."
     ),
+    JobCode.INSUFFICIENT_FUNDS: Kind(402, "The account has too little for this request.", "Credit the account."),
     JobCode.WITHDRAWN: Kind(409, "The requester left before there was a result.", "Send the request again."),
     JobCode.COORDINATOR_RESTARTED: Kind(
         503, "The coordinator restarted while this request was open.", "Send it again.", retry_after_s=1

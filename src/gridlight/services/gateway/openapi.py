@@ -45,24 +45,15 @@ class DetectOperation(Operation):
     """A picture may come in three shapes."""
 
     def __post_init__(self) -> None:
-        picture = OpenAPIMediaType(schema=_BINARY)
-        image = Schema(type=OpenAPIType.OBJECT, properties={"b64": _TEXT}, required=["b64"])
-        self.request_body = RequestBody(
-            required=True,
-            description="The picture: JPEG, PNG or WebP, at most 8 MiB and 40 megapixels. As the body itself, `model`, "
-            "`deadline_ms`, `threshold`, `verify` and `privacy` go into the query.",
-            content={
-                "image/jpeg": picture,
-                "image/png": picture,
-                "image/webp": picture,
-                "multipart/form-data": OpenAPIMediaType(
-                    schema=Schema(type=OpenAPIType.OBJECT, properties={"image": _BINARY, **_BESIDE}, required=["image"])
-                ),
-                "application/json": OpenAPIMediaType(
-                    schema=Schema(type=OpenAPIType.OBJECT, properties={"image": image, **_BESIDE}, required=["image"])
-                ),
-            },
-        )
+        self.request_body = _picture_body(_BESIDE)
+
+
+@dataclass
+class RunOperation(Operation):
+    """As for a detection; the address names the workload."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _picture_body({name: kind for name, kind in _BESIDE.items() if name != "model"})
 
 
 @dataclass
@@ -100,6 +91,28 @@ class OfflinePage(OpenAPIRenderPlugin):
             f"<p>For programs: <a href='{escape(self.get_openapi_json_route(request))}'>openapi.json</a></p>"
         )
         return (page + "".join(sections) + "</html>").encode()
+
+
+def _picture_body(beside: dict[str, Schema]) -> RequestBody:
+    """In three shapes, with what may stand beside it."""
+    picture = OpenAPIMediaType(schema=_BINARY)
+    image = Schema(type=OpenAPIType.OBJECT, properties={"b64": _TEXT}, required=["b64"])
+    names = [f"`{name}`" for name in beside]
+
+    def fields(image: Schema) -> OpenAPIMediaType:
+        properties: dict[str, Schema | Reference] = {"image": image, **beside}
+        return OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT, properties=properties, required=["image"]))
+
+    return RequestBody(
+        required=True,
+        description="The picture: JPEG, PNG or WebP, at most 8 MiB and 40 megapixels. As the body itself, "
+        f"{', '.join(names[:-1])} and {names[-1]} go into the query.",
+        content={
+            **dict.fromkeys(("image/jpeg", "image/png", "image/webp"), picture),
+            "multipart/form-data": fields(_BINARY),
+            "application/json": fields(image),
+        },
+    )
 
 
 def errors(*statuses: int) -> dict[int, ResponseSpec]:

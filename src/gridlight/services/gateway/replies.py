@@ -11,7 +11,7 @@ from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentAcknowledged, AssignmentDeclined
 from gridlight.workloads.contract import Manifest
-from gridlight.workloads.present import read_detections
+from gridlight.workloads.present import check_output
 
 
 class Stage(StrEnum):
@@ -76,7 +76,7 @@ def _check_output(manifest: Manifest, result: ResultSubmitted, body: bytes) -> R
     if len(body) != result.output_bytes or blake3_digest(body) != result.output_digest:
         raise ProtocolViolation(ViolationReason.DIGEST_MISMATCH, "the body is not the one that the message names")
     try:
-        read_detections(manifest, body)
+        check_output(manifest, body)
     except ValueError as error:
         raise ProtocolViolation(ViolationReason.BAD_OUTPUT, str(error)) from error
     return ResultSubmitted(

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from gridlight.adapters.store import CommitRecord, JobRecord
 from gridlight.messages.api import (
-    DetectionView,
     DetectResponse,
     ImageView,
     ModelsResponse,
@@ -22,7 +21,7 @@ from gridlight.messages.jobs import JobState, JobSubmitted, Outcome
 from gridlight.messages.trust import TrustParameters, Verification
 from gridlight.services.gateway.errors import refusal_of
 from gridlight.workloads.contract import Manifest
-from gridlight.workloads.present import present_detections
+from gridlight.workloads.present import Presented, present
 
 OPEN = "open"
 """The state of a request that has no outcome yet."""
@@ -43,6 +42,7 @@ def detect_response(
     assert outcome.timing is not None
     assert submitted.picture is not None
     picture = submitted.picture
+    presented = _presented(submitted, manifest, outcome.output)
     return DetectResponse(
         id=submitted.job_id,
         state=outcome.state.value,
@@ -50,7 +50,7 @@ def detect_response(
         verify=submitted.assurance,
         model=submitted.workload,
         image=ImageView(width=picture.width, height=picture.height),
-        detections=_detections(submitted, manifest, outcome.output),
+        detections=presented.detections,
         timing_ms=TimingView(
             picture=submitted.prepared_ms,
             queue=outcome.timing.queue,
@@ -63,6 +63,7 @@ def detect_response(
         hedged=outcome.hedged,
         node_id=outcome.node_id,
         trust=None if trust is None else trust.profile,
+        lines=presented.lines,
     )
 
 
@@ -101,13 +102,14 @@ def request_view(
     if record.commit is None or record.commit.output is None:
         return replace(view, result=result)
     # Whoever settled it is a reference node or a panel; the node that served is not to be named for it.
-    detections = _detections(submitted, manifest, record.commit.output)
-    return replace(view, result=replace(result, detections=detections, node_id=None), served=served)
+    settled = _presented(submitted, manifest, record.commit.output)
+    right = replace(result, detections=settled.detections, lines=settled.lines, node_id=None)
+    return replace(view, result=right, served=served)
 
 
-def _detections(submitted: JobSubmitted, manifest: Manifest, output: bytes) -> list[DetectionView]:
+def _presented(submitted: JobSubmitted, manifest: Manifest, output: bytes) -> Presented:
     assert submitted.picture is not None
-    return present_detections(manifest, output, submitted.picture, submitted.threshold)
+    return present(manifest, output, submitted.picture, submitted.threshold)
 
 
 def _settles_by_ms(commit: CommitRecord | None, trust: TrustParameters | None, *, now_ms: int) -> int | None:

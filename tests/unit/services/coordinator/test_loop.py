@@ -1,8 +1,7 @@
 """The host's loop on a real journal: what it takes at once, what is on the disk when it performs, what a fold finds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,59 +9,35 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 from tests.unit.core.world import (
-    BENCHMARK_MS,
-    DIGEST,
-    OUTPUT,
     WORKLOAD,
     ends,
-    enrolled,
     job_id,
-    node_id,
-    offer,
     sends,
-    slots,
     submitted,
+)
+from tests.unit.services.coordinator.hosting import (
+    JOINED,
+    STARTED,
+    WAIT_S,
+    Performed,
+    acknowledged,
+    loop_of,
+    put,
+    result,
+    running,
+    until_handled,
+    whole_fold,
 )
 
 from gridlight.adapters.changes import Changes
-from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.journal import Journal, JournalFenced, Record
 from gridlight.adapters.store import Store
 from gridlight.core.coordinator import CORE_VERSION, Coordinator
-from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import AnnounceCoordinator, BusReconnected, CoordinatorStarted, TimePassed
-from gridlight.messages.jobs import JobCode, SendAssignment
-from gridlight.messages.results import ResultSubmitted, RunTiming
+from gridlight.messages.jobs import JobCode
+from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentAcknowledged
 from gridlight.services.coordinator.loop import BATCH_EVENTS_MAX, INBOX_EVENTS_MAX, Loop, fold
-
-WAIT_S = 10.0
-NODE = node_id(1)
-STARTED = CoordinatorStarted(seed=7, workloads=(WORKLOAD,))
-JOINED: list[Event] = [STARTED, enrolled(NODE), offer(NODE, slots(50))]
-
-
-class Performed:
-    """The effects of each batch, and a wait for those that tests look for."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[Effect]] = []
-        self.during: Callable[[], None] = lambda: None
-        self._more = asyncio.Condition()
-
-    async def __call__(self, effects: list[Effect]) -> None:
-        self.during()
-        self.batches.append(effects)
-        async with self._more:
-            self._more.notify_all()
-
-    @property
-    def effects(self) -> list[Effect]:
-        return [effect for batch in self.batches for effect in batch]
-
-    async def until(self, is_enough: Callable[[list[Effect]], object]) -> None:
-        async with asyncio.timeout(WAIT_S), self._more:
-            await self._more.wait_for(lambda: is_enough(self.effects))
 
 
 @pytest.fixture
@@ -82,56 +57,6 @@ def performed() -> Performed:
     return Performed()
 
 
-def loop_of(journal: Journal, performed: Callable[[list[Effect]], Awaitable[None]], **options: Any) -> Loop:
-    """A loop that goes on where the journal ends."""
-    core, sequence = fold(journal)
-    clock = SteadyClock(core.now_ms)
-    return Loop(core=core, journal=journal, sequence=sequence, clock=clock, perform=performed, **options)
-
-
-@asynccontextmanager
-async def running(loop: Loop) -> AsyncIterator[None]:
-    """Run it beside the test, and stop it at the end."""
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(loop.run())
-        yield
-        loop.stop()
-        async with asyncio.timeout(WAIT_S):
-            await task
-
-
-def put(loop: Loop, *events: Event) -> None:
-    for one in events:
-        loop.put(one)
-
-
-def acknowledged(send: SendAssignment) -> AssignmentAcknowledged:
-    return AssignmentAcknowledged(
-        assignment_id=send.assignment.assignment_id, node_id=send.node_id, eta_ms=BENCHMARK_MS
-    )
-
-
-def result(send: SendAssignment) -> ResultSubmitted:
-    return ResultSubmitted(
-        assignment_id=send.assignment.assignment_id,
-        node_id=send.node_id,
-        output_digest=DIGEST,
-        output_bytes=len(OUTPUT),
-        timing=RunTiming(queue=0, infer=80),
-        output=OUTPUT,
-    )
-
-
-def whole_fold(journal: Journal) -> Coordinator:
-    """What the records alone tell, from the first one on."""
-    core = Coordinator()
-    for record in journal.records_after(0):
-        for one in record.events:
-            core.handle(record.now_ms, one)
-    core.check()
-    return core
-
-
 async def live_some_lives(loop: Loop, performed: Performed, jobs: range) -> None:
     """Jobs that were answered, and every third one that is only acknowledged."""
     put(loop, *(submitted(job_id(number), deadline_ms=60_000) for number in jobs))
@@ -146,7 +71,7 @@ async def live_some_lives(loop: Loop, performed: Performed, jobs: range) -> None
 
 async def test_a_batch_is_bounded_and_nothing_of_the_rest_is_lost(journal: Journal, performed: Performed) -> None:
     loop = loop_of(journal, performed)
-    put(loop, STARTED, *[TimePassed()] * (2 * BATCH_EVENTS_MAX + 499))
+    put(loop, STARTED, *[BusReconnected()] * (2 * BATCH_EVENTS_MAX + 499))
     async with running(loop):
         await performed.until(lambda _: len(performed.batches) == 3)
 
@@ -155,7 +80,7 @@ async def test_a_batch_is_bounded_and_nothing_of_the_rest_is_lost(journal: Journ
 
 async def test_between_batches_others_have_their_turn(journal: Journal, performed: Performed) -> None:
     loop = loop_of(journal, performed)
-    put(loop, STARTED, *[TimePassed()] * (3 * BATCH_EVENTS_MAX))
+    put(loop, STARTED, *[BusReconnected()] * (3 * BATCH_EVENTS_MAX))
     turns: list[int] = []
 
     async def take_turns() -> None:
@@ -196,6 +121,45 @@ async def test_nothing_is_performed_before_its_record_is_on_the_disk(
     reader.close()
 
     assert on_disk == [1, 2]
+
+
+async def test_what_changes_nothing_outside_is_written_with_the_next_that_does(
+    journal: Journal, performed: Performed, url: str
+) -> None:
+    reader = Journal(url)
+    loop = loop_of(journal, performed)
+    async with running(loop):
+        put(loop, *JOINED, submitted(job_id(1)))
+        await performed.until(sends)
+        [send] = sends(performed.effects)
+        put(loop, acknowledged(send))
+        await until_handled(loop)
+        after_the_ack = reader.last_sequence()
+        put(loop, result(send))
+        await performed.until(ends)
+        after_the_result = reader.last_sequence()
+    reader.close()
+
+    assert (after_the_ack, after_the_result) == (1, 3)
+    assert [type(record.events[0]) for record in journal.records_after(1)] == [AssignmentAcknowledged, ResultSubmitted]
+    assert whole_fold(journal).snapshot() == loop.core.snapshot()
+
+
+async def test_what_changes_nothing_outside_is_written_within_a_second_if_nothing_follows(
+    journal: Journal, performed: Performed
+) -> None:
+    loop = loop_of(journal, performed)
+    put(loop, *JOINED)
+    async with running(loop):
+        await performed.until(lambda _: performed.batches)
+        put(loop, TimePassed())
+        await until_handled(loop)
+        assert journal.last_sequence() == 1
+        async with asyncio.timeout(WAIT_S):
+            while journal.last_sequence() == 1:  # noqa: ASYNC110  (the disk tells nobody)
+                await asyncio.sleep(0.01)
+
+    assert [record.events for record in journal.records_after(1)] == [[TimePassed()]]
 
 
 async def test_time_passes_without_any_word_from_outside(journal: Journal, performed: Performed) -> None:

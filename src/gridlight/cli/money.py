@@ -1,0 +1,131 @@
+"""`gridlight ledger` and `gridlight receipt`: whoever doubts the books checks them, and needs no network for that."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gridlight.cli.ending import explaining
+from gridlight.cli.options import JsonOption
+from gridlight.client.errors import BadInput, GridlightError
+
+ledger_app = typer.Typer(help="Check a network's books.")
+receipt_app = typer.Typer(help="Check what a network owes a node, offline.")
+
+KeyOption = Annotated[str, typer.Option("--network-key", help="The network's public key: 56 characters, first a U.")]
+
+
+@ledger_app.callback()
+def _ledger() -> None:
+    """Check a network's books."""
+
+
+@receipt_app.callback()
+def _receipt() -> None:
+    """Check what a network owes a node, offline."""
+
+
+@ledger_app.command("audit")
+def audit(
+    data: Annotated[Path | None, typer.Option(help="The network's folder, as of `gridlight up`.")] = None,
+    database: Annotated[str | None, typer.Option(help="Its database's URL, where that is elsewhere.")] = None,
+    network_key: Annotated[
+        str | None, typer.Option(help="Check signatures with this public key; the folder's, if left out.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add all entries again from the first on, and check hashes, balances, receipts and signed roots."""
+    from gridlight.adapters.books import Books
+    from gridlight.adapters.receipts import ReceiptInvalid
+    from gridlight.core.ledger import BooksBroken
+    from gridlight.messages.codec import encode
+
+    url, key = _books_of(data, database, network_key)
+    books = Books.open(url)
+    try:
+        report = books.audit(key)
+    except (BooksBroken, ReceiptInvalid) as error:
+        raise GridlightError(f"the books are not whole: {error}", getattr(error, "hint", "")) from error
+    finally:
+        books.close()
+    if as_json:
+        typer.echo(encode(report).decode())
+        return
+    typer.echo(f"The books are whole: {report.entries} entries, {report.accounts} accounts, head {report.head}.")
+    typer.echo(f"{report.sheets} sheets with {report.receipts} receipts; {report.sheets_signed} signatures checked.")
+    for account, balance in report.balances.items():
+        typer.echo(f"{account:<16} {coins(balance)}")
+
+
+@receipt_app.command("verify")
+def verify(
+    file: Annotated[Path, typer.Argument(help="A receipt, as the network gave it out.")],
+    network_key: KeyOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that the network signed for a run, with its public key alone."""
+    from gridlight.adapters.receipts import ReceiptInvalid, verify_receipt
+    from gridlight.messages.codec import encode
+
+    with explaining(ReceiptInvalid):
+        verified = verify_receipt(_read(file), network_key)
+    if as_json:
+        typer.echo(encode(verified).decode())
+        return
+    receipt, root = verified.receipt, verified.root
+    typer.echo(f"Genuine: node {receipt.node} earned {coins(receipt.amount)} coin by attempt {receipt.attempt}.")
+    typer.echo(
+        f"{receipt.mwu} mWU of {receipt.workload}, for operator {receipt.operator}; the task is {receipt.status}."
+    )
+    typer.echo(f"On sheet {root.sheet}, which was closed at entry {root.ledger_seq} of the ledger.")
+
+
+@receipt_app.command("omitted")
+def omitted(
+    file: Annotated[Path, typer.Argument(help="A proof: the network's two words, and the sheets since.")],
+    network_key: KeyOption,
+    settled_after_ms: Annotated[
+        int, typer.Option(min=0, help="Milliseconds by which an answer is settled in this network.")
+    ] = 6 * 3_600_000 + 5 * 60_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that the network owes a receipt: it had the result in time, and no sheet since names it."""
+    from gridlight.adapters.receipts import ReceiptInvalid, verify_omission
+    from gridlight.messages.codec import encode
+
+    with explaining(ReceiptInvalid):
+        owed = verify_omission(_read(file), network_key, settled_after_ms=settled_after_ms)
+    if as_json:
+        typer.echo(encode(owed).decode())
+    else:
+        typer.echo(f"Omitted: the network owes node {owed.node} a receipt for attempt {owed.attempt}.")
+
+
+def coins(units: int) -> str:
+    """An amount of 1e-7 coin as coins; integers all the way, so that no unit is lost."""
+    sign, (whole, rest) = "-" if units < 0 else "", divmod(abs(units), 10_000_000)
+    return f"{sign}{whole}.{rest:07d}"
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot read {file}: {error.strerror}", "name the file that the network gave out") from error
+
+
+def _books_of(data: Path | None, database: str | None, network_key: str | None) -> tuple[str, str | None]:
+    """The database's URL, and the key that roots are signed with, where it is known."""
+    from gridlight.adapters.credentials import NetworkKeys
+    from gridlight.services.own_nodes import KEYS_FOLDER, database_file
+
+    if database is not None:
+        return database, network_key
+    if data is None:
+        raise BadInput("which network's books?", "name its folder with --data, or its database with --database")
+    file = database_file(data)
+    if not file.is_file():
+        raise BadInput(f"{data} holds no network's database", "name the folder that was given to `gridlight up --data`")
+    if network_key is None and (data / KEYS_FOLDER / "operator.nk").is_file():
+        network_key = NetworkKeys.load(data / KEYS_FOLDER).network_public
+    return f"sqlite:///{file}", network_key

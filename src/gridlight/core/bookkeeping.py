@@ -1,0 +1,393 @@
+"""Bookkeeping: turns what the other machines decide into money held, earned, refused and given back.
+
+It decides nothing about answers: it hears the effects by which verification and scheduling tell what became of them,
+and posts what follows. A network whose host set no prices, and a task that nobody pays for, cost it one look.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import UNSET, Struct
+
+from gridlight.core.earnings import Claim, Earnings, EarningsSnapshot
+from gridlight.core.epochs import commitment
+from gridlight.core.escrow import Escrow, EscrowSnapshot
+from gridlight.core.ledger import Ledger, LedgerRefusal, LedgerSnapshot
+from gridlight.core.paid_tasks import PaidCheck, PaidTask, PaidTasks
+from gridlight.core.pricing import pay, quote
+from gridlight.core.receipts import Sheet, SheetSnapshot
+from gridlight.messages.codec import Effect, Event
+from gridlight.messages.host import RecordNode
+from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
+from gridlight.messages.jobs import EndJob, JobCode, JobState, JobSubmitted, Outcome
+from gridlight.messages.ledger import (
+    EXT_CHAIN,
+    AccountCredited,
+    Entry,
+    MoneyParameters,
+    Posting,
+    PricesSet,
+    RecordEntry,
+    req_avail,
+)
+from gridlight.messages.receipts import Receipt, ReceiptStatus, RecordSheet
+from gridlight.messages.trust import (
+    CheckOutcome,
+    EpochBegan,
+    FaultGrade,
+    KeepInput,
+    RecordCheck,
+    RecordCommit,
+    RecordFault,
+    RecordStanding,
+    RecordVerification,
+    ReleaseInput,
+    SettleCommits,
+    Tier,
+    Verification,
+)
+
+PAYMENTS_AN_EPOCH_MAX: Final = 100
+"""Entries that pay checks, at an epoch's begin."""
+
+
+class BookkeepingSnapshot(Struct):
+    """The state as plain values."""
+
+    money: MoneyParameters
+    work: dict[WorkloadId, int]
+    is_priced: bool
+    ledger: LedgerSnapshot
+    escrow: EscrowSnapshot
+    earnings: EarningsSnapshot
+    sheet: SheetSnapshot
+    tasks: list[PaidTask]
+    unfunded: int
+    epoch: int
+    next_commitment: str | None
+
+
+class Bookkeeping:
+    """The ledger, and the machines that post to it."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.money = MoneyParameters()
+        self.escrow = Escrow(self.ledger)
+        self.earnings = Earnings(self.ledger, self.money)
+        self.sheet = Sheet()
+        self.tasks = PaidTasks()
+        self.is_priced = False
+        self.unfunded = 0
+        """Checks that earned nothing because too many waited for the pool."""
+        self._work: dict[WorkloadId, int] = {}
+        self._attempts: dict[int, AssignmentId] = {}
+        """Of checks that ended within this event."""
+        self._now_ms = 0
+        self._epoch = 0
+        self._next_commitment: str | None = None
+        self._wrong: dict[tuple[int, NodeId], int] = {}
+        """Answers that a fault of this event names, whose they are, and what they would have earned."""
+        self._out: list[Effect] = []
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            RecordNode: self._node,
+            RecordStanding: self._standing,
+            RecordCommit: self._committed,
+            EndJob: self._job_ended,
+            KeepInput: self._examined,
+            ReleaseInput: self._examined,
+            RecordCheck: self._checked,
+            RecordVerification: self._verified,
+            SettleCommits: self._settled,
+            RecordFault: self._fault,
+        }
+
+    @property
+    def is_concerned(self) -> bool:
+        """Whether there is anything on the books, or may be."""
+        return self.is_priced or self.ledger.seq > 0
+
+    # Before the others hear of it
+
+    def refusal(self, job: JobSubmitted) -> Outcome | None:
+        """Why a job cannot be paid for; None where it can, or nobody has to. Nothing is held yet."""
+        if not self._is_paid(job) or job.job_id in self.tasks.by_job:
+            return None
+        assert isinstance(job.account_id, str)
+        if not self.escrow.takes(job.job_id):
+            return Outcome(state=JobState.REFUSED, code=JobCode.BUSY, hint="it was paid for before: send it anew")
+        wanted = quote(self._work.get(job.workload, 0), job.assurance, self.money).price
+        missing = wanted - self.ledger.balance(req_avail(job.account_id))
+        if missing <= 0:
+            return None
+        hint = f"it costs {wanted} units (1e-7 coin) and account {job.account_id} lacks {missing}: credit it first"
+        return Outcome(state=JobState.REFUSED, code=JobCode.INSUFFICIENT_FUNDS, hint=hint)
+
+    def _is_paid(self, job: JobSubmitted) -> bool:
+        return self.is_priced and job.account_id is not UNSET
+
+    def check_ended(self, check: int, attempt: AssignmentId | None) -> None:
+        """Which assignment a check was; its record, in the same event, does not say."""
+        if self.is_priced and attempt is not None:
+            self._attempts[check] = attempt
+
+    # After they have
+
+    def hear(self, now_ms: int, event: Event, effects: list[Effect]) -> list[Effect]:
+        """What follows from an event, and from what the others made of it, for the books. O(effects)."""
+        self._out, self._now_ms = [], now_ms
+        match event:
+            case PricesSet():
+                self.money, self._work, self.is_priced = event.money, event.work, True
+                self.earnings.money = event.money
+            case AccountCredited():
+                self._credited(event)
+            case JobSubmitted():
+                self._submitted(event, effects)
+            case _:
+                pass
+        self._wrong = {(one.commit, one.node_id): self._reward(one) for one in effects if type(one) is RecordFault}
+        for effect in effects:
+            handler = self._handlers.get(type(effect))
+            if handler is not None:
+                handler(effect)
+        if type(event) is EpochBegan:
+            self._begin_epoch(now_ms, event)
+        self._attempts.clear()
+        return self._out
+
+    def _credited(self, event: AccountCredited) -> None:
+        """A word that contradicts an earlier one is not acted upon; whoever sent it sees that nothing was credited."""
+        postings = (Posting(EXT_CHAIN, -event.amount), Posting(event.account, event.amount))
+        before = self.ledger.seq
+        try:
+            entry = self.ledger.post(event.key, postings)
+        except LedgerRefusal:
+            return
+        if self.ledger.seq > before:
+            self._record([entry])
+
+    def _submitted(self, job: JobSubmitted, effects: list[Effect]) -> None:
+        """It was taken on, unless it was ended at once; hold its price before anything of it leaves."""
+        is_ended = any(type(one) is EndJob and one.job_id == job.job_id for one in effects)
+        if not self._is_paid(job) or is_ended or job.job_id in self.tasks.by_job:
+            return
+        assert isinstance(job.account_id, str)
+        mwu = self._work.get(job.workload, 0)
+        quoted = quote(mwu, job.assurance, self.money)
+        self._record(self.escrow.open(job.job_id, job.account_id, quoted))
+        self.tasks.add(PaidTask(job.job_id, job.workload, mwu, quoted))
+
+    def _node(self, effect: RecordNode) -> None:
+        self.earnings.know(effect.enrolled.node_id, effect.enrolled.operator)
+
+    def _standing(self, effect: RecordStanding) -> None:
+        if self.earnings.operator_of(effect.node_id) is not None:
+            self.earnings.trust(effect.node_id, is_trusted=effect.tier in (Tier.TRUSTED, Tier.REFERENCE))
+
+    def _examined(self, effect: KeepInput | ReleaseInput) -> None:
+        task = self.tasks.by_job.get(effect.job_id)
+        if task is not None:
+            task.is_examined = type(effect) is KeepInput
+            self.tasks.forget(task)
+
+    def _verified(self, effect: RecordVerification) -> None:
+        task = self.tasks.of_commit(effect.commit)
+        if task is not None and not task.is_over:
+            self._known(task, effect.verification)
+
+    def _settled(self, effect: SettleCommits) -> None:
+        """VOID takes along answers that wait for an audit of their own: their node's word stands for nothing."""
+        for task in self.tasks.provisional(effect.node_id, effect.commit):
+            if effect.verification is Verification.VOID or not task.is_bound:
+                self._known(task, effect.verification)
+
+    def _committed(self, effect: RecordCommit) -> None:
+        task = self.tasks.by_job.get(effect.job_id)
+        if task is not None and task.node_id is None:
+            task.is_bound = effect.is_bound
+            self.tasks.committed(task, effect.node_id, effect.assignment_id, effect.commit)
+            if effect.verification is Verification.FINAL:
+                self._known(task, effect.verification)
+
+    def _job_ended(self, effect: EndJob) -> None:
+        """Without an answer it costs nothing; an answer that nobody checks is final as it is."""
+        task, outcome = self.tasks.by_job.get(effect.job_id), effect.outcome
+        if task is None or task.node_id is not None or effect.is_repeated:
+            return
+        if outcome.state is not JobState.DONE:
+            self._record(self.escrow.refund(task.job_id))
+            self.tasks.end(task)
+        else:
+            assert outcome.verification is Verification.UNVERIFIED, "an answer that is checked was not committed"
+            assert outcome.node_id is not None
+            assert outcome.assignment_id is not None
+            task.node_id, task.attempt = outcome.node_id, outcome.assignment_id
+            self._pay_served(task)
+            task.node_id = None  # it was never committed
+            self.tasks.end(task)
+
+    def _checked(self, effect: RecordCheck) -> None:
+        task, attempt = self.tasks.of_commit(effect.commit), self._attempts.get(effect.check)
+        if task is None or effect.node_id is None or attempt is None:
+            return
+        check = PaidCheck(effect.node_id, attempt, effect.role, effect.outcome)
+        if not task.is_over:
+            task.checks.append(check)
+        else:
+            self._claim(task, check, "final", is_right=check.outcome is CheckOutcome.MATCH)
+
+    def _known(self, task: PaidTask, known: Verification) -> None:
+        """What is known of an answer changed; for good, unless it is disputed."""
+        assert task.node_id is not None
+        is_disputed = known is Verification.DISPUTED
+        if is_disputed != task.is_disputed and self.earnings.operator_of(task.node_id) is not None:
+            self.earnings.dispute(task.node_id, 1 if is_disputed else -1)
+        task.is_disputed = is_disputed
+        if is_disputed:
+            return
+        right = {Verification.FINAL: CheckOutcome.MATCH, Verification.CORRECTED: CheckOutcome.MISMATCH}.get(known)
+        status: ReceiptStatus = "void"
+        match known:
+            case Verification.FINAL:
+                status = "final"
+                self._pay_served(task)
+            case Verification.CORRECTED:
+                status = "corrected"
+                self._record(self.escrow.corrected(task.job_id))
+                self._write(task, task.node_id, task.attempt, 0, status)
+            case _:
+                self._record(self.escrow.refund(task.job_id))
+                self._write(task, task.node_id, task.attempt, 0, status)
+        for check in task.checks:
+            is_right = check.outcome is right and (task.commit, check.node_id) not in self._wrong
+            self._claim(task, check, status, is_right=is_right)
+        task.checks = []
+        self.tasks.end(task)
+
+    def _pay_served(self, task: PaidTask) -> None:
+        assert task.node_id is not None
+        operator = self.earnings.operator_of(task.node_id)
+        if operator is None:  # it was known before there were prices, and said nothing since
+            self._record(self.escrow.refund(task.job_id))
+            return
+        entries = self.escrow.final(task.job_id, operator)
+        self._record(entries)
+        if entries:
+            self.earnings.earned(self._now_ms, task.node_id, task.quote.reward)
+        self._write(task, task.node_id, task.attempt, task.quote.reward, "final")
+
+    def _claim(self, task: PaidTask, check: PaidCheck, status: ReceiptStatus, *, is_right: bool) -> None:
+        """Who was right is paid from the pool, and has its receipt then; who was not has one at once, over nothing."""
+        is_known = self.earnings.operator_of(check.node_id) is not None
+        amount = pay(task.quote.reward, check.role) if is_right and is_known else 0
+        if not amount:
+            self._write(task, check.node_id, check.attempt, 0, status)
+            return
+        claim = Claim(task.job_id, check.node_id, check.attempt, amount, task.workload, task.mwu, status)
+        self.unfunded += not self.earnings.claim(claim)
+
+    def _fault(self, effect: RecordFault) -> None:
+        """A node that was found false loses what it earned and did not vest, and of its stake if a referee said so."""
+        if effect.grade is not FaultGrade.FALSE or self.earnings.operator_of(effect.node_id) is None:
+            return
+        fault = f"{effect.node_id}:{effect.commit}:{effect.role.value}"
+        self._record(self.earnings.claw_back(fault, effect.node_id))
+        if effect.settled_by is not None:
+            reward = self._wrong[effect.commit, effect.node_id]
+            self._record(self.earnings.slash(fault, effect.node_id, reward))
+
+    def _reward(self, fault: RecordFault) -> int:
+        """What the task earns that a node was wrong about; nothing where nobody paid for it."""
+        task = self.tasks.of_commit(fault.commit)
+        return 0 if task is None else task.quote.reward
+
+    # What is said
+
+    def _record(self, entries: list[Entry]) -> None:
+        self._out += [RecordEntry(entry=entry) for entry in entries]
+
+    def _write(
+        self, task: PaidTask | Claim, node_id: NodeId, attempt: AssignmentId | None, amount: int, status: ReceiptStatus
+    ) -> None:
+        operator = self.earnings.operator_of(node_id)
+        if operator is None:
+            return
+        assert attempt is not None
+        if self.sheet.is_full:
+            self._close_sheet()
+        self.sheet.write(
+            Receipt(
+                sheet=self.sheet.number,
+                task=task.job_id if isinstance(task, PaidTask) else task.task,
+                attempt=attempt,
+                operator=operator,
+                node=node_id,
+                workload=task.workload,
+                mwu=task.mwu,
+                amount=amount,
+                status=status,
+            )
+        )
+
+    def _begin_epoch(self, now_ms: int, event: EpochBegan) -> None:
+        """Collect, pay checks, let go of what was held back for long enough, and close the sheet."""
+        self._record(self.escrow.collect())
+        for _ in range(PAYMENTS_AN_EPOCH_MAX):
+            entries, paid = self.earnings.pay_claims(now_ms)
+            if not paid:
+                break
+            self._record(entries)
+            for claim in paid:
+                self._write(claim, claim.node, claim.attempt, claim.amount, claim.status)
+        self._record(self.earnings.vest(now_ms))
+        self._epoch, self._next_commitment = event.epoch, commitment(event.next_secret)
+        self._close_sheet()
+
+    def _close_sheet(self) -> None:
+        """At each epoch's begin, and whenever one is full."""
+        root, receipts = self.sheet.close(
+            self._now_ms,
+            ledger_seq=self.ledger.seq,
+            ledger_head=self.ledger.head,
+            epoch=self._epoch,
+            next_commitment=self._next_commitment,
+        )
+        self._out.append(RecordSheet(root=root, receipts=tuple(receipts)))
+
+    def check(self) -> None:
+        """Assert that the books hold what the open tasks and the nodes' days say. O(accounts + tasks + nodes)."""
+        self.ledger.check()
+        self.escrow.check()
+        self.earnings.check()
+        self.tasks.check()
+        held = {task.job_id for task in self.tasks.by_job.values() if not task.is_over}
+        assert len(held) == len(self.escrow), "a task is open that holds nothing, or the other way round"
+
+    def snapshot(self) -> BookkeepingSnapshot:
+        """The state, to be encoded at once: it shares the machine's own objects."""
+        return BookkeepingSnapshot(
+            money=self.money,
+            work=self._work,
+            is_priced=self.is_priced,
+            ledger=self.ledger.snapshot(),
+            escrow=self.escrow.snapshot(),
+            earnings=self.earnings.snapshot(),
+            sheet=self.sheet.snapshot(),
+            tasks=list(self.tasks.by_job.values()),
+            unfunded=self.unfunded,
+            epoch=self._epoch,
+            next_commitment=self._next_commitment,
+        )
+
+    def restore(self, snapshot: BookkeepingSnapshot) -> None:
+        """Take what `snapshot` gave, after a trip through bytes."""
+        self.money = self.earnings.money = snapshot.money
+        self._work, self.is_priced, self.unfunded = snapshot.work, snapshot.is_priced, snapshot.unfunded
+        self._epoch, self._next_commitment = snapshot.epoch, snapshot.next_commitment
+        self.ledger.restore(snapshot.ledger)
+        self.escrow.restore(snapshot.escrow)
+        self.earnings.restore(snapshot.earnings)
+        self.sheet.restore(snapshot.sheet)
+        for task in snapshot.tasks:
+            self.tasks.add(task)

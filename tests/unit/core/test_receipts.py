@@ -1,0 +1,186 @@
+"""Sheets of receipts: what is on one can be shown, what is not cannot, and what was left out can be shown, too."""
+
+from hashlib import sha256
+
+import msgspec
+import pytest
+from tests.unit.core.world import WORKLOAD, job_id, node_id
+
+from gridlight.core.receipts import (
+    EMPTY,
+    ReceiptTwice,
+    Sheet,
+    SheetSnapshot,
+    follows,
+    is_absent,
+    is_fork,
+    is_omitted,
+    is_on,
+    leaf_hash,
+    merkle_root,
+    prove,
+    prove_absent,
+)
+from gridlight.messages.ids import AssignmentId
+from gridlight.messages.ledger import GENESIS
+from gridlight.messages.receipts import (
+    Absence,
+    Dispatched,
+    Proof,
+    Receipt,
+    ResultSeen,
+    SheetRoot,
+    receipt_bytes,
+    root_hash,
+)
+
+HEAD = "ab" * 32
+
+
+def receipt(number: int, *, sheet: int = 0, amount: int = 1_000) -> Receipt:
+    return Receipt(
+        sheet=sheet,
+        task=job_id(number),
+        attempt=AssignmentId(f"{number:016x}"),
+        operator=node_id(number % 3),
+        node=node_id(number),
+        workload=WORKLOAD,
+        mwu=2_500,
+        amount=amount,
+        status="final",
+    )
+
+
+def closed(sheet: Sheet, *numbers: int, at_ms: int = 0) -> tuple[SheetRoot, list[Receipt]]:
+    for number in numbers:
+        sheet.write(receipt(number, sheet=sheet.number))
+    return sheet.close(at_ms, ledger_seq=1, ledger_head=HEAD, epoch=7)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 13])
+def test_p42_every_receipt_is_on_its_sheet_and_no_other_is(count: int) -> None:
+    root, receipts = closed(Sheet(), *range(1, count + 1))
+    proofs = [prove(receipts, index) for index in range(count)]
+    assert all(is_on(root, proof) for proof in proofs)
+    for proof in proofs:
+        assert not is_on(root, msgspec.structs.replace(proof, receipt=receipt(99)))
+        assert not is_on(root, msgspec.structs.replace(proof, receipt=receipt(1, sheet=1)))
+        assert not is_on(root, msgspec.structs.replace(proof, index=proof.index + 1))
+        assert not is_on(root, msgspec.structs.replace(proof, path=(*proof.path, HEAD)))
+        assert not proof.path or not is_on(root, msgspec.structs.replace(proof, path=proof.path[1:]))
+        assert not proof.path or not is_on(root, msgspec.structs.replace(proof, path=(HEAD, *proof.path[1:])))
+
+
+def test_the_tree_is_the_documented_one() -> None:
+    root, receipts = closed(Sheet(), 1, 2, 3)
+    a, b, c = (sha256(b"\x00" + receipt_bytes(one)).digest() for one in receipts)
+    ab = sha256(b"\x01" + a + b).digest()
+    assert root.merkle_root == sha256(b"\x01" + ab + c).hexdigest()
+    assert merkle_root([]) == EMPTY == sha256(b"").hexdigest()
+    assert merkle_root([leaf_hash(receipts[0])]) == a.hex()
+
+
+def test_receipts_are_sorted_however_they_came() -> None:
+    assert closed(Sheet(), 3, 1, 2) == closed(Sheet(), 1, 2, 3)
+
+
+def test_p41_a_run_has_one_receipt() -> None:
+    sheet = Sheet()
+    sheet.write(receipt(1))
+    with pytest.raises(ReceiptTwice):
+        sheet.write(receipt(1, amount=1))
+    assert len(sheet) == 1
+
+
+def test_a_receipt_names_no_role() -> None:
+    assert not any("role" in name for name in Receipt.__struct_fields__)
+
+
+def test_a_full_sheet_must_be_closed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridlight.core.receipts.SHEET_RECEIPTS_MAX", 1)
+    sheet = Sheet()
+    sheet.write(receipt(1))
+    assert sheet.is_full
+    closed(sheet)
+    assert not sheet.is_full
+
+
+def test_p43_roots_form_one_chain_and_a_fork_shows() -> None:
+    sheet = Sheet()
+    one, _ = closed(sheet, 1)
+    two, _ = closed(sheet, 2)
+    assert one.prev_root == GENESIS
+    assert two.prev_root == root_hash(one)
+    assert follows(one, two)
+    assert not follows(two, one)
+    other = msgspec.structs.replace(two, merkle_root=HEAD)
+    assert is_fork(two, other)
+    assert is_fork(two, msgspec.structs.replace(other, sheet=9))
+    assert not is_fork(one, two)
+    assert not is_fork(one, one)
+
+
+def test_a_restored_sheet_goes_on() -> None:
+    sheet, other = Sheet(), Sheet()
+    closed(sheet, 1)
+    sheet.write(receipt(2, sheet=1))
+    other.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(sheet.snapshot()), type=SheetSnapshot))
+    assert closed(sheet, 3) == closed(other, 3)
+
+
+# What is not there
+
+
+@pytest.mark.parametrize("missing", [1, 3, 8])
+@pytest.mark.parametrize("others", [(), (5,), (2, 4, 5, 6, 7)])
+def test_that_a_receipt_is_missing_can_be_shown(missing: int, others: tuple[int, ...]) -> None:
+    root, receipts = closed(Sheet(), *others)
+    absence = prove_absent(receipts, "signed", receipt(missing).place)
+    assert absence is not None
+    assert is_absent(root, absence, receipt(missing).place)
+
+
+def test_that_a_receipt_is_missing_cannot_be_shown_where_it_is_there() -> None:
+    root, receipts = closed(Sheet(), 1, 2, 3, 4)
+    place = receipts[1].place
+    assert prove_absent(receipts, "signed", place) is None
+    proofs: list[Proof | None] = [None, *(prove(receipts, index) for index in range(4))]
+    for before in proofs:
+        for after in proofs:
+            assert not is_absent(root, Absence(root="signed", before=before, after=after), place)
+    stranger = prove(receipts, 0), msgspec.structs.replace(prove(receipts, 1), receipt=receipt(9))
+    assert not is_absent(root, Absence(root="signed", before=stranger[0], after=stranger[1]), receipt(8).place)
+
+
+def omission(*sheets: tuple[SheetRoot, list[Receipt]], number: int = 1) -> list[tuple[SheetRoot, Absence]]:
+    absences = [(root, prove_absent(receipts, "signed", receipt(number).place)) for root, receipts in sheets]
+    return [(root, absence) for root, absence in absences if absence is not None]
+
+
+def words(number: int = 1, sheet: int = 0, at_ms: int = 100) -> tuple[Dispatched, ResultSeen]:
+    one = receipt(number)
+    return (
+        Dispatched(attempt=one.attempt, node=one.node, operator=one.operator, sheet=sheet),
+        ResultSeen(attempt=one.attempt, node=one.node, sheet=sheet, at_ms=at_ms),
+    )
+
+
+def test_p45_a_result_without_receipt_is_an_omission_that_anybody_can_check() -> None:
+    sheet = Sheet()
+    sheets = omission(closed(sheet, 2, at_ms=600), closed(sheet, at_ms=1_200), closed(sheet, 4, 5, at_ms=1_800))
+    assert is_omitted(*words(), sheets, 1_000)
+    assert is_omitted(*words(), sheets, 1_700)
+    assert not is_omitted(*words(), sheets, 1_701), "it may be settled on a later sheet"
+    assert not is_omitted(*words(), sheets[1:], 1_000), "the first sheet is held back"
+    assert not is_omitted(*words(), [sheets[0], sheets[2]], 1_000), "a sheet between is held back"
+    assert not is_omitted(*words(), [], 0)
+    assert not is_omitted(words(1)[0], words(2)[1], sheets, 1_000), "two runs are not one"
+    stranger = [(root, msgspec.structs.replace(one, before=None, after=None)) for root, one in sheets]
+    assert not is_omitted(*words(), stranger, 1_000)
+
+
+def test_p45_a_run_that_has_its_receipt_was_not_omitted() -> None:
+    sheet = Sheet()
+    sheets = omission(closed(sheet, 2, at_ms=600), closed(sheet, 1, at_ms=1_200), closed(sheet, at_ms=1_800))
+    assert len(sheets) == 2
+    assert not is_omitted(*words(), sheets, 1_000)
