@@ -1,6 +1,7 @@
 """What payouts do to the books: each effect as one entry with a key of its own, so that it is posted once."""
 
 from collections.abc import Iterable
+from typing import assert_never
 
 from gridlight.core.postings import Draft, confirm, give_back, seal
 from gridlight.messages import ledger
@@ -20,6 +21,8 @@ def entry_of(effect: BooksEffect) -> Draft | None:
             return confirm(digest, (), units) if units else None
         case ReleaseLines(batch_id=batch_id, seal=count, lines=lines):
             return give_back(f"{batch_id}:{count}", _lines(lines)) if lines else None
+        case _:
+            assert_never(effect)
 
 
 def _lines(lines: Iterable[PayoutLine]) -> list[ledger.PayoutLine]:
