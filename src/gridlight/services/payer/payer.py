@@ -40,6 +40,8 @@ from gridlight.messages.payouts import (
 from gridlight.services.payer.signing import NotSigned, SignerPort, build
 
 REFILL_MS: Final = 60_000
+PATIENCE_MS: Final = 60_000
+"""How long a halted channel's open batch is looked for in vain before a run that is once gives it to somebody."""
 PI_MEMO: Final = "Gridlight payout"
 NOT_SIGNED: Final = "not_signed"
 
@@ -90,6 +92,7 @@ class Payer:
         self._woken: Final = asyncio.Event()
         self._in_hand = 0
         self._refill_ms = 0
+        self._patient_ms = clock.now_ms() + PATIENCE_MS
         self._is_stopping = False
         store.add_channels(channels)
         stored = store.load()
@@ -128,7 +131,8 @@ class Payer:
 
     def _is_done(self) -> bool:
         halted = {one.account for one in self.core.channels if one.halted is not None}
-        is_waiting = any(batch.channel not in halted for batch in self.core.open_batches)
+        is_patient = self._clock.now_ms() < self._patient_ms
+        is_waiting = any(is_patient or batch.channel not in halted for batch in self.core.open_batches)
         return self._in_hand == 0 and not is_waiting and self.core.is_idle
 
     def _idle_ms(self) -> int:
@@ -157,6 +161,7 @@ class Payer:
         self._reached(f"decided {type(event).__name__}")
         if durable:
             self._store.commit(now_ms, durable, self._books, lambda batch: build(self._builder, batch))
+            self._patient_ms = now_ms + PATIENCE_MS
             self._reached(f"committed {type(durable[0]).__name__}")
             self._told()
         return outside
