@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     create_engine,
     event,
     inspect,
@@ -237,6 +238,71 @@ account_usage = Table(
     Column("day", Integer, primary_key=True, autoincrement=False),
     Column("requests", BigInteger, nullable=False),
 )
+
+payout_channels = Table(
+    "payout_channels",
+    metadata,
+    Column("account", String(56), primary_key=True),
+    Column("record", LargeBinary, nullable=False),
+)
+
+payout_batches = Table(
+    "payout_batches",
+    metadata,
+    Column("batch_id", String(80), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("drawn_units", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    Index("payout_batches_active", "is_active"),
+    Index("payout_batches_by_day", "day"),
+)
+
+payout_transactions = Table(
+    "payout_transactions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("batch_id", String(80), nullable=False),
+    Column("channel", String(56), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("max_time_s", BigInteger, nullable=False),
+    Column("xdr", Text, nullable=False),
+    Column("signed_xdr", Text),
+    Index("payout_transactions_of_sequence", "channel", "sequence"),
+)
+
+payout_addresses = Table(
+    "payout_addresses",
+    metadata,
+    Column("operator", String(80), primary_key=True),
+    Column("rail", String(16), nullable=False),
+    Column("destination", String(80), nullable=False),
+    Column("refused", String(64)),
+)
+
+payout_actions = Table(
+    "payout_actions",
+    metadata,
+    Column("action", _COUNTED, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("channel", String(56), nullable=False),
+    Column("batch_id", String(80), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""The audit log of payouts. Its writer counts it itself, so that a second writer is refused."""
+
+payout_entries = Table(
+    "payout_entries",
+    metadata,
+    Column("seq", _COUNTED, primary_key=True, autoincrement=False),
+    Column("key", String(160), nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Index("payout_entries_by_key", "key", unique=True),
+)
+"""The payer's books, entry by entry."""
 
 REVISION: Final = "0006"
 """The newest migration; a test holds it to migrations/."""

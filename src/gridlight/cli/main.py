@@ -16,6 +16,7 @@ from gridlight.cli.money import ledger_app, receipt_app
 from gridlight.cli.network import network_app
 from gridlight.cli.node import node_app
 from gridlight.cli.operator import operator_app
+from gridlight.cli.payouts import payouts_app
 from gridlight.cli.workload import workload_app
 from gridlight.client.errors import GridlightError
 
@@ -40,6 +41,7 @@ app.add_typer(operator_app, name="operator")
 app.add_typer(workload_app, name="workload")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(receipt_app, name="receipt")
+app.add_typer(payouts_app, name="payouts")
 app.command(rich_help_panel="Started by `gridlight up`")(serving.coordinator)
 app.command(rich_help_panel="Started by `gridlight up`")(serving.gateway)
 
