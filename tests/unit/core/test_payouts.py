@@ -41,7 +41,8 @@ def test_a_line_is_sealed_then_submitted_then_paid_when_it_is_found() -> None:
     )
     world.look()
     assert world.one(SubmitBatch).batch.state is BatchState.SUBMITTED
-    assert world.core.due_ms is None
+    waits_until = world.core.due_ms
+    assert waits_until is None
     answered(world, Answer.ACCEPTED)
     assert world.core.due_ms == world.now_s * 1_000
     world.sequence = 8
