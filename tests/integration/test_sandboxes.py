@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.integration.engines import (
 )
 from tests.pictures.making import GOOD
 
+from gridlight.adapters.blobs import cache_folder
 from gridlight.adapters.sandbox.bubblewrap import Bubblewrap
 from gridlight.adapters.sandbox.podman import Podman
 from gridlight.adapters.sandbox.port import (
@@ -33,6 +36,8 @@ from gridlight.adapters.sandbox.port import (
 from gridlight.adapters.sandbox.subprocess import Subprocess
 from gridlight.adapters.sandbox.worker_process import WorkerProcess
 from gridlight.messages.frames import FrameHeader
+from gridlight.services.setup import ensure_weights
+from gridlight.workloads.contract import manifest_named
 
 RESIZE = {"prepare": "resize_rgb_uint8", "parameters": {"width": 300, "height": 300}}
 PREPARE = WorkerSpec(arguments=("prepare",), limits=Limits(memory_mib=512))
@@ -88,6 +93,19 @@ async def test_a_first_party_worker_does_its_work_and_leaves_nothing(sandbox: Sa
         await worker.call(FrameHeader(id="2"), timeout_s=1)
 
     assert len(tensor) == 270_000
+    assert await is_all_gone()
+
+
+async def test_what_a_worker_needs_may_lie_where_it_has_its_own_scratch_space(sandbox: Sandbox) -> None:
+    ensure_weights(lambda _: None)
+    manifest = manifest_named("coco-ssd")
+    [digest] = manifest.artifacts.values()
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="gridlight-") as folder:
+        model = Path(shutil.copy(cache_folder() / "blobs" / digest, folder))
+        spec = WorkerSpec(arguments=("run", "coco-ssd", str(model)), limits=PREPARE.limits, read_only=(model,))
+        worker = await sandbox.start(spec, ready_timeout_s=READY_S)
+        await worker.kill()
+
     assert await is_all_gone()
 
 
@@ -147,7 +165,11 @@ async def test_a_worker_that_ends_says_why(sandbox: Sandbox, third_party: str) -
     assert "out of luck" in reason
 
 
-async def test_a_worker_that_leaks_dies_of_its_own_memory_and_it_is_said(sandbox: Sandbox, third_party: str) -> None:
+async def test_a_worker_that_leaks_dies_of_its_own_memory_and_it_is_said(
+    sandbox: Sandbox, third_party: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path_factory.mktemp("here")
+    monkeypatch.chdir(here)
     script = f"{READY} x=0123456789abcdef; while :; do x=$x$x; done"
     worker = await sandbox.start(shell(third_party, script), ready_timeout_s=READY_S)
 
@@ -156,6 +178,7 @@ async def test_a_worker_that_leaks_dies_of_its_own_memory_and_it_is_said(sandbox
 
     assert "memory" in reason or "137" in reason, reason
     assert await is_all_gone()
+    assert list(here.iterdir()) == [], "nothing of it stays where the agent was started"
 
 
 async def test_a_worker_that_answers_without_end_is_killed(sandbox: Sandbox, third_party: str) -> None:

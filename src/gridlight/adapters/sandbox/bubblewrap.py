@@ -38,6 +38,9 @@ exec "$@"
 _MADE: Final = {"proc", "dev", "tmp", "sys"}
 """Of a root, what is not taken from an image."""
 
+# Kernel settings are files of root's, which a worker of an agent that is root could write.
+_SHUT: Final = ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/")
+
 _TRIAL: Final = Limits(memory_mib=64)
 
 _WALLS: Final = frozenset({"network", "files", "others", "storage", "privileges", "system_calls", "environment"})
@@ -97,7 +100,7 @@ class Bubblewrap:
         bounds = [str(limits.files), address_kib, "-" if limits.cpu_s is None else str(limits.cpu_s)]
         members = [] if group is None else [str(path) for path in group.members]
         begin = ["/bin/sh", "-c", _BEGIN, "sh", *bounds, *members, "--"]
-        return [*begin, self._executable, *_walls(), *_root(spec), *_scratch(spec), *_inside(spec)]
+        return [*begin, self._executable, *_walls(), *_scratch(spec), *_root(spec), *_SHUT, *_inside(spec)]
 
 
 def _walls() -> list[str]:
@@ -131,13 +134,11 @@ def _bound(paths: dict[Path, Path]) -> list[str]:
 
 
 def _scratch(spec: WorkerSpec) -> list[str]:
-    """What may be written, in memory and bounded; everything else is shut at the end."""
+    """What may be written, in memory and bounded. It comes first: files that a worker needs may lie below `/tmp`."""
     half_bytes = str(spec.limits.temporary_mib * MIB // 2)
     return [
         *("--proc", "/proc", "--dev", "/dev"),
         *("--size", half_bytes, "--tmpfs", TEMPORARY, "--size", half_bytes, "--tmpfs", "/dev/shm"),  # noqa: S108
-        # Kernel settings are files of root's, which a worker of an agent that is root could write.
-        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"),
     ]
 
 

@@ -117,9 +117,11 @@ class Podman:
     async def _run(self, name: str, spec: WorkerSpec, given: Given, printed: int) -> None:
         """Until the container runs; podman itself is gone then. What either prints is read from `printed`."""
         null = os.open(os.devnull, os.O_WRONLY)
-        words = ["podman", *self._global, "run", *self._options(name, spec), *self._inside(spec)]
+        # Where a container runs out of memory, conmon leaves a file named `oom` in the folder it was started from.
+        words = ["sh", "-c", 'cd "$0" && exec podman "$@"', str(self._folder)]
+        words += [*self._global, "run", *self._options(name, spec), *self._inside(spec)]
         try:
-            pid = start_child(shutil.which("podman") or "podman", words, os.environ, {null: (1,), **given})
+            pid = start_child("/bin/sh", words, os.environ, {null: (1,), **given})
         finally:
             os.close(null)
         try:
