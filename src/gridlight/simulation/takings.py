@@ -66,13 +66,14 @@ class Takings:
         self._population = population
         self._later: dict[NodeId, int] = {}
         """What each node was paid for tasks that do not count."""
+        self._taken: dict[NodeId, int] = {}
         self._total = 0
         """What all nodes were paid and kept, for whatever task."""
         self._head = GENESIS
         self._keys: set[str] = set()
         self._attempts: set[str] = set()
 
-    def check_closed(self, core: Coordinator) -> None:
+    def close(self, core: Coordinator) -> None:
         """Once all is settled and the last epoch was paid: the books say what receipts do, and no task holds money."""
         ledger = core.bookkeeping.ledger
         demand(self._head == ledger.head, "P4: the ledger is what its entries add up to", "another head")
@@ -80,6 +81,8 @@ class Takings:
         held = self.balances.get(req_escrow(ACCOUNT_ID), 0)
         demand(not held and not len(core.bookkeeping.escrow), "P6: nothing is held for tasks that are over", held)
         earned = sum(balance for account, balance in self.balances.items() if account.startswith("op:"))
+        for node_id, taken in self._taken.items():  # only now every receipt is on a sheet that was told
+            self.lost[self._population.node_of(node_id)] += max(0, taken - self._later.get(node_id, 0))
         demand(earned == self._total, "P44: what was earned has receipts", earned, "and receipts over", self._total)
 
     def _entry(self, effect: RecordEntry) -> None:
@@ -103,7 +106,7 @@ class Takings:
             node_id = NodeId(fault.partition(":")[0])
             taken = sum(-one.amount for one in entry.postings if one.amount < 0)
             self._total -= taken
-            self.lost[self._population.node_of(node_id)] += max(0, taken - self._later.pop(node_id, 0))
+            self._taken[node_id] = self._taken.get(node_id, 0) + taken
 
     def _sheet(self, effect: RecordSheet) -> None:
         for receipt in effect.receipts:

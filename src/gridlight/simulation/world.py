@@ -170,7 +170,7 @@ class World:
         if self.takings is not None:
             self._begin_epoch(EpochEnds())
             self._feed()
-            self.takings.check_closed(self.host.core)
+            self.takings.close(self.host.core)
 
     def run_until(self, end_ms: int, stage: str, listen: Listener) -> None:
         """The main loop. Each millisecond: what happens, then the coordinator's batches, then what follows."""
