@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo wheel test check lint bench honest simulate simulate-full oracle docs lock clean
+.PHONY: help setup demo wheel test check lint bench honest simulate simulate-full oracle incentives docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -62,6 +62,9 @@ simulate-full: $(STAMP) ## Run the long scenarios, the one with 421,000 nodes la
 
 oracle: $(STAMP) ## Hold the simulated core to the recurrence that verification was derived with; an hour or more
 	@$(BIN)/python -m benchmarks.oracle --all
+
+incentives: $(STAMP) ## What each strategy of ill will earns for its CPU time, beside honesty; a quarter of an hour
+	@$(BIN)/python -m benchmarks.incentives --all
 
 docs: $(STAMP) ## Write again what is generated: schemas/ and the tables of docs/protocol.md
 	@$(BIN)/python docs/generate.py

@@ -23,6 +23,9 @@ from gridlight.messages.ledger import (
 from gridlight.messages.receipts import ReceiptStatus
 
 DAY_MS = 86_400_000
+DAYS_HELD = 14
+"""A hold that is shorter than so many days is kept in as many parts, so that it is no longer than it says."""
+
 DAYS_MAX = 64
 """Of one node, not vested; what it earns beyond is counted with the newest, which delays it and loses nothing."""
 
@@ -118,7 +121,8 @@ class Earnings:
         known.tasks += 1
         day = known.days[-1] if known.days else None
         is_same = day is not None and day.operator == known.operator
-        if day is not None and is_same and (now_ms - day.first_ms < DAY_MS or len(known.days) >= DAYS_MAX):
+        day_ms = min(DAY_MS, self.money.hold_ms // DAYS_HELD)
+        if day is not None and is_same and (now_ms - day.first_ms < day_ms or len(known.days) >= DAYS_MAX):
             day.last_ms, day.last_task, day.amount = now_ms, known.tasks, day.amount + amount
         else:
             known.days.append(Day(known.operator, now_ms, now_ms, known.tasks, amount))
@@ -127,6 +131,11 @@ class Earnings:
             heappush(self._due, (known.days[0].last_ms + self.money.hold_ms, node))
 
     # Checks
+
+    @property
+    def claims(self) -> int:
+        """Checks that wait for the pool."""
+        return len(self._claims)
 
     def claim(self, claim: Claim) -> bool:
         """A check earned something; whether it can wait for the pool."""

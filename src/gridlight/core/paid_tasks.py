@@ -71,8 +71,12 @@ class PaidTasks:
         return None if job_id is None else self.by_job[job_id]
 
     def provisional(self, node_id: NodeId, commit: int) -> list[PaidTask]:
-        """Of a node's answers up to this one those that are neither over nor disputed. O(the node's open ones)."""
-        numbers = self._provisional.get(node_id, [])
+        """Of a node's answers up to this one those that are neither over nor disputed. O(the node's open ones).
+
+        In the order of their commits, also after a restart, whose snapshot has tasks in the order of their jobs:
+        entries are posted in this order.
+        """
+        numbers = sorted(self._provisional.get(node_id, []))
         tasks = [self.by_job[self._by_commit[number]] for number in numbers if number <= commit]
         return [task for task in tasks if not task.is_disputed]
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from gridlight.simulation.answers import Answer, cheapened, colluded, empty, faulty, right
+from gridlight.simulation.answers import Answer, cheapened, colluded, copied, empty, faulty, right
 from gridlight.simulation.distributions import MILLION
 from gridlight.simulation.scenario import Adversary, Strategy
 
@@ -66,24 +66,23 @@ class Adversaries:
             case Strategy.CHEAP_MODEL:
                 return cheapened(number, probe_seed, node) if self._is_on(node, bits) else right(number, probe_seed)
             case _:
-                is_wrong = self._agrees_on_wrong(node, number, bits)
-                return colluded(number, probe_seed) if is_wrong else right(number, probe_seed)
+                return self._together(node, number, probe_seed, bits)
 
     def _is_on(self, node: int, bits: int) -> bool:
         """Who works for itself alone does not ask whether it is trusted."""
         return self._knows.age(node) >= self._plan.turns_at_age and happens(bits, self._plan.rate_ppm)
 
-    def _agrees_on_wrong(self, node: int, number: int, bits: int) -> bool:
-        """As one of the group said before, or by this node's own decision, which binds the others."""
+    def _together(self, node: int, number: int, probe_seed: int, bits: int) -> Answer:
+        """What one of the group said before, or this node's own decision, which binds the others."""
         if self._plan.strategy is Strategy.CANARY_AWARE and self._recognises(number, bits):
-            return False
+            return right(number, probe_seed)
         known = self._said_wrong.get(number)
         if known is not None:
-            return known
+            return copied(colluded(number, probe_seed) if known else right(number, probe_seed))
         is_wrong = self._has_turned(node) and self._is_safe(number) and happens(bits, self._plan.rate_ppm)
         self._said_wrong[number] = is_wrong
         _bound(self._said_wrong)
-        return is_wrong
+        return colluded(number, probe_seed) if is_wrong else right(number, probe_seed)
 
     def _has_turned(self, node: int) -> bool:
         if self._plan.strategy is Strategy.SLEEPERS and self._knows.now_ms() < self._turns_ms:

@@ -3,9 +3,11 @@
 A task's number is all that its picture is; it stands in the input's digest, from which each node computes the rest.
 """
 
+from enum import IntEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gridlight.messages.ids import Blake3Digest
 from gridlight.messages.results import Detection, encode_detections
@@ -27,12 +29,31 @@ _PROBE_STEPS: Final = 999_983
 _PROBE_WRONG: Final = 5_000_000
 
 
+class Effort(IntEnum):
+    """What went into an answer."""
+
+    RUN = 0
+    """The model was run."""
+    CHEAPER_RUN = 1
+    """A cheaper model was run."""
+    COPY = 2
+    """Another one of the group had the same task, and its answer was taken over."""
+    GUESS = 3
+    """Nothing was looked at."""
+
+
+COST_PPM: Final = {Effort.RUN: 1_000_000, Effort.CHEAPER_RUN: 300_000, Effort.COPY: 20_000, Effort.GUESS: 20_000}
+"""What an answer costs of a run's CPU time. Assumed: int8 weights or a smaller network take about a third of fp32's
+time; who runs nothing still receives 270 kB, signs, and answers."""
+
+
 class Answer(Struct, frozen=True, gc=False):
     """A result as a node would submit it."""
 
     output: bytes
     digest: Blake3Digest
     probes: tuple[int, ...]
+    effort: Effort = Effort.RUN
 
 
 def input_digest(number: int) -> Blake3Digest:
@@ -93,12 +114,17 @@ def faulty(number: int, probe_seed: int, node: int) -> Answer:
 
 def cheapened(number: int, probe_seed: int, node: int) -> Answer:
     """What one node's cheaper model says."""
-    return Answer(*_of(faulty(number, probe_seed, node)), _wrong_probes(node))
+    return Answer(*_of(faulty(number, probe_seed, node)), _wrong_probes(node), Effort.CHEAPER_RUN)
 
 
 def empty(node: int) -> Answer:
     """Nothing is there, says who has not looked."""
-    return Answer(b"", output_digest(b""), _wrong_probes(node))
+    return Answer(b"", output_digest(b""), _wrong_probes(node), Effort.GUESS)
+
+
+def copied(answer: Answer) -> Answer:
+    """The same, by who did not run the model for it: a task's probes are of the same places for everybody."""
+    return replace(answer, effort=Effort.COPY)
 
 
 def _of(answer: Answer) -> tuple[bytes, Blake3Digest]:

@@ -14,7 +14,6 @@ from gridlight.simulation.gateways import Gateways, number_of_job
 from gridlight.simulation.network import Network
 from gridlight.simulation.population import HERE, Population
 from gridlight.simulation.timeline import Timeline
-from gridlight.simulation.truth import Truth
 
 ASKING_ALL_MS: Final = 2_000
 """The host asks all nodes for their offers over this time."""
@@ -24,7 +23,13 @@ class Performer:
     """Carries out effects, in order."""
 
     def __init__(
-        self, *, gateways: Gateways, network: Network, population: Population, timeline: Timeline, truth: Truth
+        self,
+        *,
+        gateways: Gateways,
+        network: Network,
+        population: Population,
+        timeline: Timeline,
+        hears: dict[type, Callable[[Any], None]],
     ) -> None:
         self._gateways = gateways
         self._network = network
@@ -39,11 +44,11 @@ class Performer:
             RequestOffer: self._ask,
             RequestAllOffers: self._ask_all,
             AnnounceCoordinator: self._announce,
-            **truth.hears,
+            **hears,
         }
 
     def perform(self, effects: list[Effect]) -> None:
-        """What is to be recorded is truth's; RecordNode and AdmitNode are for what the simulator does not have."""
+        """What is to be recorded goes to who asked for it; RecordNode and AdmitNode are for what we do not have."""
         for effect in effects:
             perform = self._performs.get(type(effect))
             if perform is not None:

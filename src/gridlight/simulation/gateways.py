@@ -4,7 +4,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from gridlight.core.draw import draw_many
@@ -40,7 +40,16 @@ class OpenJob(Struct, frozen=True, gc=False):
 class Gateways:
     """All gateways of a run."""
 
-    def __init__(self, *, seed: int, demand: Demand, network: Network, timeline: Timeline, measures: Measures) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        demand: Demand,
+        network: Network,
+        timeline: Timeline,
+        measures: Measures,
+        account_id: str | UnsetType = UNSET,
+    ) -> None:
         self.ids = [GatewayId(f"gateway-{number}") for number in range(demand.gateways)]
         self.is_asked = True
         """Until requesters stop."""
@@ -63,6 +72,8 @@ class Gateways:
             (Assurance.AUDITED, demand.audited_ppm),
             (Assurance.ARBITRATED, demand.arbitrated_ppm),
         )
+        self._account_id = account_id
+        """Who pays for all that is asked."""
         self._next_us = 0
         self._draws: tuple[int, ...] = ()
         """Of the requester who comes next."""
@@ -106,6 +117,7 @@ class Gateways:
             asked_deadline_ms=demand.deadline_ms,
             assurance=self._assurance(draws[1]),
             is_public=happens(draws[2], demand.public_ppm),
+            account_id=self._account_id,
         )
         self.open[submitted.job_id] = OpenJob(now_ms, submitted)
         self._due.append((now_ms + submitted.deadline_ms + GRACE_MS, submitted.job_id))

@@ -19,6 +19,7 @@ from gridlight.simulation.adversary import Answers
 from gridlight.simulation.answers import number_of_input
 from gridlight.simulation.behaviour import Behaviour, Plan, Vanishing
 from gridlight.simulation.entries import Asked, Cancelled, Delivered, Offered, Ran, Said, Vanished
+from gridlight.simulation.labour import Labour
 from gridlight.simulation.minds import Minds, with_elapsed
 from gridlight.simulation.network import Network
 from gridlight.simulation.population import HERE, SILENT, Population
@@ -59,6 +60,7 @@ class Nodes:
     ) -> None:
         self.is_faulty = True
         """Until faults stop."""
+        self.labour = Labour(population.count)
         self.frozen_until_ms: dict[int, int] = {}
         self._desks: dict[int, Desk] = {}
         self._life = population.life
@@ -123,6 +125,7 @@ class Nodes:
         if self._is_frozen(node, entry):
             return
         if plan.is_failing:
+            self.labour.failed(node, plan.infer_ms, number_of_input(entry.assignment.input_digest))
             reply = self._minds.failed(node, entry.assignment.assignment_id, FailureCode.WORKER_CRASHED)
         else:
             reply = self._finish(entry)
@@ -164,6 +167,7 @@ class Nodes:
         node, assignment, plan = entry.node, entry.assignment, entry.plan
         number = number_of_input(assignment.input_digest)
         answer = self._answers.answer(node, number, assignment.probe_seed, plan.answer_bits)
+        self.labour.answered(node, plan.infer_ms, number, answer)
         run_ms = self._timeline.now_ms - entry.taken_ms
         reply = self._minds.finished(node, assignment.assignment_id, answer, infer_ms=plan.infer_ms, run_ms=run_ms)
         self._population.age[node] += isinstance(reply, ResultSubmitted)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from gridlight.simulation.incentives import said
 from gridlight.simulation.report import Report
 
 PAGE_FILE: Final = "report.html"
@@ -51,6 +52,7 @@ def render_page(report: Report) -> str:
     return pages.get_template(TEMPLATE_FILE).render(
         report=report,
         headline=headline(report),
+        earned="" if report.incentives is None else said(report.incentives),
         plots={name: markupsafe.Markup(svg) for name, svg in plots.items()},  # noqa: S704 our own, drawn a moment ago
     )
 

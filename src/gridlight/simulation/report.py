@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from gridlight.core.counts import Count
+from gridlight.simulation.incentives import Incentives, incentives_of, said
 from gridlight.simulation.measures import Interval, bucket_quantile_ms
 from gridlight.simulation.verified import (
     REPLICATION_TARGET,
@@ -104,6 +105,8 @@ class Report(Struct, frozen=True, kw_only=True):
     replication_with_shadows: float
     honest_banned: int
     verified: Verified
+    incentives: Incentives | None
+    """What nodes earned for their CPU time, where the scenario has money."""
     scheduling: dict[str, int]
     attempts: dict[int, int]
     vanished: int
@@ -182,9 +185,10 @@ def _for_requesters(world: World) -> dict[str, Any]:
         "replication_with_shadows": truth.replication(with_shadows=True),
         "honest_banned": truth.honest_banned,
         "verified": verified_of(world),
+        "incentives": incentives_of(world),
         "scheduling": {count.value: number for count, number in counts.items()},
         "attempts": dict(sorted(measures.attempts.items())),
-        "targets": [*targets, *weigh_verification(world, wrong=wrong, upper=wrong_upper)],
+        "targets": [*targets, *weigh_verification(world, wrong=wrong, upper=wrong_upper), *weigh_incentives(world)],
         "over_time": [_moment(world, place, one) for place, one in enumerate(measures.intervals) if one.events],
         "trust_over_time": trust_moments(world),
         "waits": [(wait_ms, count) for wait_ms, count in enumerate(measures.waits) if count],
@@ -231,6 +235,23 @@ def weigh_verification(world: World, *, wrong: float, upper: float) -> list[Targ
     return [of_wrong, of_replication] if is_told else [of_replication]
 
 
+def weigh_incentives(world: World) -> list[Target]:
+    """Ill will must not pay; asked where there is money, and ill will."""
+    found = incentives_of(world)
+    if found is None or found.beside_honest is None:
+        return []
+    rate = found.beside_honest
+    measured = f"{rate.figure:.3f}, between {rate.lower95:.3f} and {rate.upper95:.3f} with 95 % confidence"
+    return [
+        Target(
+            name="what ill will earns for its CPU time, as a part of what honesty does",
+            target="not above 1",
+            measured=f"{measured}: {found.verdict}",
+            is_met=rate.lower95 <= 1,
+        )
+    ]
+
+
 def within_lower95(misses: int, tasks: int) -> float:
     """The share that is within with 95 % confidence, one-sided: misses are few among many, and so taken as Poisson."""
     if not tasks:
@@ -262,6 +283,7 @@ def summary(report: Report) -> list[str]:
         ),
         f"latency          p50 {latency.p50} ms, p99 {latency.p99}, p99.9 {latency.p999}, p99.99 {latency.p9999}",
         _said_of_answers(report),
+        *([] if report.incentives is None else [f"earned           {said(report.incentives)}"]),
         f"nodes            {report.verified.banned:,} banned, {report.honest_banned:,} of them honest; "
         f"{report.verified.honest_faulted:,} faults of honest nodes; {report.verified.renewed:,} came back as others",
         f"faults           {befell}; {report.vanished:,} nodes vanished, {report.left:,} left",

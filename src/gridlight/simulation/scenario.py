@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from gridlight.messages.ledger import AMOUNT_MAX, MoneyParameters
 from gridlight.messages.trust import TrustParameters, parameters_from
 
 SECONDS_MAX: Final = 7 * 86_400
@@ -124,6 +125,19 @@ class Adversary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A node that is banned is back in a moment, with a new key, for a new operator, as a newcomer."""
 
 
+class Money(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What work costs. All requesters of a run pay from one account; amounts are units of 1e-7 coin."""
+
+    mwu: Annotated[int, Meta(ge=1, le=10**9)] = 1_000_000
+    """Thousandths of a work unit that a task is."""
+    credited: Annotated[int, Meta(ge=1, le=AMOUNT_MAX // 2)] = 10**15
+    """What the requesters have at the start."""
+    pool: Annotated[int, Meta(ge=1, le=AMOUNT_MAX // 2)] = 10**13
+    """What the founder gives for checks at the start: a network of newcomers costs more of them than requesters pay."""
+    prices: MoneyParameters = MoneyParameters()
+    """As the `[money]` table of a coordinator."""
+
+
 class Churn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How nodes come and go by themselves."""
 
@@ -199,6 +213,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, lt=2**53)] = 1
     quiet_seconds: Annotated[int, Meta(ge=0, le=3_600)] = 20
     """How long requesters go on asking once faults have stopped."""
+    epoch_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    """How often the host draws a new secret, and the ledger pays checks and lets go of what was held back."""
     churn: Churn = Churn()
     attempts: Attempts = Attempts()
     links: Links = Links()
@@ -208,6 +224,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     adversary: Adversary = Adversary()
     trust: dict[str, str | int | bool] = {}
     """As the `[trust]` table of a coordinator: a profile, and what differs from it."""
+    money: Money | None = None
+    """Without it jobs are done for nothing, and there is no ledger."""
 
     def __post_init__(self) -> None:
         """What no single key can say."""
@@ -221,6 +239,11 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def adversaries(self) -> int:
         """How many nodes are of ill will."""
         return self.nodes.count * self.adversary.fraction_ppm // 1_000_000
+
+    @property
+    def needs_journal(self) -> bool:
+        """A run without replays and crashes need not remember what happened."""
+        return bool(self.checks.replay_each or self.faults.coordinator_crashes)
 
     @property
     def trust_parameters(self) -> TrustParameters:

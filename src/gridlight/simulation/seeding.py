@@ -37,5 +37,7 @@ def seed_fleet(core: Coordinator, scenario: Scenario, seed: int, population: Pop
         changed = core.reputation.seed_standing(node, tier=tier, clean_run=age)
         outputs = core.scheduling.handle(core.now_ms, changed)
         assert not outputs, "nodes are seeded before they lend anything"
+        if core.bookkeeping.is_priced:
+            core.bookkeeping.earnings.trust(population.ids[node], is_trusted=tier is Tier.TRUSTED)
         tiers.append(tier)
     return tiers

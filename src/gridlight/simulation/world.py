@@ -4,6 +4,8 @@ import gc
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from gridlight.core.attempts import LEASE_GRACE_MS
 from gridlight.core.counts import Count
 from gridlight.core.draw import draw, draw_many
@@ -43,6 +45,7 @@ from gridlight.simulation.nodes import Nodes
 from gridlight.simulation.population import HERE, Population
 from gridlight.simulation.scenario import Scenario
 from gridlight.simulation.seeding import is_reference, seed_fleet
+from gridlight.simulation.takings import ACCOUNT_ID, Takings, money_events
 from gridlight.simulation.timeline import Timeline
 from gridlight.simulation.truth import Truth
 from gridlight.simulation.wire import effect_off_the_wire, event_off_the_wire
@@ -56,12 +59,10 @@ REST_MS: Final = 1_000
 
 ROUNDS_MAX: Final = 200
 """Calls for nothing but passed time within one millisecond; each attends to a thousand tasks."""
-
 SETTLING_PARTS: Final = 8
 SETTLED_LATE_MS: Final = 60_000
 """So long after the last moment nothing is provisional any more, with the host's batches and the input's keeping."""
 
-EPOCH_MS: Final = 600_000
 RETURN_MS: Final = 1_000
 """A node that was banned is back after that, as somebody else."""
 
@@ -82,7 +83,7 @@ class World:
         self.population = Population(
             seed, scenario.nodes, scenario.fleet, crowd=scenario.adversaries, crowd_of=scenario.adversary.operators
         )
-        self.host = Host(scenario.checks, keeps_journal=needs_journal(scenario))
+        self.host = Host(scenario.checks, keeps_journal=scenario.needs_journal)
         self.network = Network(seed, scenario.links)
         self.asked_from_ms = START_MS + SETTLING_MS
         self.measured_from_ms = self.asked_from_ms + scenario.warm_seconds * 1_000
@@ -94,6 +95,7 @@ class World:
         span = Span(start_ms=self.measured_from_ms, length_ms=(scenario.seconds + scenario.quiet_seconds) * 1_000)
         self.measures = Measures(span, deadline_ms=scenario.demand.deadline_ms)
         self.truth = Truth(population=self.population, adversaries=scenario.adversaries, span=span, on_ban=self._banned)
+        self.takings = None if scenario.money is None else Takings(self.population)
         self.minds: Minds = (FullMinds if scenario.nodes.are_full else ModelMinds)(self.population)
         self._inbox: list[Event] = []
         self._epoch = -1
@@ -105,6 +107,7 @@ class World:
             network=self.network,
             timeline=self.timeline,
             measures=self.measures,
+            account_id=UNSET if scenario.money is None else ACCOUNT_ID,
         )
         self.answers = self._make_answers()
         self.attendance = self._make_attendance()
@@ -115,7 +118,7 @@ class World:
             network=self.network,
             population=self.population,
             timeline=self.timeline,
-            truth=self.truth,
+            hears=self.truth.hears | ({} if self.takings is None else self.takings.hears),
         )
         self._reactions = self._make_reactions()
 
@@ -147,6 +150,7 @@ class World:
             self.run_until(self.rested_ms, "to rest", listen)
             check_at_rest(self.host.core, open_at_gateways=len(self.gateways.open))
             self._settle(listen)
+            self._close_books()
             self.host.finish()
         finally:
             gc.enable()
@@ -160,6 +164,13 @@ class World:
             self.run_until(self.rested_ms + self._open_ms_max * part // SETTLING_PARTS, "until all is settled", listen)
         self.truth.end()
         check_settled(self.host.core, open_commits=self.truth.commits.open_count())
+
+    def _close_books(self) -> None:
+        """One more epoch begins, which pays what is owed for checks and closes the last sheet."""
+        if self.takings is not None:
+            self._begin_epoch(EpochEnds())
+            self._feed()
+            self.takings.close(self.host.core)
 
     def run_until(self, end_ms: int, stage: str, listen: Listener) -> None:
         """The main loop. Each millisecond: what happens, then the coordinator's batches, then what follows."""
@@ -194,12 +205,17 @@ class World:
         seed = draw(self.seed, "coordinator", number) >> 11
         comparisons = {WORKLOAD: COMPARISON}
         self.tell(CoordinatorStarted(seed=seed, workloads=(WORKLOAD,), comparisons=comparisons, trust=self.trust))
+        for event in money_events(self.scenario.money, is_first=not number):
+            self.tell(event)
 
     def calm(self) -> None:
         """Faults stop."""
         self.nodes.is_faulty = self.attendance.is_faulty = False
         self.answers.is_faulty = False
         self.network.is_calm = True
+        self.nodes.labour.last = self.gateways.asked
+        if self.takings is not None:
+            self.takings.last = self.gateways.asked
 
     def _begin(self) -> None:
         """The coordinator starts, all nodes are enrolled with what they earned before, and begin to come."""
@@ -236,7 +252,7 @@ class World:
         self._epoch += 1
         secret, next_secret = secret_of(self.seed, self._epoch), secret_of(self.seed, self._epoch + 1)
         self.tell(EpochBegan(epoch=self._epoch, secret=secret, next_secret=next_secret))
-        self.timeline.put(self.timeline.now_ms + EPOCH_MS, ended)
+        self.timeline.put(self.timeline.now_ms + self.scenario.epoch_seconds * 1_000, ended)
 
     def _banned(self, node: int) -> None:
         """Whoever is of ill will and was found out comes back as somebody else."""
@@ -377,11 +393,6 @@ class _Reactions(dict[type, Callable[[Any], None]]):
     def __missing__(self, kind: type) -> Callable[[Any], None]:
         self[kind] = self._tell
         return self._tell
-
-
-def needs_journal(scenario: Scenario) -> bool:
-    """A run without replays and crashes need not remember what happened."""
-    return bool(scenario.checks.replay_each or scenario.faults.coordinator_crashes)
 
 
 def secret_of(seed: int, epoch: int) -> str:

@@ -281,6 +281,22 @@ def test_a_node_that_changes_hands_earns_for_each_what_is_theirs(ledger: Ledger,
     assert (ledger.balance(op_avail("ben")), ledger.balance(op_avail("carl"))) == (100, 31)
 
 
+def test_a_hold_shorter_than_a_fortnight_is_kept_in_shorter_days(ledger: Ledger) -> None:
+    earnings = Earnings(ledger, msgspec.structs.replace(MONEY, hold_ms=14_000, hold_tasks=1))
+    earnings.know("node-1", "ben")
+    earnings.trust("node-1", is_trusted=True)
+    for at_ms in (0, 999, 1_000):
+        earn(ledger, earnings, at_ms)
+    assert len(earnings.vest(14_999)) == 1
+    assert (ledger.balance(op_avail("ben")), earnings.pending("node-1")) == (200, 100)
+
+
+def test_checks_that_wait_for_the_pool_are_counted(earnings: Earnings) -> None:
+    assert earnings.claims == 0
+    assert earnings.claim(claimed("t1", "node-1", 100))
+    assert earnings.claims == 1
+
+
 def test_days_beyond_the_bound_wait_with_the_newest(ledger: Ledger, earnings: Earnings) -> None:
     for day in range(DAYS_MAX + 3):
         earn(ledger, earnings, day * DAY_MS)

@@ -4,7 +4,7 @@ import pytest
 
 from gridlight.core.comparing import compare
 from gridlight.simulation.adversary import Adversaries, Answers, Knowledge
-from gridlight.simulation.answers import COMPARISON, Answer, colluded, faulty, right
+from gridlight.simulation.answers import COMPARISON, Answer, colluded, copied, faulty, right
 from gridlight.simulation.scenario import Adversary, Strategy
 
 ALWAYS, NEVER = 0, 0xFFFF_FFFF
@@ -53,7 +53,7 @@ def test_who_checks_a_colluder_covers_it_up() -> None:
 
     wrong, covered = adversaries.answer(0, 7, 1, ALWAYS), adversaries.answer(1, 7, 1, NEVER)
 
-    assert wrong == covered == colluded(7, 1)
+    assert (wrong, covered) == (colluded(7, 1), copied(colluded(7, 1)))
 
 
 def test_who_checks_a_colluder_that_was_honest_does_not_contradict_it() -> None:
@@ -61,7 +61,7 @@ def test_who_checks_a_colluder_that_was_honest_does_not_contradict_it() -> None:
 
     adversaries.answer(0, 7, 1, NEVER)
 
-    assert adversaries.answer(1, 7, 1, ALWAYS) == right(7, 1)
+    assert adversaries.answer(1, 7, 1, ALWAYS) == copied(right(7, 1))
 
 
 @pytest.mark.parametrize(("is_trusted", "age"), [(False, 100), (True, 49)])
@@ -78,7 +78,7 @@ def test_a_newcomer_covers_up_what_another_began() -> None:
     adversaries.answer(0, 7, 1, ALWAYS)
     told.is_trusted = False
 
-    assert adversaries.answer(1, 7, 1, ALWAYS) == colluded(7, 1)
+    assert adversaries.answer(1, 7, 1, ALWAYS) == copied(colluded(7, 1))
 
 
 def test_sleepers_wait_for_their_moment() -> None:
