@@ -7,7 +7,6 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
-from sqlalchemy import create_engine
 from stellar_sdk import Keypair, Payment, TransactionEnvelope
 from tests.outside.chain import Chain, is_signed, units_of
 
@@ -15,7 +14,7 @@ from gridlight.adapters.chain.horizon import Horizon
 from gridlight.adapters.chain.pi_platform import PiPlatform
 from gridlight.adapters.chain.transactions import Builder
 from gridlight.adapters.payout_store import PayoutStore
-from gridlight.adapters.schema import metadata, open_engine
+from gridlight.adapters.schema import open_engine
 from gridlight.adapters.stored_books import StoredBooks
 from gridlight.messages.ledger import EXT_CHAIN, NET_CHAINFEE, Posting, op_avail, op_inflight
 from gridlight.messages.payouts import ChannelRecord, PayoutParameters, Rail
@@ -74,11 +73,10 @@ class Purse:
             self.chain.open_account(account.public_key, self.start_units)
         for address in self.operators.values():
             self.chain.open_account(address, 10_000_000)
-        metadata.create_all(create_engine(self.url))
         self._fill()
 
     def _fill(self) -> None:
-        store = PayoutStore(open_engine(self.url))
+        store = PayoutStore.open(self.url)
         books = StoredBooks(store.engine)
         with store.engine.begin() as connection:
             for operator, units in self.owed.items():
