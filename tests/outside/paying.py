@@ -56,39 +56,15 @@ class MovedClock:
             self._now_ms += timeout_ms
 
 
-class Purse:
-    """A database of one payer, a chain with its money on it, and operators who are owed some."""
+class Wallet:
+    """A database of one payer, and the keys to go with it: what each of its lives has."""
 
-    def __init__(self, path: Path, operators: int, *, channels: int = 1, pi: bool = False) -> None:
+    def __init__(self, path: Path, *, channels: int = 1, pi: bool = False) -> None:
         self.url = f"sqlite:///{path}"
-        self.chain = Chain(PASSPHRASE)
         self.payer = key("payer")
         self.channel_keys = [key(f"channel {number}") for number in range(channels)] if channels else [self.payer]
         self.pi_key = key("pi") if pi else None
-        self.operators = {f"OP{number}": key(f"operator {number}").public_key for number in range(operators)}
-        self.owed = {operator: units_due(number) for number, operator in enumerate(self.operators)}
         self.parameters = PARAMETERS
-        self.start_units = 10**12
-        for account in {self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])}:
-            self.chain.open_account(account.public_key, self.start_units)
-        for address in self.operators.values():
-            self.chain.open_account(address, 10_000_000)
-        self._fill()
-
-    def _fill(self) -> None:
-        store = PayoutStore.open(self.url)
-        books = StoredBooks(store.engine)
-        with store.engine.begin() as connection:
-            for operator, units in self.owed.items():
-                postings = (Posting(EXT_CHAIN, -units), Posting(op_avail(operator), units))
-                books.post(connection, f"earned:{operator}", postings)
-            fees = (Posting(EXT_CHAIN, -FEES), Posting(NET_CHAINFEE, FEES))
-            books.post(connection, "fees", fees)
-        if self.pi_key is not None:
-            store.set_addresses({operator: (Rail.PI, f"uid-{operator}") for operator in self.operators})
-        else:
-            store.set_addresses({operator: (Rail.CHAIN, address) for operator, address in self.operators.items()})
-        store.close()
 
     def builder(self) -> Builder:
         """Of this network. Pi's app pays from its one account."""
@@ -101,10 +77,16 @@ class Purse:
         return [ChannelRecord(account=one.public_key) for one in self.channel_keys]
 
     def make_payer(
-        self, url: str, clock: MovedClock, *, pi_url: str = "", reached: Callable[[str], None] = lambda _: None
+        self,
+        url: str,
+        clock: MovedClock,
+        *,
+        pi_url: str = "",
+        reached: Callable[[str], None] = lambda _: None,
+        store: PayoutStore | None = None,
     ) -> tuple[Payer, Callable[[], Awaitable[None]]]:
         """One incarnation, and what closes it."""
-        store = PayoutStore(open_engine(self.url))
+        store = store or PayoutStore(open_engine(self.url))
         keys = [self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])]
         signer = Signer(store, self.builder(), {one.public_key: one for one in keys}, self.parameters)
         horizon = Horizon(url, deadline_s=5, submit_deadline_s=5)
@@ -129,6 +111,37 @@ class Purse:
                 await pi.close()
 
         return payer, close
+
+
+class Purse(Wallet):
+    """A wallet with a chain that its money is on, and operators who are owed some."""
+
+    def __init__(self, path: Path, operators: int, *, channels: int = 1, pi: bool = False) -> None:
+        super().__init__(path, channels=channels, pi=pi)
+        self.chain = Chain(PASSPHRASE)
+        self.operators = {f"OP{number}": key(f"operator {number}").public_key for number in range(operators)}
+        self.owed = {operator: units_due(number) for number, operator in enumerate(self.operators)}
+        self.start_units = 10**12
+        for account in {self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])}:
+            self.chain.open_account(account.public_key, self.start_units)
+        for address in self.operators.values():
+            self.chain.open_account(address, 10_000_000)
+        self._fill()
+
+    def _fill(self) -> None:
+        store = PayoutStore.open(self.url)
+        books = StoredBooks(store.engine)
+        with store.engine.begin() as connection:
+            for operator, units in self.owed.items():
+                postings = (Posting(EXT_CHAIN, -units), Posting(op_avail(operator), units))
+                books.post(connection, f"earned:{operator}", postings)
+            fees = (Posting(EXT_CHAIN, -FEES), Posting(NET_CHAINFEE, FEES))
+            books.post(connection, "fees", fees)
+        if self.pi_key is not None:
+            store.set_addresses({operator: (Rail.PI, f"uid-{operator}") for operator in self.operators})
+        else:
+            store.set_addresses({operator: (Rail.CHAIN, address) for operator, address in self.operators.items()})
+        store.close()
 
     def check(self, *, unpaid: frozenset[str] = frozenset()) -> None:
         """Each line was paid exactly once, or is back; and books and chain agree to the unit."""
