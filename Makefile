@@ -50,7 +50,7 @@ honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries b
 	@nice -n 10 $(BIN)/python -m benchmarks.honest_comparisons --comparisons 10000
 
 payouts: $(STAMP) ## 1,000 payouts by a payer that is killed at every step; about a quarter of an hour
-	@nice -n 10 $(BIN)/python -m benchmarks.payouts --payouts 1000 --channels 2
+	@nice -n 10 $(BIN)/python -m benchmarks.payouts --payouts 1000
 
 simulate: $(STAMP) ## Run the scenarios that are short enough for every check, and write build/simulate
 	@$(BIN)/gridlight simulate scenarios/smoke.toml --out build/simulate/smoke

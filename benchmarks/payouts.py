@@ -38,19 +38,23 @@ STEPS: Final = frozenset(
         *(f"performed {effect}" for effect in ("LookAtChannel", "SubmitBatch")),
         *(f"about to INSERT payout_{table}" for table in ("entries", "batches", "transactions", "channels", "actions")),
         *("about to UPDATE payout_addresses", "about to UPDATE payout_transactions", "about to commit"),
-        *("signed", "journalled"),
+        *("signed", "journalled", "held", "handed back", "ledger heard", "ledger decided", "ledger committed"),
+        *(f"{when} {word}" for when in ("about to say", "said") for word in ("PayoutsWanted", "PayoutsEnded")),
         *(f"{when} GET {target}" for when in ("heard", "did") for target in ("ledgers", "accounts", "transactions")),
         *("heard POST transactions", "did POST transactions"),
     ]
 )
 """Kinds of steps at which some life must have ended."""
 
+BY_CHANCE: Final = frozenset(["performed SubmitBatch", "decided SubmissionAnswered"])
+"""Those that are not come to with few batches: a submission is killed before, or while, it is answered."""
+
 
 def paid_out(
     folder: Path, *, payouts: int, channels: int, seed: int, told: Callable[[int], None] = lambda _paid: None
 ) -> Ordeal:
     """Pays them out, and checks each line and each unit. AssertionError."""
-    purse = Purse(folder / "payer.db", payouts, channels=channels)
+    purse = Purse(folder / "payer.db", payouts, channels=channels, network=f"sqlite:///{folder / 'network.db'}")
     unpaid = set()
     for number, (operator, address) in enumerate(purse.operators.items()):
         if number % GONE_EVERY in (3, 7):

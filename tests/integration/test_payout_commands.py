@@ -13,27 +13,9 @@ from pathlib import Path
 import pytest
 from tests.outside.horizon import Horizon, Plan, served
 from tests.outside.killing import DeadlyHorizon
-from tests.outside.paying import PASSPHRASE, Purse, key
+from tests.outside.paying import Purse, configured, key
 
 MAIN = [sys.executable, "-c", "from gridlight.cli.main import main; main()", "payouts"]
-
-
-def configured(purse: Purse, folder: Path, url: str, *, signer: bool = False, seeds: bool = True) -> Path:
-    lines = [
-        f'database_url = "{purse.url}"',
-        f'horizon_url = "{url}"',
-        f'payer = "{purse.payer.public_key}"',
-        f'passphrase = "{PASSPHRASE}"',
-        f"channels = {json.dumps([one.public_key for one in purse.channel_keys])}",
-    ]
-    if signer:
-        lines.append(f'signer = "{folder / "signer.sock"}"')
-    if seeds:
-        (folder / "seeds").write_text("\n".join(one.secret for one in [purse.payer, *purse.channel_keys]))
-        lines.append(f'seeds = "{folder / "seeds"}"')
-    path = folder / "payouts.toml"
-    path.write_text("\n".join(lines))
-    return path
 
 
 def told(*words: object) -> subprocess.CompletedProcess[str]:
@@ -60,7 +42,7 @@ def test_a_payer_that_is_killed_again_and_again_pays_each_line_once(tmp_path: Pa
     ends_at = [""]
     horizon = DeadlyHorizon(Horizon(purse.chain, Plan()), lambda step: step.startswith(ends_at[0]))
     with served(horizon) as url:
-        path = configured(purse, tmp_path, url, signer=True)
+        path = configured(purse, tmp_path, url, signer=tmp_path / "signer.sock")
         with signing(path, tmp_path / "signer.sock") as signer:
             for ends_at[0] in ("did GET /accounts", "heard POST", "did POST", "heard GET /transactions"):
                 with subprocess.Popen([*MAIN, "run", "--config", path], stderr=subprocess.DEVNULL) as payer:
@@ -78,7 +60,7 @@ def test_a_payer_that_is_killed_again_and_again_pays_each_line_once(tmp_path: Pa
 
 def test_what_stands_in_the_way_is_said_in_one_line(tmp_path: Path) -> None:
     purse = Purse(tmp_path / "payer.db", 1)
-    path = configured(purse, tmp_path, "http://127.0.0.1:9", seeds=False)
+    path = configured(purse, tmp_path, "http://127.0.0.1:9", has_seeds=False)
     os.environ.pop("GRIDLIGHT_PAYER_SEEDS", None)
     for words, said in (
         (("run", "--config", path), "there is no key to sign with"),
