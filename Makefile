@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo wheel test check lint bench honest simulate simulate-full oracle incentives docs lock clean
+.PHONY: help setup demo wheel test check lint bench honest payouts simulate simulate-full oracle incentives docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -48,6 +48,9 @@ bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 
 honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries beside them; about ten minutes
 	@nice -n 10 $(BIN)/python -m benchmarks.honest_comparisons --comparisons 10000
+
+payouts: $(STAMP) ## 1,000 payouts by a payer that is killed at every step; about a quarter of an hour
+	@nice -n 10 $(BIN)/python -m benchmarks.payouts --payouts 1000
 
 simulate: $(STAMP) ## Run the scenarios that are short enough for every check, and write build/simulate
 	@$(BIN)/gridlight simulate scenarios/smoke.toml --out build/simulate/smoke

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, g
 import msgspec
 
 from gridlight.messages import codec, limits
+from gridlight.messages.ledger import TellPayouts
 from gridlight.messages.manifests import Countersignature, Publication, StopOrder
 from gridlight.messages.nodes import EnrolNode, OfferChanged
 from gridlight.messages.operators import NodeCertificate
@@ -46,6 +47,8 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("network's founder to gateway, and on to nodes, over HTTP", (Countersignature, StopOrder)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
+    ("payer to coordinator", get_args(codec.PayerWord)),
+    ("coordinator to payer", (TellPayouts,)),
     ("gateway to coordinator, which answers and forgets it", (ReasonsAsked,)),
     ("coordinator to gateway, which asked", (TellReasons,)),
     ("coordinator's host to core", get_args(codec.Event)),

@@ -1,13 +1,14 @@
 """Migrations, in SQLite and in a real PostgreSQL: they make what the code uses, and lose nothing on the way."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, insert, inspect
+from sqlalchemy import Engine, event, insert, inspect
 from tests.integration.databases import KINDS, NewDatabase, new_databases
 from tests.unit.core.world import WORKLOAD, job_id, node_id, submitted
 
@@ -77,6 +78,33 @@ def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
         assert indexes == {index.name: index.columns.keys() for index in table.indexes}
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISION
+
+
+def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(new_database: NewDatabase) -> None:
+    url = new_database()
+
+    def start(_number: int) -> None:
+        engine = open_engine(url)
+        migrate(engine)
+        engine.dispose()
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(start, range(3))) == [None] * 3
+
+
+def test_a_migration_that_is_cut_off_leaves_nothing_behind(engine: Engine) -> None:
+    def cut_off(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.strip().startswith("CREATE TABLE payout_batches"):
+            raise KeyboardInterrupt
+
+    event.listen(engine, "before_cursor_execute", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(engine)
+    event.remove(engine, "before_cursor_execute", cut_off)
+    assert inspect(engine).get_table_names() == []
+
+    migrate(engine)
+    assert inspect(engine).has_table("payout_batches")
 
 
 def test_what_the_first_release_wrote_is_still_there_and_goes_on(engine: Engine) -> None:

@@ -7,18 +7,20 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
-from sqlalchemy import create_engine
+import tomli_w
 from stellar_sdk import Keypair, Payment, TransactionEnvelope
 from tests.outside.chain import Chain, is_signed, units_of
+from tests.outside.network_ledger import audited_network, fill_network
 
 from gridlight.adapters.chain.horizon import Horizon
 from gridlight.adapters.chain.pi_platform import PiPlatform
 from gridlight.adapters.chain.transactions import Builder
 from gridlight.adapters.payout_store import PayoutStore
-from gridlight.adapters.schema import metadata, open_engine
+from gridlight.adapters.schema import open_engine
 from gridlight.adapters.stored_books import StoredBooks
-from gridlight.messages.ledger import EXT_CHAIN, NET_CHAINFEE, Posting, op_avail, op_inflight
+from gridlight.messages.ledger import EXT_CHAIN, NET_CHAINFEE, NET_FEE, Posting, op_avail, op_inflight
 from gridlight.messages.payouts import ChannelRecord, PayoutParameters, Rail
+from gridlight.services.payer.feed import LedgerPort
 from gridlight.services.payer.payer import Payer
 from gridlight.services.payer.signing import Signer
 
@@ -57,40 +59,15 @@ class MovedClock:
             self._now_ms += timeout_ms
 
 
-class Purse:
-    """A database of one payer, a chain with its money on it, and operators who are owed some."""
+class Wallet:
+    """A database of one payer, and the keys to go with it: what each of its lives has."""
 
-    def __init__(self, path: Path, operators: int, *, channels: int = 1, pi: bool = False) -> None:
+    def __init__(self, path: Path, *, channels: int = 1, pi: bool = False) -> None:
         self.url = f"sqlite:///{path}"
-        self.chain = Chain(PASSPHRASE)
         self.payer = key("payer")
         self.channel_keys = [key(f"channel {number}") for number in range(channels)] if channels else [self.payer]
         self.pi_key = key("pi") if pi else None
-        self.operators = {f"OP{number}": key(f"operator {number}").public_key for number in range(operators)}
-        self.owed = {operator: units_due(number) for number, operator in enumerate(self.operators)}
         self.parameters = PARAMETERS
-        self.start_units = 10**12
-        for account in {self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])}:
-            self.chain.open_account(account.public_key, self.start_units)
-        for address in self.operators.values():
-            self.chain.open_account(address, 10_000_000)
-        metadata.create_all(create_engine(self.url))
-        self._fill()
-
-    def _fill(self) -> None:
-        store = PayoutStore(open_engine(self.url))
-        books = StoredBooks(store.engine)
-        with store.engine.begin() as connection:
-            for operator, units in self.owed.items():
-                postings = (Posting(EXT_CHAIN, -units), Posting(op_avail(operator), units))
-                books.post(connection, f"earned:{operator}", postings)
-            fees = (Posting(EXT_CHAIN, -FEES), Posting(NET_CHAINFEE, FEES))
-            books.post(connection, "fees", fees)
-        if self.pi_key is not None:
-            store.set_addresses({operator: (Rail.PI, f"uid-{operator}") for operator in self.operators})
-        else:
-            store.set_addresses({operator: (Rail.CHAIN, address) for operator, address in self.operators.items()})
-        store.close()
 
     def builder(self) -> Builder:
         """Of this network. Pi's app pays from its one account."""
@@ -103,10 +80,17 @@ class Purse:
         return [ChannelRecord(account=one.public_key) for one in self.channel_keys]
 
     def make_payer(
-        self, url: str, clock: MovedClock, *, pi_url: str = "", reached: Callable[[str], None] = lambda _: None
+        self,
+        url: str,
+        clock: MovedClock,
+        *,
+        pi_url: str = "",
+        reached: Callable[[str], None] = lambda _: None,
+        store: PayoutStore | None = None,
+        ledger: LedgerPort | None = None,
     ) -> tuple[Payer, Callable[[], Awaitable[None]]]:
         """One incarnation, and what closes it."""
-        store = PayoutStore(open_engine(self.url))
+        store = store or PayoutStore(open_engine(self.url))
         keys = [self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])]
         signer = Signer(store, self.builder(), {one.public_key: one for one in keys}, self.parameters)
         horizon = Horizon(url, deadline_s=5, submit_deadline_s=5)
@@ -121,6 +105,7 @@ class Purse:
             signer=signer,
             clock=clock,
             pi=pi,
+            ledger=ledger,
             reached=reached,
         )
 
@@ -131,6 +116,47 @@ class Purse:
                 await pi.close()
 
         return payer, close
+
+
+class Purse(Wallet):
+    """A wallet with a chain that its money is on, and operators who are owed some: by its own books, or a network's."""
+
+    def __init__(
+        self, path: Path, operators: int, *, channels: int = 1, pi: bool = False, network: str | None = None
+    ) -> None:
+        super().__init__(path, channels=channels, pi=pi)
+        self.chain = Chain(PASSPHRASE)
+        self.operators = {f"OP{number}": key(f"operator {number}").public_key for number in range(operators)}
+        self.owed = {operator: units_due(number) for number, operator in enumerate(self.operators)}
+        self.start_units = 10**12
+        for account in {self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])}:
+            self.chain.open_account(account.public_key, self.start_units)
+        for address in self.operators.values():
+            self.chain.open_account(address, 10_000_000)
+        self.network = network
+        """The database of the coordinator whose ledger owes; the payer's own books begin empty then."""
+        store = PayoutStore.open(self.url)
+        if network is None:
+            self._fill(store)
+        else:
+            fill_network(network, self.owed, FEES)
+        self._set_addresses(store)
+        store.close()
+
+    def _fill(self, store: PayoutStore) -> None:
+        books = StoredBooks(store.engine)
+        with store.engine.begin() as connection:
+            for operator, units in self.owed.items():
+                postings = (Posting(EXT_CHAIN, -units), Posting(op_avail(operator), units))
+                books.post(connection, f"earned:{operator}", postings)
+            fees = (Posting(EXT_CHAIN, -FEES), Posting(NET_CHAINFEE, FEES))
+            books.post(connection, "fees", fees)
+
+    def _set_addresses(self, store: PayoutStore) -> None:
+        if self.pi_key is not None:
+            store.set_addresses({operator: (Rail.PI, f"uid-{operator}") for operator in self.operators})
+        else:
+            store.set_addresses({operator: (Rail.CHAIN, address) for operator, address in self.operators.items()})
 
     def check(self, *, unpaid: frozenset[str] = frozenset()) -> None:
         """Each line was paid exactly once, or is back; and books and chain agree to the unit."""
@@ -143,13 +169,15 @@ class Purse:
             if applied.is_successful:
                 paid.update(operation.destination.account_id for operation in payments(applied.envelope))
         store = PayoutStore(open_engine(self.url))
-        ledger = StoredBooks(store.engine).ledger
-        ledger.check()
+        own = StoredBooks(store.engine).ledger
+        own.check()
+        ledger = own if self.network is None else audited_network(self.network)
         for operator, address in self.operators.items():
             is_paid = operator not in unpaid
             assert paid[address] == is_paid, f"{operator} was paid {paid[address]} times"
             assert ledger.balance(op_avail(operator)) == (0 if is_paid else self.owed[operator])
             assert ledger.balance(op_inflight(operator)) == 0
+            assert self.network is None or not own.balance(op_avail(operator)) + own.balance(op_inflight(operator))
             if address in self.chain.accounts:
                 assert self.chain.accounts[address].units == 10_000_000 + self.owed[operator] * is_paid
         ours = [self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])]
@@ -157,7 +185,8 @@ class Purse:
         left = sum(self.start_units - self.chain.accounts[address].units for address in addresses)
         gone = sum(units for operator, units in self.owed.items() if operator not in unpaid)
         assert left == gone + fees
-        assert ledger.balance(NET_CHAINFEE) == FEES - fees
+        assert ledger.balance(NET_CHAINFEE) + ledger.balance(NET_FEE) == FEES - fees
+        assert ledger.balance(NET_CHAINFEE) == own.balance(NET_CHAINFEE)
         assert store.load().batches == ()
         store.close()
 
@@ -188,3 +217,20 @@ def payments(envelope: TransactionEnvelope) -> list[Payment]:
     assert len(operations) == len(envelope.transaction.operations)
     assert all(units_of(one.amount) > 0 for one in operations)
     return operations
+
+
+def configured(purse: Purse, folder: Path, url: str, *, has_seeds: bool = True, **others: object) -> Path:
+    """The file of configuration of `gridlight payouts`; `others` are further keys of it."""
+    values: dict[str, object] = {
+        "database_url": purse.url,
+        "horizon_url": url,
+        "payer": purse.payer.public_key,
+        "passphrase": PASSPHRASE,
+        "channels": [one.public_key for one in purse.channel_keys],
+    }
+    if has_seeds:
+        (folder / "seeds").write_text("\n".join(one.secret for one in [purse.payer, *purse.channel_keys]))
+        values["seeds"] = str(folder / "seeds")
+    path = folder / "payouts.toml"
+    path.write_text(tomli_w.dumps(values | {name: str(value) for name, value in others.items()}))
+    return path

@@ -28,6 +28,7 @@ NODE_PAYLOAD_BYTES_MAX: Final = INLINE_BYTES_MAX + MESSAGE_BYTES_MAX
 SERVICE_PERMISSIONS: Final[dict[str, dict[str, list[str]]]] = {
     "coordinator": {"pub": ["control.>", "task.*.control"], "sub": ["control.>", "offer.*"]},
     "gateway": {"pub": ["control.*.event", "task.>"], "sub": ["_INBOX.>", "control.>"]},
+    "payer": {"pub": ["control.*.payer"], "sub": ["control.*.payer.told"]},
     "system": {"pub": ["$SYS.REQ.>"], "sub": ["$SYS.ACCOUNT.>", "_INBOX.>"]},
 }
 """Subjects of each service user. `system` lives in the system account, apart from everybody else."""

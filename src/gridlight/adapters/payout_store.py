@@ -20,6 +20,7 @@ from gridlight.adapters.schema import (
     payout_transactions,
 )
 from gridlight.core.payout_postings import entry_of
+from gridlight.core.postings import Draft
 from gridlight.messages.ledger import Posting
 from gridlight.messages.payouts import (
     ChannelRecord,
@@ -153,10 +154,19 @@ class PayoutStore:
                 row = update(payout_addresses).where(payout_addresses.c.operator == operator)
                 connection.execute(row.values(refused=reason))
             case RecordAction():
-                self._actions += 1
-                row_of = {"action": self._actions, "at_ms": now_ms, "what": effect.action, "channel": effect.channel}
-                said = {"batch_id": effect.batch_id, "detail": effect.detail}
-                connection.execute(insert(payout_actions), row_of | said)
+                self._write_action(connection, now_ms, effect)
+
+    def post(self, now_ms: int, draft: Draft, books: Books, action: RecordAction) -> None:
+        """An entry that follows from no event of the core's, with its line of the audit log."""
+        with self.engine.begin() as connection:
+            books.post(connection, draft.key, draft.postings)
+            self._write_action(connection, now_ms, action)
+
+    def _write_action(self, connection: Connection, now_ms: int, effect: RecordAction) -> None:
+        self._actions += 1
+        row_of = {"action": self._actions, "at_ms": now_ms, "what": effect.action, "channel": effect.channel}
+        said = {"batch_id": effect.batch_id, "detail": effect.detail}
+        connection.execute(insert(payout_actions), row_of | said)
 
     def _write_batch(self, connection: Connection, now_ms: int, batch: PayoutBatch) -> None:
         row = {
@@ -243,6 +253,12 @@ class PayoutStore:
             for operator, destination, rail in rows
             if (units := available.get(operator, 0)) > 0
         )
+
+    def payable(self) -> list[str]:
+        """Operators with an address that was not refused, in the order of names."""
+        query = select(payout_addresses.c.operator).where(payout_addresses.c.refused.is_(None))
+        with self.engine.connect() as connection:
+            return list(connection.execute(query.order_by(payout_addresses.c.operator)).scalars())
 
     def refused(self) -> dict[str, str]:
         """Operators whose address took nothing, and why."""

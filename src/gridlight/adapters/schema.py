@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Engine,
     Index,
     Integer,
@@ -308,6 +309,8 @@ REVISION: Final = "0006"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000
+_MIGRATIONS: Final = 7_165_903
+"""PostgreSQL's lock that is held while the schema is changed; any number that nobody else uses."""
 
 
 def open_engine(database_url: str) -> Engine:
@@ -327,12 +330,10 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the database to the newest schema; at once where it is there already."""
+    """Bring the database to the newest schema, whole or not at all; of several processes, one does."""
     with engine.connect() as connection:
-        if inspect(connection).has_table("alembic_version"):
-            version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            if version == REVISION:
-                return
+        if _is_newest(connection):
+            return
     # Heavy to import, and needed once in a database's life.
     from alembic import command
     from alembic.config import Config
@@ -340,5 +341,15 @@ def migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        # Python's sqlite3 begins no transaction for a CREATE TABLE by itself.
+        is_sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else f"SELECT pg_advisory_xact_lock({_MIGRATIONS})")
+        if not _is_newest(connection):
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _is_newest(connection: Connection) -> bool:
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == REVISION

@@ -7,12 +7,13 @@ and posts what follows. A network whose host set no prices, and a task that nobo
 from collections.abc import Callable
 from typing import Any, Final
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, field
 
+from gridlight.core.crossing import Crossing, CrossingSnapshot
 from gridlight.core.earnings import Claim, Earnings, EarningsSnapshot
 from gridlight.core.epochs import commitment
 from gridlight.core.escrow import Escrow, EscrowSnapshot
-from gridlight.core.ledger import Ledger, LedgerRefusal, LedgerSnapshot
+from gridlight.core.ledger import Ledger, LedgerSnapshot
 from gridlight.core.paid_tasks import PaidCheck, PaidTask, PaidTasks
 from gridlight.core.pricing import pay, quote
 from gridlight.core.receipts import Sheet, SheetSnapshot
@@ -21,11 +22,11 @@ from gridlight.messages.host import RecordNode
 from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
 from gridlight.messages.jobs import EndJob, JobCode, JobState, JobSubmitted, Outcome
 from gridlight.messages.ledger import (
-    EXT_CHAIN,
     AccountCredited,
     Entry,
     MoneyParameters,
-    Posting,
+    PayoutsEnded,
+    PayoutsWanted,
     PricesSet,
     RecordEntry,
     req_avail,
@@ -65,6 +66,7 @@ class BookkeepingSnapshot(Struct):
     unfunded: int
     epoch: int
     next_commitment: str | None
+    crossing: CrossingSnapshot = field(default_factory=CrossingSnapshot)
 
 
 class Bookkeeping:
@@ -74,6 +76,7 @@ class Bookkeeping:
         self.ledger = Ledger()
         self.money = MoneyParameters()
         self.escrow = Escrow(self.ledger)
+        self.crossing = Crossing(self.ledger)
         self.earnings = Earnings(self.ledger, self.money)
         self.sheet = Sheet()
         self.tasks = PaidTasks()
@@ -140,8 +143,8 @@ class Bookkeeping:
             case PricesSet():
                 self.money, self._work, self.is_priced = event.money, event.work, True
                 self.earnings.money = event.money
-            case AccountCredited():
-                self._credited(event)
+            case AccountCredited() | PayoutsWanted() | PayoutsEnded():
+                self._out += self.crossing.hear(event)
             case JobSubmitted():
                 self._submitted(event, effects)
             case _:
@@ -155,17 +158,6 @@ class Bookkeeping:
             self._begin_epoch(now_ms, event)
         self._attempts.clear()
         return self._out
-
-    def _credited(self, event: AccountCredited) -> None:
-        """A word that contradicts an earlier one is not acted upon; whoever sent it sees that nothing was credited."""
-        postings = (Posting(EXT_CHAIN, -event.amount), Posting(event.account, event.amount))
-        before = self.ledger.seq
-        try:
-            entry = self.ledger.post(event.key, postings)
-        except LedgerRefusal:
-            return
-        if self.ledger.seq > before:
-            self._record([entry])
 
     def _submitted(self, job: JobSubmitted, effects: list[Effect]) -> None:
         """It was taken on, unless it was ended at once; hold its price before anything of it leaves."""
@@ -359,6 +351,7 @@ class Bookkeeping:
         """Assert that the books hold what the open tasks and the nodes' days say. O(accounts + tasks + nodes)."""
         self.ledger.check()
         self.escrow.check()
+        self.crossing.check()
         self.earnings.check()
         self.tasks.check()
         held = {task.job_id for task in self.tasks.by_job.values() if not task.is_over}
@@ -378,6 +371,7 @@ class Bookkeeping:
             unfunded=self.unfunded,
             epoch=self._epoch,
             next_commitment=self._next_commitment,
+            crossing=self.crossing.snapshot(),
         )
 
     def restore(self, snapshot: BookkeepingSnapshot) -> None:
@@ -387,6 +381,7 @@ class Bookkeeping:
         self._epoch, self._next_commitment = snapshot.epoch, snapshot.next_commitment
         self.ledger.restore(snapshot.ledger)
         self.escrow.restore(snapshot.escrow)
+        self.crossing.restore(snapshot.crossing)
         self.earnings.restore(snapshot.earnings)
         self.sheet.restore(snapshot.sheet)
         for task in snapshot.tasks:

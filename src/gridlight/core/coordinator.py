@@ -40,7 +40,7 @@ from gridlight.core.verification import Verifier, VerifierSnapshot
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePassed
 from gridlight.messages.jobs import EndJob, JobSubmitted, JobWithdrawn, Outcome
-from gridlight.messages.ledger import AccountCredited, PricesSet
+from gridlight.messages.ledger import AccountCredited, PayoutsEnded, PayoutsWanted, PricesSet
 from gridlight.messages.nodes import NodeDisconnected, NodeEnrolled, OfferChanged
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
@@ -55,7 +55,7 @@ from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 CORE_VERSION: Final = 2
 """Written with each journal record: a fold by another version of the core is refused, a snapshot is not."""
 
-MONEY_EVENTS: Final = frozenset({PricesSet, AccountCredited})
+MONEY_EVENTS: Final = frozenset({PricesSet, AccountCredited, PayoutsWanted, PayoutsEnded})
 """Heard where nothing has a price yet."""
 
 HOPS_MAX: Final = 12
@@ -123,6 +123,8 @@ class Coordinator:
             TrustLost: (verification,),
             PricesSet: (),
             AccountCredited: (),
+            PayoutsWanted: (),
+            PayoutsEnded: (),
         }
         self._routes = {kind: tuple(hears[kind] for hears in row) for kind, row in rows.items()}
 

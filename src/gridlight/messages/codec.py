@@ -17,7 +17,14 @@ from gridlight.messages.host import (
     TimePassed,
 )
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobSubmitted, JobWithdrawn, SendAssignment
-from gridlight.messages.ledger import AccountCredited, PricesSet, RecordEntry
+from gridlight.messages.ledger import (
+    AccountCredited,
+    PayoutsEnded,
+    PayoutsWanted,
+    PricesSet,
+    RecordEntry,
+    TellPayouts,
+)
 from gridlight.messages.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX
 from gridlight.messages.manifests import (
     MANIFEST_BYTES_MAX,
@@ -95,7 +102,10 @@ GatewayWord = GatewayEvent | ReasonsAsked
 HostEvent = CoordinatorStarted | BusReconnected | TimePassed | EpochBegan | PricesSet | AccountCredited
 """What the host tells the core of itself, and of the world beside the bus."""
 
-Event = GatewayEvent | OfferChanged | NodeDisconnected | HostEvent
+PayerWord = PayoutsWanted | PayoutsEnded
+"""What the payer tells the coordinator."""
+
+Event = GatewayEvent | OfferChanged | NodeDisconnected | HostEvent | PayerWord
 """All that enters the core, and so all that the journal holds."""
 
 GatewayEffect = (
@@ -130,6 +140,7 @@ Effect = (
     | RecordWorkload
     | TrustRecord
     | MoneyRecord
+    | TellPayouts
 )
 """All that leaves the core."""
 
@@ -185,6 +196,9 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     RecordEntry,
     RecordSheet,
     NodeCertificate,
+    PayoutsWanted,
+    PayoutsEnded,
+    TellPayouts,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -262,6 +276,8 @@ gateway_words: Final[Decoder[list[GatewayWord]]] = Decoder(
 coordinator_words: Final[Decoder[list[CoordinatorWord]]] = Decoder(
     Annotated[list[CoordinatorWord], msgspec.Meta(max_length=BATCH_MESSAGES_MAX)], BATCH_BYTES_MAX
 )
+payer_words: Final[Decoder[PayerWord]] = Decoder(PayerWord, BATCH_BYTES_MAX)
+payer_answers: Final[Decoder[TellPayouts]] = Decoder(TellPayouts, BATCH_BYTES_MAX)
 
 _encoder = msgspec.json.Encoder()
 _record_encoder = msgspec.msgpack.Encoder()

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gridlight.messages.ids import WorkloadIdField
+from gridlight.messages.reasons import QuestionField
 
 UNITS_PER_COIN: Final = 10_000_000
 AMOUNT_MAX: Final = 10**18
@@ -22,6 +23,9 @@ AMOUNT_MAX: Final = 10**18
 KEY_CHARACTERS_MAX: Final = 160
 POSTINGS_MAX: Final = 4_096
 """Of one entry."""
+
+PAYEES_MAX: Final = 1_000
+"""Whose payouts are held, or end, at once."""
 
 _ID = r"[A-Za-z0-9_.=-]{1,80}"
 _KEY = r"[A-Za-z0-9_.:=@-]{1,160}"
@@ -176,3 +180,49 @@ class RecordEntry(Struct, frozen=True, gc=False, kw_only=True, tag_field="type",
     """To the host: the ledger has one more entry; keep it, in the same transaction as the journal."""
 
     entry: Entry
+
+
+class PayoutsWanted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="payouts.wanted.v1"):
+    """The payer asks to have held for payouts what operators have available. May come twice."""
+
+    question: QuestionField
+    number: Annotated[int, Meta(ge=1, lt=2**53)]
+    """One more than was held before; the same number is held once, and answered alike."""
+    operators: Annotated[tuple[AccountIdField, ...], Meta(max_length=PAYEES_MAX)]
+    """Who can be paid now; the first of them first, where there is too little for the chain's fees."""
+    least_units: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+    """Whoever has less waits."""
+    fee_units: Annotated[int, Meta(ge=0, le=10**12)]
+    """What to keep for the chain's fee on each line."""
+    waiting: Annotated[int, Meta(ge=0, lt=2**53)]
+    """Lines that were held before and are not paid yet."""
+
+
+class PayoutsEnded(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="payouts.ended.v1"):
+    """The payer tells what became of payouts: paid, with the chain's hash, or to be available again. May come twice."""
+
+    question: QuestionField
+    number: Annotated[int, Meta(ge=1, lt=2**53)]
+    """From 1 without gaps; each is posted once."""
+    lines: Annotated[tuple[PayoutLine, ...], Meta(max_length=PAYEES_MAX)]
+    """None for a transaction that failed, which only took a fee."""
+    hash: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$(?!\n)")] = ""
+    """Of the transaction; nothing where the lines are available again."""
+    fee_units: Price = 0
+    """What the chain took."""
+
+
+class TellPayouts(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="payouts.tell.v1"):
+    """To the payer: how far the ledger heard it, and what was held last."""
+
+    question: QuestionField
+    held: Annotated[int, Meta(ge=0, lt=2**53)]
+    """How often something was held. One less than was asked for: there was nothing to hold."""
+    ended: Annotated[int, Meta(ge=0, lt=2**53)]
+    """The newest end that is posted."""
+    lines: Annotated[tuple[PayoutLine, ...], Meta(max_length=PAYEES_MAX)] = ()
+    """What was held last."""
+    fees_units: Price = 0
+    """What was given for the chain's fees with it."""
+    refused: str = ""
+    """Why an end was not posted; nothing changed then."""

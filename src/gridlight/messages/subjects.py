@@ -43,6 +43,16 @@ def control_announcements(shard: str) -> str:
     return f"control.{shard}.gateways"
 
 
+def payer_words(shard: str) -> str:
+    """What the payer tells and asks the shard's coordinator."""
+    return f"control.{shard}.payer"
+
+
+def payer_answers(shard: str) -> str:
+    """What the coordinator answers the payer."""
+    return f"control.{shard}.payer.told"
+
+
 def inbox(gateway_id: GatewayId, assignment_id: AssignmentId) -> str:
     """Where a node replies to one assignment; only the gateway that sent it listens."""
     return f"_INBOX.{gateway_id}.{assignment_id}"

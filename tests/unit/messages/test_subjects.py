@@ -27,6 +27,8 @@ def test_subjects_are_as_the_protocol_says() -> None:
     assert subjects.control_events(subjects.SHARD_DEFAULT) == "control.s0.event"
     assert subjects.control_effects("s1", GATEWAY) == f"control.s1.gateway.{GATEWAY}"
     assert subjects.control_announcements("s1") == "control.s1.gateways"
+    assert subjects.payer_words("s1") == "control.s1.payer"
+    assert subjects.payer_answers("s1") == "control.s1.payer.told"
     assert subjects.account_connects("A1") == "$SYS.ACCOUNT.A1.CONNECT"
     assert subjects.account_disconnects("A1") == "$SYS.ACCOUNT.A1.DISCONNECT"
 

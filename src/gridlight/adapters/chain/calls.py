@@ -1,6 +1,8 @@
 """One call of an HTTP API of the chain's world: a deadline for the whole answer, and a bound on its size."""
 
 import asyncio
+import ssl
+from functools import cache
 from typing import Any, Final
 
 import httpx
@@ -10,6 +12,12 @@ _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 
 class ChainUnreachable(Exception):
     """No answer by the deadline, or none that can be read: nothing is known."""
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Whom to trust, read once a process: that takes longer than a call."""
+    return httpx.create_ssl_context()
 
 
 async def call(

@@ -10,7 +10,7 @@ import httpx
 from msgspec import Struct
 
 from gridlight.adapters.chain.amounts import from_decimal
-from gridlight.adapters.chain.calls import ChainUnreachable, call
+from gridlight.adapters.chain.calls import ChainUnreachable, call, certificates
 from gridlight.adapters.chain.results import result_codes
 from gridlight.messages.codec import Decoder, ProtocolViolation
 from gridlight.messages.payouts import Answer, TransactionFound
@@ -133,7 +133,7 @@ class Horizon:
         self._url: Final = url.rstrip("/")
         self._deadline_s: Final = deadline_s
         self._submit_deadline_s: Final = submit_deadline_s
-        self._client: Final = httpx.AsyncClient(timeout=max(deadline_s, submit_deadline_s))
+        self._client: Final = httpx.AsyncClient(verify=certificates(), timeout=max(deadline_s, submit_deadline_s))
 
     async def close(self) -> None:
         """Let go of the connections."""

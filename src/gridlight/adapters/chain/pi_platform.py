@@ -9,7 +9,7 @@ import httpx
 from msgspec import Raw, Struct
 
 from gridlight.adapters.chain.amounts import to_decimal
-from gridlight.adapters.chain.calls import ChainUnreachable, call
+from gridlight.adapters.chain.calls import ChainUnreachable, call, certificates
 from gridlight.adapters.chain.transactions import MEMO_BYTES_MAX
 from gridlight.messages.codec import Decoder, ProtocolViolation, encode
 
@@ -48,7 +48,7 @@ class PiPlatform:
         self._url: Final = url.rstrip("/")
         self._deadline_s: Final = deadline_s
         headers = {"Authorization": f"Key {api_key}"}
-        self._client: Final = httpx.AsyncClient(headers=headers, timeout=deadline_s)
+        self._client: Final = httpx.AsyncClient(verify=certificates(), headers=headers, timeout=deadline_s)
 
     async def close(self) -> None:
         """Let go of the connections."""

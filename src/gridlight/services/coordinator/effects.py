@@ -12,7 +12,7 @@ from gridlight.messages import codec, subjects
 from gridlight.messages.codec import Effect, GatewayEffect
 from gridlight.messages.host import AnnounceCoordinator, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId, NodeId
-from gridlight.messages.ledger import RecordEntry
+from gridlight.messages.ledger import RecordEntry, TellPayouts
 from gridlight.messages.limits import BATCH_BYTES_MAX
 from gridlight.messages.nodes import RequestOffer
 from gridlight.messages.reasons import TellReasons
@@ -60,6 +60,8 @@ class Performer:
                     await self._tell_node(node_id, effect)
                 case AnnounceCoordinator() | AnnounceWorkloads():
                     await self._publish(subjects.control_announcements(self._shard), [effect])
+                case TellPayouts():
+                    await self._publish(subjects.payer_answers(self._shard), effect)
                 case RequestAllOffers():
                     self._nodes_to_ask = list(self._known_nodes())
                     self._has_nodes_to_ask.set()

@@ -88,6 +88,7 @@ class CoordinatorService:
         self._loop.put(epochs.begin())
         await bus.subscribe(subjects.control_events(config.shard), self._heard_gateway)
         await bus.subscribe(subjects.OFFERS, self._heard_offer)
+        await bus.subscribe(subjects.payer_words(config.shard), self._heard_payer)
         await follow_presence(system, config.account, on_disconnected=self._heard_disconnect)
         _still_collector()
         async with asyncio.TaskGroup() as tasks:
@@ -130,6 +131,12 @@ class CoordinatorService:
                 await self._performer.tell(word.gateway_id, answer(self._loop.core, word))
             else:
                 self._loop.put(word)
+
+    async def _heard_payer(self, delivery: Delivery) -> None:
+        try:
+            self._loop.put(codec.payer_words.decode(delivery.body))
+        except ProtocolViolation as violation:
+            _log.warning("a payer's word refused", error=str(violation))
 
     async def _heard_offer(self, delivery: Delivery) -> None:
         node_id = NodeId(delivery.subject.removeprefix("offer."))

@@ -12,6 +12,7 @@ from stellar_sdk.exceptions import Ed25519SecretSeedInvalidError
 from gridlight.adapters.chain.addresses import checked_address
 from gridlight.adapters.chain.transactions import STELLAR_TESTNET, Builder
 from gridlight.messages.payouts import ChannelRecord, PayoutParameters, Rail
+from gridlight.messages.subjects import SHARD_DEFAULT
 
 SEEDS_VARIABLE: Final = "GRIDLIGHT_PAYER_SEEDS"
 PI_KEY_VARIABLE: Final = "GRIDLIGHT_PI_API_KEY"
@@ -34,6 +35,11 @@ class PayerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     pi_url: str = ""
     pi_channel: str = ""
     """The account of Pi's app, which pays one user at a time."""
+    nats_url: str = ""
+    """The network's bus, to have held in its ledger what is paid; without it only what is in the payer's books is."""
+    credentials: Path | None = None
+    """`payer.creds` of the network's keys."""
+    shard: str = SHARD_DEFAULT
     parameters: PayoutParameters = PayoutParameters()
 
     def builder(self) -> Builder:

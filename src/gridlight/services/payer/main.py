@@ -11,11 +11,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from gridlight.adapters.bus import BusError
 from gridlight.adapters.chain.addresses import checked_address
 from gridlight.adapters.chain.horizon import Horizon
 from gridlight.adapters.chain.pi_platform import PiPlatform
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
+from gridlight.adapters.coordinator_ledger import CoordinatorLedger
 from gridlight.adapters.payout_store import Action, PayoutStore
 from gridlight.adapters.stored_books import StoredBooks
 from gridlight.messages.payouts import ChannelRecord, Rail
@@ -161,6 +163,7 @@ async def _serve(
 ) -> None:
     horizon, pi = Horizon(config.horizon_url), None
     signer: SignerPort = _signer(config, store) if config.signer is None else RemoteSigner(config.signer)
+    ledger = await _ledger_of(config)
     if config.pi_url:
         pi = PiPlatform(config.pi_url, os.environ.get(PI_KEY_VARIABLE, ""))
     try:
@@ -174,16 +177,32 @@ async def _serve(
             signer=signer,
             clock=WallClock(),
             pi=pi,
+            ledger=ledger,
             told=lambda: told(status_of(store)),
         )
         _stop_on_signals(payer.stop)
         if resumed is not None:
             payer.resume(resumed, is_given_up=is_given_up)
         await payer.run(is_once=is_once)
+        if payer.disagreement:
+            raise CannotPay(payer.disagreement, "is one of the two databases an old copy, or of another network?")
     finally:
         await horizon.close()
+        if ledger is not None:
+            await ledger.close()
         if pi is not None:
             await pi.close()
+
+
+async def _ledger_of(config: PayerConfig) -> CoordinatorLedger | None:
+    if not config.nats_url:
+        return None
+    if config.credentials is None:
+        raise CannotPay("nats_url is set without credentials", 'add credentials = "/path/of/payer.creds"')
+    try:
+        return await CoordinatorLedger.connect(config.nats_url, config.credentials, config.shard)
+    except BusError as error:
+        raise CannotPay(f"the network's ledger cannot be reached: {error}", "is the network up?") from error
 
 
 def _signer(config: PayerConfig, store: PayoutStore) -> Signer:

@@ -14,7 +14,9 @@ from gridlight.adapters.chain.calls import ChainUnreachable
 from gridlight.adapters.chain.horizon import Horizon
 from gridlight.adapters.chain.pi_platform import PiPayment, PiPlatform, PiRefusal
 from gridlight.adapters.chain.transactions import Builder
-from gridlight.adapters.payout_store import Books, PayoutStore
+from gridlight.adapters.coordinator_ledger import LedgerUnreachable
+from gridlight.adapters.payout_store import PayoutStore
+from gridlight.adapters.stored_books import StoredBooks
 from gridlight.core.payouts import Payouts
 from gridlight.messages.payouts import (
     AnnouncePayment,
@@ -37,9 +39,12 @@ from gridlight.messages.payouts import (
     SubmitBatch,
     TimeCame,
 )
+from gridlight.services.payer.feed import Feed, LedgerPort, LedgersDisagree
 from gridlight.services.payer.signing import NotSigned, SignerPort, build
 
 REFILL_MS: Final = 60_000
+FEED_AGAIN_MS: Final = 5_000
+"""Once the network's ledger, or the chain whose fee is to be known, did not answer."""
 PATIENCE_MS: Final = 60_000
 """How long a halted channel's open batch is looked for in vain before a run that is once gives it to somebody."""
 PI_MEMO: Final = "Gridlight payout"
@@ -68,7 +73,7 @@ class Payer:
     def __init__(
         self,
         store: PayoutStore,
-        books: Books,
+        books: StoredBooks,
         *,
         builder: Builder,
         parameters: PayoutParameters,
@@ -77,6 +82,7 @@ class Payer:
         signer: SignerPort,
         clock: Clock,
         pi: PiPlatform | None = None,
+        ledger: LedgerPort | None = None,
         told: Callable[[], None] = lambda: None,
         reached: Callable[[str], None] = _ignore,
     ) -> None:
@@ -94,6 +100,12 @@ class Payer:
         self._refill_ms = 0
         self._patient_ms = clock.now_ms() + PATIENCE_MS
         self._is_stopping = False
+        self.disagreement = ""
+        """Between the network's ledger and the payer's books; it ends the payer, and somebody must look."""
+        self._feed: Feed | None = None
+        if ledger is not None:
+            self._feed = Feed(ledger, store, books, parameters, now_ms=clock.now_ms, reached=reached)
+        self._is_fed = ledger is None
         store.add_channels(channels)
         stored = store.load()
         wanted = {channel.account for channel in channels}
@@ -121,11 +133,11 @@ class Payer:
         async with asyncio.TaskGroup() as group:
             while not self._is_stopping:
                 self._woken.clear()
-                self._refill()
+                await self._refill()
                 for effect in self._decide(TimeCame()):
                     self._in_hand += 1
                     group.create_task(self._carry(effect))
-                if is_once and self._is_done():
+                if is_once and self._is_done() and await self._is_settled():
                     return
                 await self._clock.wait(self._woken, self._idle_ms())
 
@@ -133,18 +145,48 @@ class Payer:
         halted = {one.account for one in self.core.channels if one.halted is not None}
         is_patient = self._clock.now_ms() < self._patient_ms
         is_waiting = any(is_patient or batch.channel not in halted for batch in self.core.open_batches)
-        return self._in_hand == 0 and not is_waiting and self.core.is_idle
+        return self._is_fed and self._in_hand == 0 and not is_waiting and self.core.is_idle
 
     def _idle_ms(self) -> int:
         due_ms = self.core.due_ms
         until_ms = self._refill_ms if due_ms is None else min(due_ms, self._refill_ms)
         return max(0, until_ms - self._clock.now_ms())
 
-    def _refill(self) -> None:
+    async def _is_settled(self) -> bool:
+        """Whether the network's ledger knows how everything ended; else it is told again a little later."""
+        if self._feed is None:
+            return True
+        try:
+            await self._feed.settle()
+        except LedgerUnreachable as error:
+            _log.warning("not_settled", problem=str(error))
+            self._refill_ms = self._clock.now_ms() + FEED_AGAIN_MS
+            return False
+        except LedgersDisagree as error:
+            self.disagreement = str(error)
+        return True
+
+    async def _feed_in(self, feed: Feed) -> None:
+        """What ended is told first, so that what went back can be held anew."""
+        try:
+            await feed.settle()
+            ledger = await self._horizon.newest_ledger()
+            await feed.hold(ledger.base_fee_units)
+            self._is_fed = True
+        except (LedgerUnreachable, ChainUnreachable) as error:
+            _log.warning("not_fed", problem=str(error))
+            self._refill_ms = self._clock.now_ms() + FEED_AGAIN_MS
+        except LedgersDisagree as error:
+            self.disagreement = str(error)
+            self.stop()
+
+    async def _refill(self) -> None:
         now_ms = self._clock.now_ms()
         if now_ms < self._refill_ms:
             return
         self._refill_ms = now_ms + REFILL_MS
+        if self._feed is not None:
+            await self._feed_in(self._feed)
         self._decide(PayoutsDue(lines=self._store.lines(self._books.available()), fees_units=self._books.fees()))
 
     def _decide(self, event: PayoutEvent) -> list[OutsideEffect]:
