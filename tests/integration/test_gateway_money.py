@@ -3,6 +3,7 @@
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -17,7 +18,7 @@ from gridlight.adapters.signatures import SigningKey
 from gridlight.core.postings import Draft, final, grant
 from gridlight.core.receipts import Sheet
 from gridlight.messages.envelope import EARNINGS_DOMAIN
-from gridlight.messages.ids import AssignmentId, NodeId
+from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, Outcome, Shortfall
 from gridlight.messages.ledger import MoneyParameters, PricesSet, RecordEntry, op_pending, req_escrow
 from gridlight.messages.money_api import ReceiptsResponse
@@ -165,11 +166,10 @@ async def test_a_statement_adds_up_page_by_page_and_is_its_own_account_s(
     await credit(stand, other, "7", key="other")
     path = f"/v1/accounts/{account_id}/statement"
     lines: list[dict[str, object]] = []
-    after: int | None = 0
-    while after is not None:
+    page: dict[str, Any] = {"next_after": 0}
+    while (after := page["next_after"]) is not None:
         page = (await stand.http.get(path, headers=ADMIN, params={"after": after})).json()
         lines += page["lines"]
-        after = page["next_after"]
 
     assert [line["key"] for line in lines] == [f"grant:k{number}" for number in range(5)]
     assert [line["available"] for line in lines] == [f"{number + 1}.0000001" for number in range(5)]
@@ -203,7 +203,7 @@ class Books:
         self.sheet.write(
             Receipt(
                 sheet=self.sheet.number,
-                task=f"req_{number:026d}",
+                task=JobId(f"req_{number:026d}"),
                 attempt=AssignmentId(f"{number:016x}"),
                 operator=self.operator,
                 node=NodeId(self.node.public),
@@ -220,12 +220,12 @@ class Books:
         effect = RecordSheet(root=root, receipts=tuple(receipts))
         self.stand.coordinator.record(effect, sign=lambda root: sign_root(network, root))
 
-    async def ask(self, what: str, key: SigningKey | None = None, **parameters: object) -> httpx.Response:
+    async def ask(self, what: str, key: SigningKey | None = None, **parameters: str | int) -> httpx.Response:
         nonce = (await self.stand.http.post("/v1/nodes/challenge")).json()["nonce"]
         signature = (key or self.node).sign(EARNINGS_DOMAIN, nonce.encode())
         headers = {"Gridlight-Nonce": nonce, "Gridlight-Signature": base64.b64encode(signature).decode()}
         path = f"/v1/nodes/{self.node.public}/{what}"
-        return await self.stand.http.get(path, headers=headers, params={**parameters})  # type: ignore[arg-type]
+        return await self.stand.http.get(path, headers=headers, params=dict(parameters))
 
 
 async def test_a_node_reads_what_its_operator_earned_on_closed_sheets(stand: Stand) -> None:

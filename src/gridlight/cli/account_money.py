@@ -87,7 +87,7 @@ def _all_lines(network: "Gridlight", account: str) -> "tuple[list[StatementLine]
     from gridlight.client.money_calls import statement_call, statement_responses
 
     lines: list[StatementLine] = []
-    after: int | None = 0
+    after = 0
     while True:
         page = network.exchange(statement_call(account, after), statement_responses)
         lines += page.lines
