@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo wheel test check lint bench honest simulate simulate-full oracle docs lock clean
+.PHONY: help setup demo wheel test check lint bench honest money simulate simulate-full oracle docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -48,6 +48,9 @@ bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 
 honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries beside them; about ten minutes
 	@nice -n 10 $(BIN)/python -m benchmarks.honest_comparisons --comparisons 10000
+
+money: $(STAMP) ## Kill the coordinator 50 times while seven nodes work for pay, and examine the books; about ten minutes
+	@nice -n 10 $(BIN)/python -m tests.acceptance.paid_restarts
 
 simulate: $(STAMP) ## Run the scenarios that are short enough for every check, and write build/simulate
 	@$(BIN)/gridlight simulate scenarios/smoke.toml --out build/simulate/smoke

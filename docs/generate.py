@@ -19,7 +19,7 @@ from gridlight.messages import codec, limits
 from gridlight.messages.manifests import Countersignature, Publication, StopOrder
 from gridlight.messages.nodes import EnrolNode, OfferChanged
 from gridlight.messages.operators import NodeCertificate
-from gridlight.messages.reasons import NOT_GIVEN, ReasonsAsked, TellReasons
+from gridlight.messages.reasons import NOT_GIVEN
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import NodeEndorsement
 from gridlight.services.gateway.api import Parts, create_app
@@ -46,8 +46,8 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("network's founder to gateway, and on to nodes, over HTTP", (Countersignature, StopOrder)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
-    ("gateway to coordinator, which answers and forgets it", (ReasonsAsked,)),
-    ("coordinator to gateway, which asked", (TellReasons,)),
+    ("gateway to coordinator, which answers and forgets it", get_args(codec.GatewayQuestion)),
+    ("coordinator to gateway, which asked", get_args(codec.CoordinatorAnswer)),
     ("coordinator's host to core", get_args(codec.Event)),
     ("core to coordinator's host", get_args(codec.Effect)),
 )

@@ -13,7 +13,10 @@ import pytest
 from tests.acceptance.paid_restarts import MWU, PRICE_NONE, kill_under_load, write_prices
 from tests.acceptance.stand import GRIDLIGHT, Network, gridlight, running, until
 
+from gridlight.adapters.credentials import NetworkKeys
 from gridlight.messages.amounts import coins
+from gridlight.messages.ledger import UNITS_PER_COIN
+from gridlight.services.own_nodes import KEYS_FOLDER
 
 NODES, REQUESTS = 3, 6
 EARNED_S = 30.0
@@ -60,73 +63,110 @@ def stranger(*words: object, home: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_money_is_granted_priced_spent_earned_and_proved(paid: Network, bus: Path, tmp_path: Path) -> None:
-    made = said("account", "create", "robots", "--data", paid.folder)
-    account, key = made["account"]["account_id"], str(made["key"])  # type: ignore[index]
-    at = ("--url", paid.url, "--api-key", key)
+class Payer:
+    """An account of the network, and what was asked with it."""
 
-    refused = ask(paid, key, bus)
-    dry = gridlight("detect", bus, "--dry-run", "--verify", "none", *at)
+    def __init__(self, network: Network, photo: Path) -> None:
+        made = said("account", "create", "robots", "--data", network.folder)
+        self.account = made["account"]["account_id"]  # type: ignore[index]
+        self.key = str(made["key"])
+        self.network = network
+        self.photo = photo
+        self.at = ("--url", network.url, "--api-key", self.key)
+
+    def ask(self) -> httpx.Response:
+        return ask(self.network, self.key, self.photo)
+
+    def credit(self, amount: str) -> "subprocess.CompletedProcess[str]":
+        words = ("account", "credit", self.account, amount, "--key", self.account, "--data", self.network.folder)
+        return gridlight(*words, "--json")
+
+
+def check_what_is_missing_is_told(payer: Payer) -> None:
+    """Before anything was granted."""
+    price, nothing = coins(PRICE_NONE), coins(0)
+    refused = payer.ask()
+    dry = gridlight("detect", payer.photo, "--dry-run", "--verify", "none", *payer.at)
+
     assert refused.status_code == 402
-    assert refused.json()["error"]["details"] == {
-        "price": coins(PRICE_NONE),
-        "balance": coins(0),
-        "missing": coins(PRICE_NONE),
-    }
-    assert (dry.returncode, f"{coins(PRICE_NONE)} are missing" in dry.stdout) == (1, True)
+    assert refused.json()["error"]["details"] == {"price": price, "balance": nothing, "missing": price}
+    assert (dry.returncode, f"{price} are missing" in dry.stdout) == (1, True)
 
-    credit = ("account", "credit", account, "--key", "first", "--data", paid.folder)
-    assert said(*credit, "2.5") == said(*credit, "2.5")
-    other = gridlight(*credit, "2.6")
+
+def check_a_grant_is_credited_once(payer: Payer) -> None:
+    """And nothing else under its key."""
+    first, again, other = payer.credit("2.5"), payer.credit("2.5"), payer.credit("2.6")
+
+    assert (first.returncode, first.stdout) == (0, again.stdout)
     assert (other.returncode, "IDEMPOTENCY_KEY_REUSED" in other.stderr) == (1, True)
-    assert "2.5000000 coin available" in gridlight("account", "show", *at).stdout
-    assert '"event":"account_credited"' in (paid.folder / "gateway" / "log.jsonl").read_text(encoding="utf-8").replace(
-        ": ", ":"
-    )
+    assert "2.5000000 coin available" in gridlight("account", "show", *payer.at).stdout
+    log = (payer.network.folder / "gateway" / "log.jsonl").read_text(encoding="utf-8")
+    assert sum("account_credited" in line and payer.account in line for line in log.splitlines()) == 2
 
-    served = [ask(paid, key, bus) for _ in range(REQUESTS)]
-    assert [answer.status_code for answer in served] == [200] * REQUESTS
 
-    reward = Decimal(coins(MWU))
+def check_earnings_add_up(data: str, file: Path) -> None:
+    """The lines to the totals, and what is held back to what is pending."""
+    told = said("node", "earnings", "--data", data, "--csv", file)
+    held = [Decimal(day["amount"]) for day in told["vesting"]]  # type: ignore[attr-defined]
+
+    assert summed(file, "pending") == Decimal(str(told["pending"])) == Decimal(str(told["earned"]))
+    assert sum(held, Decimal(0)) == Decimal(str(told["pending"]))
+
+
+def proved(data: str, out: Path, home: Path) -> Decimal:
+    """What a node can prove to strangers that it earned: each receipt is verified by a process of its own."""
+    key = str(said("node", "receipts", "--data", data, "--out", out)["network_key"])
+    assert said("node", "receipts", "--data", data, "--out", out)["written"] == 0, "what is there stays"
+    total = Decimal(0)
+    for file in out.iterdir():
+        verified = stranger("receipt", "verify", file, "--network-key", key, "--json", home=home)
+        assert verified.returncode == 0, verified.stderr
+        total += Decimal(json.loads(verified.stdout)["receipt"]["amount"]) / UNITS_PER_COIN
+    return total
+
+
+def check_a_flipped_byte_is_refused(file: Path, network_key: str, home: Path) -> None:
+    """Of the amount."""
+    changed = bytearray(file.read_bytes())
+    changed[changed.index(b'"amount":') + 9] ^= 1
+    file.write_bytes(changed)
+    refused = stranger("receipt", "verify", file, "--network-key", network_key, home=home)
+
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def check_the_statement_adds_up(payer: Payer, file: Path) -> None:
+    """To what was granted less what was asked for, and the network's share is collected."""
+    words = ("account", "statement", payer.account, "--data", payer.network.folder, "--csv", file)
+    told = said(*words)
+    spent = REQUESTS * Decimal(coins(PRICE_NONE))
+
+    assert summed(file, "available") == Decimal(str(told["available"])) == Decimal("2.5") - spent
+    assert summed(file, "held") == Decimal(str(told["held"])) == 0
+
+
+def test_money_is_granted_priced_spent_earned_and_proved(paid: Network, bus: Path, tmp_path: Path) -> None:
+    payer, reward = Payer(paid, bus), Decimal(coins(MWU))
+    check_what_is_missing_is_told(payer)
+    check_a_grant_is_credited_once(payer)
+
+    served = [payer.ask().status_code for _ in range(REQUESTS)]
+
+    assert served == [200] * REQUESTS
     until(
         lambda: sum(Decimal(str(one["earned"])) for one in earned(paid)) == REQUESTS * reward,
         EARNED_S,
         "every run to be on a closed sheet",
     )
-    for data in node_folders(paid):
-        file = tmp_path / "earned.csv"
-        told = said("node", "earnings", "--data", data, "--csv", file)
-        assert summed(file, "pending") == Decimal(str(told["pending"])) == Decimal(str(told["earned"]))
-        held = [Decimal(day["amount"]) for day in told["vesting"]]  # type: ignore[attr-defined]
-        assert sum(held, Decimal(0)) == Decimal(str(told["pending"]))
-
-    proved = Decimal(0)
-    network_key, last = "", Path()
-    for number, data in enumerate(node_folders(paid)):
-        out = tmp_path / f"receipts{number}"
-        network_key = str(said("node", "receipts", "--data", data, "--out", out)["network_key"])
-        assert said("node", "receipts", "--data", data, "--out", out)["written"] == 0, "what is there stays"
-        for last in out.iterdir():
-            verified = stranger("receipt", "verify", last, "--network-key", network_key, "--json", home=tmp_path)
-            assert verified.returncode == 0, verified.stderr
-            proved += Decimal(json.loads(verified.stdout)["receipt"]["amount"]) / 10_000_000
-    assert proved == REQUESTS * reward
-
-    flipped_bytes = bytearray(last.read_bytes())
-    flipped_bytes[flipped_bytes.index(b'"amount":') + 9] ^= 1
-    last.write_bytes(flipped_bytes)
-    flipped = stranger("receipt", "verify", last, "--network-key", network_key, home=tmp_path)
-    assert flipped.returncode == 1
-    assert len(flipped.stderr.splitlines()) == 1
-
-    file = tmp_path / "statement.csv"
-    statement = said("account", "statement", account, "--data", paid.folder, "--csv", file)
-    assert (
-        summed(file, "available")
-        == Decimal(str(statement["available"]))
-        == Decimal("2.5") - REQUESTS * Decimal(coins(PRICE_NONE))
-    )
-    assert summed(file, "held") == Decimal(str(statement["held"])) == 0, "the network's share is collected"
+    folders = node_folders(paid)
+    for data in folders:
+        check_earnings_add_up(data, tmp_path / "earned.csv")
+    shown = [proved(data, tmp_path / f"receipts{number}", tmp_path) for number, data in enumerate(folders)]
+    assert sum(shown) == REQUESTS * reward
+    some = next(tmp_path.glob("receipts*/*.receipt"))
+    check_a_flipped_byte_is_refused(some, NetworkKeys.load(paid.folder / KEYS_FOLDER).network_public, tmp_path)
+    check_the_statement_adds_up(payer, tmp_path / "statement.csv")
     audited = gridlight("ledger", "audit", "--data", paid.folder)
     assert audited.returncode == 0, audited.stderr
 

@@ -112,13 +112,6 @@ def test_who_has_too_little_is_refused_with_what_is_missing() -> None:
     assert sends(effects) + only(RecordEntry, effects) == []
 
 
-def test_a_price_is_told_before_anything_is_held(world: World) -> None:
-    books = world.coordinator.bookkeeping
-    assert books.price(WORKLOAD, Assurance.AUDITED) == 2_150
-    assert (books.price(OTHER_WORKLOAD, Assurance.AUDITED), Bookkeeping().price(WORKLOAD, Assurance.NONE)) == (0, 0)
-    assert balance(world, req_escrow("anna")) == 0
-
-
 def test_a_job_that_nobody_pays_for_is_done_as_ever(world: World) -> None:
     send = world.assign(assurance=Assurance.AUDITED)
     world.result(send)

@@ -6,11 +6,10 @@ from tests.unit.core.world import WORKLOAD
 
 from gridlight.core import escrow as escrow_module
 from gridlight.core import postings
-from gridlight.core.earnings import DAY_MS, DAYS_MAX, HOUR_MS, Claim, Earnings, EarningsSnapshot
+from gridlight.core.earnings import DAY_MS, DAYS_MAX, Claim, Earnings, EarningsSnapshot
 from gridlight.core.escrow import Escrow, EscrowSnapshot, TooManyOpen
 from gridlight.core.ledger import KeyReused, Ledger, Overdrawn
 from gridlight.core.pricing import Quote, pay, quote
-from gridlight.messages.funds import HeldBack, NodeHeldBack
 from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.ledger import (
     EXT_CHAIN,
@@ -280,33 +279,6 @@ def test_a_node_that_changes_hands_earns_for_each_what_is_theirs(ledger: Ledger,
     earn(ledger, earnings, 40 * DAY_MS, 1)
     earnings.vest(41 * DAY_MS)
     assert (ledger.balance(op_avail("ben")), ledger.balance(op_avail("carl"))) == (100, 31)
-
-
-def test_a_node_is_told_what_is_held_back_and_until_when(ledger: Ledger, earnings: Earnings) -> None:
-    for at_ms in (0, 2 * DAY_MS, 2 * DAY_MS + 1):
-        earn(ledger, earnings, at_ms)
-    earnings.dispute("node-1", 1)
-
-    told = earnings.held_back("node-1", 0, 0)
-
-    first = HeldBack(amount=100, vests_ms=MONEY.hold_ms, tasks_missing=0)
-    newest = HeldBack(amount=200, vests_ms=2 * DAY_MS + MONEY.hold_ms + HOUR_MS, tasks_missing=2)
-    assert told == NodeHeldBack(operator="ben", days=(first, newest), is_trusted=False, disputes=1)
-    assert earnings.held_back("node-2", 0, 0) is None
-
-
-def test_what_the_open_sheet_has_is_not_told_yet(ledger: Ledger, earnings: Earnings) -> None:
-    for at_ms in (0, 2 * DAY_MS, 2 * DAY_MS):
-        earn(ledger, earnings, at_ms)
-
-    one_less, two_less, none = (earnings.held_back("node-1", runs, runs * 100) for runs in (1, 2, 3))
-
-    assert one_less is not None
-    assert two_less is not None
-    assert none is not None
-    assert [(day.amount, day.tasks_missing) for day in one_less.days] == [(100, 1), (100, 2)]
-    assert [(day.amount, day.tasks_missing) for day in two_less.days] == [(100, 2)]
-    assert none.days == ()
 
 
 def test_days_beyond_the_bound_wait_with_the_newest(ledger: Ledger, earnings: Earnings) -> None:

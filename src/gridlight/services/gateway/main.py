@@ -89,22 +89,11 @@ class Gateway:
         )
         questions = Questions(self._id, self._outbox)
         self._control = self._join_control(jobs, enrolments, questions, terms)
-        detect = DetectRequests(
-            self._id,
-            self._offered,
-            admin=admin,
-            terms=terms,
-            jobs=jobs,
-            outbox=self._outbox,
-            pictures=self._pictures,
-            metrics=self._metrics,
-            questions=questions,
-        )
         parts = Parts(
             version=release,
             catalogue=self._offered,
             jobs=jobs,
-            detect=detect,
+            detect=self._join_detect(jobs, questions, terms, admin),
             enrolments=enrolments,
             questions=questions,
             control=self._control,
@@ -121,6 +110,21 @@ class Gateway:
         self._app = Edge(create_app(parts), self._metrics)
         self._server: _Server | None = None
         self._failure: BaseException | None = None
+
+    def _join_detect(
+        self, jobs: OpenJobs, questions: Questions, terms: TrustTerms, admin: AdminToken
+    ) -> DetectRequests:
+        return DetectRequests(
+            self._id,
+            self._offered,
+            admin=admin,
+            terms=terms,
+            jobs=jobs,
+            outbox=self._outbox,
+            pictures=self._pictures,
+            metrics=self._metrics,
+            questions=questions,
+        )
 
     def _money_parts(self, questions: Questions) -> MoneyParts:
         return MoneyParts(

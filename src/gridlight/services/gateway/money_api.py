@@ -66,11 +66,15 @@ def money_routes(
     parts: MoneyParts, accounts: Accounts, enrolments: Enrolments, admin: AdminToken, clock: SteadyClock
 ) -> list[HTTPRouteHandler]:
     """All of them."""
-    return [*account_money_routes(parts, accounts, admin), *node_money_routes(parts, enrolments, admin, clock)]
+    return [
+        *credit_routes(parts, accounts, admin),
+        *account_routes(parts, accounts),
+        *node_routes(parts, enrolments, admin, clock),
+    ]
 
 
-def account_money_routes(parts: MoneyParts, accounts: Accounts, admin: AdminToken) -> list[HTTPRouteHandler]:
-    """What an account has, and where it came from and went."""
+def credit_routes(parts: MoneyParts, accounts: Accounts, admin: AdminToken) -> list[HTTPRouteHandler]:
+    """How an account comes to money."""
 
     @post(
         "/v1/accounts/{account:str}/credits",
@@ -95,6 +99,12 @@ def account_money_routes(parts: MoneyParts, accounts: Accounts, admin: AdminToke
         entry = await parts.credits.grant(whose, key, amount)
         _log.info("account_credited", account=whose, amount=coins(amount), key=key, entry=entry)
         return answer(CreditResponse(account_id=whose, key=key, amount=coins(amount), entry=entry))
+
+    return [credit]
+
+
+def account_routes(parts: MoneyParts, accounts: Accounts) -> list[HTTPRouteHandler]:
+    """What an account has, and where it came from and went."""
 
     @get(
         "/v1/accounts/{account:str}/balance",
@@ -135,26 +145,36 @@ def account_money_routes(parts: MoneyParts, accounts: Accounts, admin: AdminToke
             )
         )
 
-    return [credit, balance, statement]
+    return [balance, statement]
 
 
-def node_money_routes(
+class _OwnBooks:
+    """Which node asks for its own books; few of them at once."""
+
+    def __init__(self, enrolments: Enrolments, admin: AdminToken, clock: SteadyClock) -> None:
+        self.readers = asyncio.Semaphore(READERS_MAX)
+        self._enrolments = enrolments
+        self._admin = admin
+        self._clock = clock
+
+    def demand(self, request: AnyRequest, node_id: str) -> NodeId:
+        """The node. Refusal where it is neither the node itself that asks, nor an administrator."""
+        if not is_public_key(node_id):
+            raise Refusal("BAD_NODE_ID")
+        headers, node, now_ms = dict(request.scope["headers"]), NodeId(node_id), self._clock.now_ms()
+        if not self._admin.is_sent(headers):
+            nonce = headers.get(NONCE_HEADER.lower().encode())
+            self._enrolments.demand_node(now_ms, node, nonce, signature_of(headers), EARNINGS_DOMAIN)
+        if self.readers.locked():
+            raise Refusal("BUSY", "Too many nodes read their books at once.")
+        return node
+
+
+def node_routes(
     parts: MoneyParts, enrolments: Enrolments, admin: AdminToken, clock: SteadyClock
 ) -> list[HTTPRouteHandler]:
     """For the node itself, which signs a nonce as for `why`, and for administrators."""
-    readers = asyncio.Semaphore(READERS_MAX)
-
-    def asking(request: AnyRequest, node_id: str) -> NodeId:
-        """The node, where it is the one that asks."""
-        if not is_public_key(node_id):
-            raise Refusal("BAD_NODE_ID")
-        headers = dict(request.scope["headers"])
-        if not admin.is_sent(headers):
-            nonce = headers.get(NONCE_HEADER.lower().encode())
-            enrolments.demand_node(clock.now_ms(), NodeId(node_id), nonce, signature_of(headers), EARNINGS_DOMAIN)
-        if readers.locked():
-            raise Refusal("BUSY", "Too many nodes read their books at once.")
-        return NodeId(node_id)
+    own = _OwnBooks(enrolments, admin, clock)
 
     @get("/v1/nodes/{node_id:str}/earnings", responses={200: says(EarningsResponse), **errors(400, 401, 403, 404, 503)})
     async def earnings(request: AnyRequest, node_id: FromPath[str], after: AfterSheet = -1) -> Answer:
@@ -162,8 +182,8 @@ def node_money_routes(
         the node's own earnings is held back, and for how long. A page at a time: go on with `after=next_after`.
         Proved as for `GET /v1/nodes/{node_id}/why`, with a signature for `gridlight.node.earnings.v1`.
         """
-        node = asking(request, node_id)
-        async with readers:
+        node = own.demand(request, node_id)
+        async with own.readers:
             held = await parts.questions.held_back(node)
             page = await read(earnings_page, parts.books, held.operator, after)
         return answer(
@@ -184,8 +204,8 @@ def node_money_routes(
         """The node's receipts, each with the way to the network's signature: whoever has them and the network's key
         can check them offline. A page at a time: go on with `after=next_after`. Proved as for the earnings.
         """
-        node, place = asking(request, node_id), read_cursor(after)
-        async with readers:
+        node, place = own.demand(request, node_id), read_cursor(after)
+        async with own.readers:
             page = await read(receipts_page, parts.books, node, place)
         return answer(
             ReceiptsResponse(
