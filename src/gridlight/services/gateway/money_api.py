@@ -1,6 +1,8 @@
 """The routes on money: grants, balances and statements of accounts; and what a node earned, with its receipts."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Final
 
 import structlog
@@ -45,6 +47,8 @@ from gridlight.services.gateway.why_api import signature_of
 FIRST: Final = "-1.0"
 READERS_MAX: Final = 2
 """Of nodes' books at once: keys cost nothing, and a page of them is thousands of rows."""
+ASKING_MAX: Final = 16
+"""Those that read, and those that wait until they may."""
 
 After = Annotated[int, QueryParameter(ge=0, lt=2**53)]
 AfterPlace = Annotated[str, QueryParameter(max_length=40)]
@@ -152,7 +156,8 @@ class _OwnBooks:
     """Which node asks for its own books; few of them at once."""
 
     def __init__(self, enrolments: Enrolments, admin: AdminToken, clock: SteadyClock) -> None:
-        self.readers = asyncio.Semaphore(READERS_MAX)
+        self._readers = asyncio.Semaphore(READERS_MAX)
+        self._asking = 0
         self._enrolments = enrolments
         self._admin = admin
         self._clock = clock
@@ -165,9 +170,19 @@ class _OwnBooks:
         if not self._admin.is_sent(headers):
             nonce = headers.get(NONCE_HEADER.lower().encode())
             self._enrolments.demand_node(now_ms, node, nonce, signature_of(headers), EARNINGS_DOMAIN)
-        if self.readers.locked():
-            raise Refusal("BUSY", "Too many nodes read their books at once.")
         return node
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """A turn. Refusal where too many wait for theirs."""
+        if self._asking >= ASKING_MAX:
+            raise Refusal("BUSY", "Too many nodes read their books at once.")
+        self._asking += 1
+        try:
+            async with self._readers:
+                yield
+        finally:
+            self._asking -= 1
 
 
 def node_routes(
@@ -183,7 +198,7 @@ def node_routes(
         Proved as for `GET /v1/nodes/{node_id}/why`, with a signature for `gridlight.node.earnings.v1`.
         """
         node = own.demand(request, node_id)
-        async with own.readers:
+        async with own.reading():
             held = await parts.questions.held_back(node)
             page = await read(earnings_page, parts.books, held.operator, after)
         return answer(
@@ -205,7 +220,7 @@ def node_routes(
         can check them offline. A page at a time: go on with `after=next_after`. Proved as for the earnings.
         """
         node, place = own.demand(request, node_id), read_cursor(after)
-        async with own.readers:
+        async with own.reading():
             page = await read(receipts_page, parts.books, node, place)
         return answer(
             ReceiptsResponse(
