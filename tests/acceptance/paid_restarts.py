@@ -26,6 +26,7 @@ from gridlight.adapters.schema import commits, jobs, open_engine
 from gridlight.core.postings import open_key
 from gridlight.messages.jobs import JobState, Outcome
 from gridlight.messages.ledger import Entry, req_avail, req_escrow
+from gridlight.messages.trust import LAPTOP
 from gridlight.services.own_nodes import KEYS_FOLDER, database_file
 from gridlight.workloads.contract import catalogue
 
@@ -38,7 +39,9 @@ CALLERS: Final = 4
 EPOCH_S: Final = 2
 REQUEST_S: Final = 12.0
 BACK_S: Final = 40.0
-SETTLE_S: Final = 90.0
+SETTLE_S: Final = (LAPTOP.settle_ms_max + LAPTOP.settle_grace_ms) / 1_000 + 5 * EPOCH_S
+"""By then every answer is final or void, as the rules of trust have it, and the network's share is collected."""
+
 LOOK_S: Final = 1.0
 
 
@@ -195,7 +198,7 @@ def examine(network: Network, books: Books, account: str, told: list[Told], back
     ]
     wrong += [f"{one.request_id} was answered and not held for" for one in told if is_free(one, opened)]
     open_jobs = opened - paid - refunded
-    wrong += [f"{job} ended and is held for" for job in open_jobs if outcomes.get(job) not in (JobState.DONE, None)]
+    wrong += [f"{job} is held for after {SETTLE_S:g} s" for job in open_jobs]
     wrong += conservation(entries, ledger.balance(req_avail(account)), account)
     refusals = Counter(one.code for one in told if one.code != "done")
     return Findings(

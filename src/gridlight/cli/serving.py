@@ -55,7 +55,7 @@ def up(
 ) -> None:
     """Run a whole network on this machine: bus, coordinator, gateway and nodes, each a process. Ctrl-C stops it."""
     from gridlight.adapters.bus_server import ServerNotFound
-    from gridlight.adapters.configuration import load_config
+    from gridlight.adapters.configuration import BadConfiguration, load_config
     from gridlight.services import network
     from gridlight.services.addresses import CannotStart, Outside
     from gridlight.services.prices import PricesFile
@@ -63,7 +63,9 @@ def up(
 
     demand("litestar", "sqlalchemy", "uvicorn")  # of the services, which this process starts and does not load
     outside = Outside(websocket=websocket, public_url=public_url, trusted_proxies=tuple(trusted_proxy or ()))
-    with explaining(CannotStart, ServerNotFound, SetupFailed, ValueError):
+    with explaining(BadConfiguration):
+        prices = None if money is None else load_config(money, PricesFile)
+    with explaining(CannotStart, ServerNotFound, SetupFailed):
         network.run(
             nodes=nodes,
             data=data,
@@ -72,7 +74,7 @@ def up(
             trust=trust,
             outside=outside,
             engine=engine,
-            prices=None if money is None else load_config(money, PricesFile),
+            prices=prices,
         )
 
 
