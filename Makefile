@@ -49,7 +49,7 @@ bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries beside them; about ten minutes
 	@nice -n 10 $(BIN)/python -m benchmarks.honest_comparisons --comparisons 10000
 
-money: $(STAMP) ## Kill the coordinator 50 times while seven nodes work for pay, and examine the books; about ten minutes
+money: $(STAMP) ## Kill the coordinator 50 times while seven nodes work for pay, and examine the books; fifteen minutes
 	@nice -n 10 $(BIN)/python -m tests.acceptance.paid_restarts
 
 simulate: $(STAMP) ## Run the scenarios that are short enough for every check, and write build/simulate
