@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
-.PHONY: help setup demo wheel test check lint bench honest payouts simulate simulate-full oracle incentives docs lock clean
+.PHONY: help setup demo wheel test check lint bench honest payouts money simulate simulate-full oracle incentives docs lock clean
 
 help: ## Say what each word does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -51,6 +51,9 @@ honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries b
 
 payouts: $(STAMP) ## 1,000 payouts by a payer that is killed at every step; about a quarter of an hour
 	@nice -n 10 $(BIN)/python -m benchmarks.payouts --payouts 1000
+
+money: $(STAMP) ## Kill the coordinator 50 times while seven nodes work for pay, and examine the books; fifteen minutes
+	@nice -n 10 $(BIN)/python -m tests.acceptance.paid_restarts
 
 simulate: $(STAMP) ## Run the scenarios that are short enough for every check, and write build/simulate
 	@$(BIN)/gridlight simulate scenarios/smoke.toml --out build/simulate/smoke

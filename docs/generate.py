@@ -20,7 +20,7 @@ from gridlight.messages.ledger import TellPayouts
 from gridlight.messages.manifests import Countersignature, Publication, StopOrder
 from gridlight.messages.nodes import EnrolNode, OfferChanged
 from gridlight.messages.operators import NodeCertificate
-from gridlight.messages.reasons import NOT_GIVEN, ReasonsAsked, TellReasons
+from gridlight.messages.reasons import NOT_GIVEN
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import NodeEndorsement
 from gridlight.services.gateway.api import Parts, create_app
@@ -49,8 +49,8 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
     ("payer to coordinator", get_args(codec.PayerWord)),
     ("coordinator to payer", (TellPayouts,)),
-    ("gateway to coordinator, which answers and forgets it", (ReasonsAsked,)),
-    ("coordinator to gateway, which asked", (TellReasons,)),
+    ("gateway to coordinator, which answers and forgets it", get_args(codec.GatewayQuestion)),
+    ("coordinator to gateway, which asked", get_args(codec.CoordinatorAnswer)),
     ("coordinator's host to core", get_args(codec.Event)),
     ("core to coordinator's host", get_args(codec.Effect)),
 )

@@ -15,6 +15,7 @@ import msgspec
 from tests.integration.conftest import WAIT_S, Connections, Server
 
 from gridlight.adapters.accounts import AccountBook
+from gridlight.adapters.books import Sign, unsigned
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.changes import Changes
@@ -22,17 +23,19 @@ from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.journal import Journal, Record
 from gridlight.adapters.signatures import SigningKey, blake3_digest
+from gridlight.core.coordinator import Coordinator as Core
 from gridlight.messages import subjects
 from gridlight.messages.accounts import Limits, Scope
 from gridlight.messages.codec import (
     Effect,
     Event,
     GatewayEvent,
+    GatewayQuestion,
     NodeControl,
     NodeReply,
     assignments,
     encode,
-    gateway_events,
+    gateway_words,
     node_controls,
 )
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN
@@ -49,10 +52,12 @@ from gridlight.messages.jobs import (
     Outcome,
     SendAssignment,
 )
+from gridlight.messages.ledger import AccountCredited
 from gridlight.messages.nodes import AdmitNode, EnrolNode, NodeEnrolled
 from gridlight.messages.results import Detection, ResultSubmitted, RunTiming, encode_detections
 from gridlight.messages.tasks import Assignment, AssignmentAcknowledged, AssignmentFailed, AssignmentUndeliverable
 from gridlight.messages.trust import LAPTOP, KeepInput, ReleaseInput, TrustParameters
+from gridlight.services.coordinator.questions import answer
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.main import Gateway
 
@@ -75,6 +80,8 @@ class Coordinator:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self.core = Core()
+        """Asked about money alone."""
         self.node_id: NodeId | None = None
         self.is_silent = False
         self.keep_ms: int | None = None
@@ -90,14 +97,21 @@ class Coordinator:
         """What a coordinator's first record says."""
         self.record(events=[CoordinatorStarted(seed=1, workloads=(), trust=trust)])
 
-    def record(self, *effects: Effect, events: list[Event] | None = None) -> None:
+    def record(self, *effects: Effect, events: list[Event] | None = None, sign: Sign = unsigned) -> None:
         """Journal and read models, as the host writes them before it performs anything."""
         self._batches += 1
         now_ms = self._clock.now_ms()
-        self.journal.commit(Record(self._batches, now_ms, 1, events or []), Changes(now_ms, events or [], effects))
+        self.journal.commit(
+            Record(self._batches, now_ms, 1, events or []), Changes(now_ms, events or [], effects, sign)
+        )
 
     async def hear(self, delivery: Delivery) -> None:
-        events = gateway_events.decode(delivery.body)
+        words = gateway_words.decode(delivery.body)
+        for asked in words:
+            if isinstance(asked, GatewayQuestion) and not self.is_silent:
+                subject = subjects.control_effects("s0", asked.gateway_id)
+                await self.bus.publish(subject, encode([answer(self.core, asked)]))
+        events = [word for word in words if not isinstance(word, GatewayQuestion)]
         for event in events:
             effects = [] if self.is_silent else self.decide(event)
             self.record(*effects, events=[event])
@@ -136,6 +150,8 @@ class Coordinator:
             case NodeEnrolled():
                 record = RecordNode(enrolled=event, is_online=False, slots=0, workloads=())
                 return [AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), record]
+            case AccountCredited():
+                return self.core.handle(self._clock.now_ms(), event)
             case JobSubmitted():
                 return [self._assign(event)]
             case ResultSubmitted() | AssignmentUndeliverable() if event.assignment_id in self._checks:
@@ -149,10 +165,13 @@ class Coordinator:
             case _:
                 return []
 
+    def ended(self, job: JobSubmitted, outcome: Outcome) -> EndJob:
+        """How a job ended."""
+        return EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=outcome)
+
     def _assign(self, job: JobSubmitted) -> Effect:
         if self.node_id is None:
-            outcome = Outcome(state=JobState.REFUSED, code=JobCode.NO_NODE_ONLINE, retry_after_ms=2_000)
-            return EndJob(job_id=job.job_id, gateway_id=job.gateway_id, outcome=outcome)
+            return self.ended(job, Outcome(state=JobState.REFUSED, code=JobCode.NO_NODE_ONLINE, retry_after_ms=2_000))
         return self._order(job, self.node_id)
 
     def _kept(self, job: JobSubmitted) -> list[Effect]:

@@ -13,7 +13,6 @@ from gridlight.adapters.receipts import sign_root, write_receipt
 from gridlight.adapters.schema import migrate, open_engine
 from gridlight.adapters.signatures import SigningKey
 from gridlight.cli.main import main
-from gridlight.cli.money import coins
 from gridlight.core.ledger import Ledger
 from gridlight.core.receipts import Sheet, prove
 from gridlight.messages.ledger import EXT_CHAIN, Posting, RecordEntry, req_avail
@@ -108,13 +107,6 @@ def test_an_omission_is_shown_offline(
     assert run(monkeypatch, *words, "--settled-after-ms", "1000", "--json") == 0
     assert json.loads(capsys.readouterr().out)["attempt"] == receipt(1).attempt
     assert run(monkeypatch, *words) == 1
-
-
-@pytest.mark.parametrize(
-    ("units", "told"), [(0, "0.0000000"), (1, "0.0000001"), (-25_000_000, "-2.5000000"), (10**18, f"{10**11}.0000000")]
-)
-def test_amounts_are_told_to_the_last_unit(units: int, told: str) -> None:
-    assert coins(units) == told
 
 
 def test_a_host_without_the_key_signs_nothing() -> None:

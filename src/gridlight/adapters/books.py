@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from gridlight.adapters.receipts import read_root
-from gridlight.adapters.schema import entries, migrate, open_engine, receipts, sheets
+from gridlight.adapters.schema import entries, ledger_lines, migrate, open_engine, receipts, sheets
 from gridlight.core.ledger import BooksBroken, Ledger, LedgerSnapshot
 from gridlight.core.receipts import leaf_hash, merkle_root
 from gridlight.messages.codec import encode
@@ -25,6 +25,7 @@ _POSTINGS: Final = msgspec.json.Decoder(tuple[Posting, ...])
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 _ROOT: Final = msgspec.json.Decoder(SheetRoot)
 _INSERT_ENTRY: Final = insert(entries)
+_INSERT_LINE: Final = insert(ledger_lines)
 _INSERT_SHEET: Final = insert(sheets)
 _INSERT_RECEIPT: Final = insert(receipts)
 _encode: Final = msgspec.json.Encoder().encode
@@ -46,11 +47,13 @@ class BookChanges:
 
     def __init__(self, now_ms: int, effects: Iterable[Any], sign: Sign = unsigned) -> None:
         self._entries: list[dict[str, Any]] = []
+        self._lines: list[dict[str, Any]] = []
         self._sheets: list[dict[str, Any]] = []
         self._receipts: list[dict[str, Any]] = []
         for effect in effects:
             if type(effect) is RecordEntry:
                 self._entries.append(_entry_row(now_ms, effect.entry))
+                self._lines += [{"owner": owner, "seq": effect.entry.seq} for owner in owners(effect.entry)]
             elif type(effect) is RecordSheet:
                 self._gather_sheet(effect, sign)
 
@@ -74,6 +77,7 @@ class BookChanges:
         try:
             for statement, rows in (
                 (_INSERT_ENTRY, self._entries),
+                (_INSERT_LINE, self._lines),
                 (_INSERT_SHEET, self._sheets),
                 (_INSERT_RECEIPT, self._receipts),
             ):
@@ -81,6 +85,12 @@ class BookChanges:
                     connection.execute(statement, rows)
         except IntegrityError as error:
             raise EntryTwice(f"the books have this already: {error.orig}") from error
+
+
+def owners(entry: Entry) -> list[str]:
+    """Whom an entry concerns beside the network: `req:ID` and `op:ID`."""
+    accounts = (posting.account for posting in entry.postings)
+    return sorted({account.rpartition(":")[0] for account in accounts if account.startswith(("req:", "op:"))})
 
 
 def _entry_row(now_ms: int, entry: Entry) -> dict[str, Any]:

@@ -185,6 +185,14 @@ entries = Table(
 )
 """The ledger: only ever added to. Balances follow from it, and are nowhere else: no row is written for every task."""
 
+ledger_lines = Table(
+    "ledger_lines",
+    metadata,
+    Column("owner", String(96), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+)
+"""Which entries concern a requester or an operator (`req:ID`, `op:ID`): a statement costs its own length."""
+
 sheets = Table(
     "sheets",
     metadata,
@@ -305,7 +313,7 @@ payout_entries = Table(
 )
 """The payer's books, entry by entry."""
 
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

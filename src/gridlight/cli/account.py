@@ -1,25 +1,26 @@
 """`gridlight account`: who may ask a network for detections, with which keys, and how much."""
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gridlight.cli import account_money
+from gridlight.cli.account_money import AccountArgument, holder
 from gridlight.cli.network import DataOption, UrlOption, administrator
 from gridlight.cli.options import URL, ApiKeyOption, JsonOption
 from gridlight.client.errors import BadInput
 from gridlight.messages.accounts import KEY_PREFIX, Scope
 
 if TYPE_CHECKING:
-    from gridlight.client.requester import Gridlight
     from gridlight.messages.accounts import KeyView
 
 account_app = typer.Typer(help="Accounts of requesters, and their API keys.")
 keys_app = typer.Typer(help="An account's API keys.")
 account_app.add_typer(keys_app, name="keys")
+account_app.command("credit")(account_money.credit)
+account_app.command("statement")(account_money.statement)
 
-AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `gridlight account list` shows it.")]
 _ACCOUNT = re.compile(r"acc_[0-9a-z]{16}")
 _KEY_ID = re.compile(r"[a-z2-7]{12}")
 
@@ -76,19 +77,23 @@ def show_account(
     api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show whose key yours is, what it is for, and how much of the day is used."""
+    """Show whose key yours is, what it is for, how much of the day is used, and what the account has."""
     from gridlight.client.account_calls import OWN_CALL, account_responses
+    from gridlight.client.money_calls import balance_call, balance_responses
     from gridlight.client.requester import Gridlight
     from gridlight.messages.codec import encode
 
     with Gridlight(url, api_key=api_key) as network:
         own = network.exchange(OWN_CALL, account_responses)
+        balance = network.exchange(balance_call(own.account.account_id), balance_responses)
     if as_json:
-        typer.echo(encode(own).decode())
+        whole = {"account": own.account, "key": own.key, "requests_today": own.requests_today, "balance": balance}
+        typer.echo(encode(whole).decode())
         return
     quota = own.account.limits.requests_per_day
     used = f"{own.requests_today} requests today" + ("" if quota is None else f" of {quota}")
     typer.echo(f"{own.account.account_id} {own.account.name}: {used}\n{_line(own.key)}")
+    typer.echo(f"{balance.available} coin available, {balance.held} held")
 
 
 @keys_app.command("create")
@@ -109,7 +114,7 @@ def create_key(
     from gridlight.messages.codec import encode
 
     wanted = tuple(scopes) if scopes else KeyBody().scopes
-    with _holder(url, data, api_key) as network:
+    with holder(url, data, api_key) as network:
         created = network.exchange(create_key_call(_account(account), wanted, label), keys_created)
     typer.echo(encode(created).decode() if as_json else created.key)
 
@@ -126,7 +131,7 @@ def list_keys(
     from gridlight.client.account_calls import keys_call, keys_responses
     from gridlight.messages.codec import encode
 
-    with _holder(url, data, api_key) as network:
+    with holder(url, data, api_key) as network:
         listed = network.exchange(keys_call(_account(account)), keys_responses)
     typer.echo(encode(listed).decode() if as_json else "\n".join(map(_line, listed.keys)))
 
@@ -147,16 +152,9 @@ def revoke_key(
     key_id = key.removeprefix(KEY_PREFIX).partition("_")[0]
     if not _KEY_ID.fullmatch(key_id):
         raise BadInput(f"{key[:32]!r} is no key", "name it as `gridlight account keys list` does")
-    with _holder(url, data, api_key) as network:
+    with holder(url, data, api_key) as network:
         revoked = network.exchange(revoke_call(_account(account), key_id), key_views)
     typer.echo(encode(revoked).decode() if as_json else _line(revoked))
-
-
-def _holder(url: str | None, data: Path | None, api_key: str | None) -> "Gridlight":
-    """An administrator where a network's folder is named, else whoever holds the key."""
-    from gridlight.client.requester import Gridlight
-
-    return administrator(url, data) if data is not None else Gridlight(url or URL, api_key=api_key)
 
 
 def _account(text: str) -> str:

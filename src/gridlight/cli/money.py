@@ -8,6 +8,7 @@ import typer
 from gridlight.cli.ending import explaining
 from gridlight.cli.options import JsonOption
 from gridlight.client.errors import BadInput, GridlightError
+from gridlight.messages.amounts import coins
 
 ledger_app = typer.Typer(help="Check a network's books.")
 receipt_app = typer.Typer(help="Check what a network owes a node, offline.")
@@ -99,12 +100,6 @@ def omitted(
         typer.echo(encode(owed).decode())
     else:
         typer.echo(f"Omitted: the network owes node {owed.node} a receipt for attempt {owed.attempt}.")
-
-
-def coins(units: int) -> str:
-    """An amount of 1e-7 coin as coins; integers all the way, so that no unit is lost."""
-    sign, (whole, rest) = "-" if units < 0 else "", divmod(abs(units), 10_000_000)
-    return f"{sign}{whole}.{rest:07d}"
 
 
 def _read(file: Path) -> bytes:

@@ -13,6 +13,7 @@ from gridlight.messages.trust import Assurance
 if TYPE_CHECKING:
     from gridlight.client.requester import Gridlight
     from gridlight.messages.api import DetectResponse
+    from gridlight.messages.money_api import DryRunResponse
 
 RUN_DEADLINE_MS: Final = 20_000
 """Of what nobody knows how heavy it is; the network's own default is for its own detection."""
@@ -28,6 +29,7 @@ ThresholdOption = Annotated[
 VerifyOption = Annotated[Assurance | None, typer.Option(help="How much checking to buy; sampled if left out.")]
 PrivacyOption = Annotated[Privacy | None, typer.Option(help="Whether the input may be used again; no if left out.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Show what becomes of the answer until it is settled.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and run nothing.")]
 WaitSecondsOption = Annotated[float, typer.Option(min=0, help="How long to wait for that.")]
 
 
@@ -46,12 +48,16 @@ def detect(
     privacy: PrivacyOption = None,
     wait: WaitOption = False,
     wait_s: WaitSecondsOption = 120,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Find what is in a photo, and where."""
     from gridlight.client.requester import Gridlight
 
     picture = _picture(photo)
     with Gridlight(url, api_key=api_key) as requester:
+        if dry_run:
+            _show_price(requester.dry_run(picture, model=model, verify=verify), as_json=as_json)
+            return
         response = requester.detect(
             picture, threshold=threshold, deadline_ms=deadline_ms, model=model, verify=verify, privacy=privacy
         )
@@ -71,16 +77,35 @@ def run(
     privacy: PrivacyOption = None,
     wait: WaitOption = False,
     wait_s: WaitSecondsOption = 120,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Have a workload of the network run on a photo: read its text, say."""
     from gridlight.client.requester import Gridlight
 
     picture = _picture(photo)
     with Gridlight(url, api_key=api_key) as requester:
+        if dry_run:
+            _show_price(requester.dry_run(picture, workload=workload, verify=verify), as_json=as_json)
+            return
         response = requester.run(
             workload, picture, threshold=threshold, deadline_ms=deadline_ms, verify=verify, privacy=privacy
         )
         _show(requester, response, picture, wait_s=wait_s if wait else None, as_json=as_json, save=save)
+
+
+def _show_price(price: "DryRunResponse", *, as_json: bool) -> None:
+    """And end with 1 where the account cannot pay it."""
+    from gridlight.messages.codec import encode
+
+    if as_json:
+        typer.echo(encode(price).decode())
+    else:
+        typer.echo(f"{price.price} coin for {price.model}, {price.verify}; at most {price.escrow} held meanwhile")
+        if price.account_id is not None:
+            missing = "" if price.is_sufficient else f": {price.missing} are missing"
+            typer.echo(f"{price.account_id} has {price.available}{missing}")
+    if not price.is_sufficient:
+        raise typer.Exit(1)
 
 
 def _picture(photo: Path) -> bytes:

@@ -39,6 +39,9 @@ def up(
         Literal["laptop", "production"], typer.Option(help="How soon nodes are trusted, and how often checked.")
     ] = "laptop",
     engine: EngineOption = "subprocess",
+    money: Annotated[
+        Path | None, typer.Option(help="A TOML file with prices, as docs/ledger.md has it; without it all is free.")
+    ] = None,
     websocket: Annotated[
         str | None, typer.Option(help="HOST:PORT where the bus speaks WebSocket, for a reverse proxy to pass on.")
     ] = None,
@@ -52,15 +55,26 @@ def up(
 ) -> None:
     """Run a whole network on this machine: bus, coordinator, gateway and nodes, each a process. Ctrl-C stops it."""
     from gridlight.adapters.bus_server import ServerNotFound
+    from gridlight.adapters.configuration import BadConfiguration, load_config
     from gridlight.services import network
     from gridlight.services.addresses import CannotStart, Outside
+    from gridlight.services.prices import PricesFile
     from gridlight.services.setup import SetupFailed
 
     demand("litestar", "sqlalchemy", "uvicorn")  # of the services, which this process starts and does not load
     outside = Outside(websocket=websocket, public_url=public_url, trusted_proxies=tuple(trusted_proxy or ()))
+    with explaining(BadConfiguration):
+        prices = None if money is None else load_config(money, PricesFile)
     with explaining(CannotStart, ServerNotFound, SetupFailed):
         network.run(
-            nodes=nodes, data=data, http=http, references=references, trust=trust, outside=outside, engine=engine
+            nodes=nodes,
+            data=data,
+            http=http,
+            references=references,
+            trust=trust,
+            outside=outside,
+            engine=engine,
+            prices=prices,
         )
 
 

@@ -16,7 +16,15 @@ class RequestRefused(GridlightError):
     """The network's own answer that it does not, or cannot, do this; `code` is for programs."""
 
     def __init__(
-        self, *, code: str, message: str, hint: str, request_id: str, status: int, retry_after_s: float | None = None
+        self,
+        *,
+        code: str,
+        message: str,
+        hint: str,
+        request_id: str,
+        status: int,
+        retry_after_s: float | None = None,
+        details: dict[str, str] | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}", hint)
         self.code = code
@@ -24,6 +32,7 @@ class RequestRefused(GridlightError):
         self.request_id = request_id
         self.status = status
         self.retry_after_s = retry_after_s
+        self.details = details or {}
 
 
 class DeadlineExceeded(RequestRefused):

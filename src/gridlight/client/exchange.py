@@ -192,6 +192,7 @@ def read_answer(decoder: Decoder[A], url: str, status: int, headers: Mapping[str
         request_id=refusal.request_id,
         status=status,
         retry_after_s=read_retry_after(headers),
+        details=refusal.details,
     )
 
 

@@ -42,6 +42,7 @@ from gridlight.client.exchange import (
     why_call,
     why_responses,
 )
+from gridlight.client.money_calls import dry_run_call, dry_runs
 from gridlight.client.transport import authorization, check_progress, overdue, timeouts, transport_error
 from gridlight.client.waiting import WAIT_S, ViewListener, Waiting
 from gridlight.messages.api import (
@@ -59,6 +60,7 @@ from gridlight.messages.api import (
 )
 from gridlight.messages.codec import Decoder
 from gridlight.messages.ids import JobId, NodeId
+from gridlight.messages.money_api import DryRunResponse
 from gridlight.messages.trust import Assurance
 
 URL_DEFAULT: Final = "http://127.0.0.1:8080"
@@ -122,6 +124,17 @@ class Gridlight:
             workload, photo, threshold=threshold, deadline_ms=deadline_ms, node=node, verify=verify, privacy=privacy
         )
         return self.exchange(call, detect_responses)
+
+    def dry_run(
+        self,
+        photo: bytes | Path,
+        *,
+        workload: str | None = None,
+        model: str | None = None,
+        verify: Assurance | None = None,
+    ) -> DryRunResponse:
+        """What `detect`, or `run` of a workload, would cost, and whether the account can pay it; nothing is run."""
+        return self.exchange(dry_run_call(photo, workload=workload, model=model, verify=verify), dry_runs)
 
     def request(self, job_id: JobId) -> RequestView:
         """How an earlier request stands or ended."""
@@ -270,6 +283,17 @@ class AsyncGridlight:
             workload, photo, threshold=threshold, deadline_ms=deadline_ms, node=node, verify=verify, privacy=privacy
         )
         return await self.exchange(call, detect_responses)
+
+    async def dry_run(
+        self,
+        photo: bytes | Path,
+        *,
+        workload: str | None = None,
+        model: str | None = None,
+        verify: Assurance | None = None,
+    ) -> DryRunResponse:
+        """As `Gridlight.dry_run`."""
+        return await self.exchange(dry_run_call(photo, workload=workload, model=model, verify=verify), dry_runs)
 
     async def request(self, job_id: JobId) -> RequestView:
         """How an earlier request stands or ended."""

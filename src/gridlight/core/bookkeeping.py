@@ -15,7 +15,7 @@ from gridlight.core.epochs import commitment
 from gridlight.core.escrow import Escrow, EscrowSnapshot
 from gridlight.core.ledger import Ledger, LedgerSnapshot
 from gridlight.core.paid_tasks import PaidCheck, PaidTask, PaidTasks
-from gridlight.core.pricing import pay, quote
+from gridlight.core.pricing import pay, quote, too_little
 from gridlight.core.receipts import Sheet, SheetSnapshot
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import RecordNode
@@ -33,6 +33,7 @@ from gridlight.messages.ledger import (
 )
 from gridlight.messages.receipts import Receipt, ReceiptStatus, RecordSheet
 from gridlight.messages.trust import (
+    Assurance,
     CheckOutcome,
     EpochBegan,
     FaultGrade,
@@ -119,12 +120,13 @@ class Bookkeeping:
         assert isinstance(job.account_id, str)
         if not self.escrow.takes(job.job_id):
             return Outcome(state=JobState.REFUSED, code=JobCode.BUSY, hint="it was paid for before: send it anew")
-        wanted = quote(self._work.get(job.workload, 0), job.assurance, self.money).price
-        missing = wanted - self.ledger.balance(req_avail(job.account_id))
-        if missing <= 0:
-            return None
-        hint = f"it costs {wanted} units (1e-7 coin) and account {job.account_id} lacks {missing}: credit it first"
-        return Outcome(state=JobState.REFUSED, code=JobCode.INSUFFICIENT_FUNDS, hint=hint)
+        wanted = self.price(job.workload, job.assurance)
+        available = self.ledger.balance(req_avail(job.account_id))
+        return None if available >= wanted else too_little(job.account_id, wanted, available)
+
+    def price(self, workload: WorkloadId, assurance: Assurance) -> int:
+        """What a task would cost now, in units; nothing where nothing has a price."""
+        return quote(self._work.get(workload, 0), assurance, self.money).price if self.is_priced else 0
 
     def _is_paid(self, job: JobSubmitted) -> bool:
         return self.is_priced and job.account_id is not UNSET

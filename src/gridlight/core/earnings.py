@@ -12,6 +12,7 @@ from msgspec import Struct
 from gridlight.core import postings
 from gridlight.core.ledger import Ledger
 from gridlight.core.postings import Draft
+from gridlight.messages.funds import HeldBack, NodeHeldBack
 from gridlight.messages.ids import AssignmentId, JobId, NodeId, WorkloadId
 from gridlight.messages.ledger import (
     NET_VERIFY,
@@ -23,6 +24,7 @@ from gridlight.messages.ledger import (
 from gridlight.messages.receipts import ReceiptStatus
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 DAYS_HELD = 14
 """A hold that is shorter than so many days is kept in as many parts, so that it is no longer than it says."""
 
@@ -114,6 +116,23 @@ class Earnings:
         """What the node earned that did not vest yet."""
         known = self._nodes.get(node)
         return 0 if known is None else sum(day.amount for day in known.days)
+
+    def held_back(self, node: str, runs_open: int, amount_open: int) -> NodeHeldBack | None:
+        """What did not vest, but for what so many runs earned on the sheet that is open. O(the node's days)."""
+        known = self._nodes.get(node)
+        if known is None:
+            return None
+        tasks, days = known.tasks - runs_open, list[HeldBack]()
+        for day in reversed(known.days):
+            told = max(0, day.amount - amount_open)
+            amount_open -= day.amount - told
+            missing = max(0, min(day.last_task, tasks) + self.money.hold_tasks - tasks)
+            vests_ms = -(-(day.last_ms + self.money.hold_ms) // HOUR_MS) * HOUR_MS
+            if told:
+                days.append(HeldBack(amount=told, vests_ms=vests_ms, tasks_missing=missing))
+        return NodeHeldBack(
+            operator=known.operator, days=tuple(reversed(days)), is_trusted=known.is_trusted, disputes=known.disputes
+        )
 
     def earned(self, now_ms: int, node: str, amount: int) -> None:
         """Something was posted to the operator's pending account for this node's task."""

@@ -9,6 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from gridlight.messages.amounts import coins
+from gridlight.messages.jobs import JobCode, JobState, Outcome, Shortfall
 from gridlight.messages.ledger import MoneyParameters
 from gridlight.messages.trust import Assurance, Role
 
@@ -57,3 +59,14 @@ def pay(reward: int, role: Role) -> int:
     if role in _UNPAID:
         return 0
     return reward // 2 if role is Role.SHADOW else reward
+
+
+def too_little(account_id: str, price: int, available: int) -> Outcome:
+    """How a job ends that its account cannot pay, with what is missing."""
+    assert available < price
+    return Outcome(
+        state=JobState.REFUSED,
+        code=JobCode.INSUFFICIENT_FUNDS,
+        hint=f"it costs {coins(price)} coin and account {account_id} lacks {coins(price - available)}: credit it first",
+        shortfall=Shortfall(price=price, available=available),
+    )

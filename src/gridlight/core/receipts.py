@@ -46,6 +46,7 @@ class Sheet:
     def __init__(self) -> None:
         self.number = 0
         self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._earned: dict[str, tuple[int, int]] = {}
         self._prev_root = GENESIS
 
     def __len__(self) -> int:
@@ -64,6 +65,16 @@ class Sheet:
         if receipt.place in self._receipts:
             raise ReceiptTwice(f"attempt {receipt.attempt} has a receipt on sheet {receipt.sheet} already")
         self._receipts[receipt.place] = receipt
+        self._count(receipt)
+
+    def earned(self, node: str) -> tuple[int, int]:
+        """Of a node's runs on the open sheet those that earned something: how many, and how much."""
+        return self._earned.get(node, (0, 0))
+
+    def _count(self, receipt: Receipt) -> None:
+        if receipt.amount:
+            runs, amount = self.earned(receipt.node)
+            self._earned[receipt.node] = runs + 1, amount + receipt.amount
 
     def close(
         self, now_ms: int, *, ledger_seq: int, ledger_head: str, epoch: int, next_commitment: str | None = None
@@ -82,7 +93,7 @@ class Sheet:
             next_commitment=next_commitment,
         )
         self.number += 1
-        self._receipts = {}
+        self._receipts, self._earned = {}, {}
         self._prev_root = root_hash(root)
         return root, receipts
 
@@ -94,6 +105,9 @@ class Sheet:
         """Take what `snapshot` gave, after a trip through bytes."""
         self.number, self._prev_root = snapshot.number, snapshot.prev_root
         self._receipts = {receipt.place: receipt for receipt in snapshot.receipts}
+        self._earned = {}
+        for receipt in snapshot.receipts:
+            self._count(receipt)
 
 
 def leaf_hash(receipt: Receipt) -> bytes:
@@ -118,14 +132,28 @@ def merkle_root(leaves: list[bytes]) -> str:
     return level[0].hex() if level else EMPTY
 
 
+class Tree:
+    """A closed sheet with every hash of it, for who proves many of its receipts. O(receipts) to make and in memory."""
+
+    def __init__(self, receipts: list[Receipt]) -> None:
+        self._receipts = receipts
+        self._levels = [[leaf_hash(receipt) for receipt in receipts]]
+        while len(self._levels[-1]) > 1:
+            self._levels.append(_level_above(self._levels[-1]))
+
+    def prove(self, index: int) -> Proof:
+        """The way from one of the receipts, in their order, to the root. O(log receipts)."""
+        path = tuple(
+            level[index >> height ^ 1].hex()
+            for height, level in enumerate(self._levels[:-1])
+            if index >> height ^ 1 < len(level)
+        )
+        return Proof(receipt=self._receipts[index], index=index, path=path)
+
+
 def prove(receipts: list[Receipt], index: int) -> Proof:
     """The way from one of a sheet's receipts, in their order, to the root. O(receipts)."""
-    level, place, path = [leaf_hash(receipt) for receipt in receipts], index, list[str]()
-    while len(level) > 1:
-        if place ^ 1 < len(level):
-            path.append(level[place ^ 1].hex())
-        level, place = _level_above(level), place >> 1
-    return Proof(receipt=receipts[index], index=index, path=tuple(path))
+    return Tree(receipts).prove(index)
 
 
 def is_on(root: SheetRoot, proof: Proof) -> bool:

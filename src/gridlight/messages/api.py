@@ -33,6 +33,8 @@ class DetectBody(Struct, forbid_unknown_fields=True):
     threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     verify: Assurance | None = None
     privacy: Privacy | None = None
+    dry_run: bool | None = None
+    """Say what it would cost, and run nothing."""
 
 
 class Box(Struct):
@@ -110,6 +112,8 @@ class ErrorView(Struct, omit_defaults=True):
     message: str
     hint: str
     request_id: str
+    details: dict[str, str] | None = None
+    """Of some codes, for programs: the price, the balance and what is missing of INSUFFICIENT_FUNDS, in coins."""
 
 
 class ErrorResponse(Struct):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
+from gridlight.messages.funds import EarningsAsked, FundsAsked, TellEarnings, TellFunds
 from gridlight.messages.host import (
     AnnounceCoordinator,
     BusReconnected,
@@ -93,13 +94,16 @@ GatewayEvent = (
     | ResultSubmitted
     | WorkloadApproved
     | WorkloadStopped
+    | AccountCredited
 )
 """What a gateway tells the coordinator."""
 
-GatewayWord = GatewayEvent | ReasonsAsked
+GatewayQuestion = ReasonsAsked | FundsAsked | EarningsAsked
+
+GatewayWord = GatewayEvent | GatewayQuestion
 """The same, and what it asks: that changes nothing, so it is answered at once and is in no journal."""
 
-HostEvent = CoordinatorStarted | BusReconnected | TimePassed | EpochBegan | PricesSet | AccountCredited
+HostEvent = CoordinatorStarted | BusReconnected | TimePassed | EpochBegan | PricesSet
 """What the host tells the core of itself, and of the world beside the bus."""
 
 PayerWord = PayoutsWanted | PayoutsEnded
@@ -120,7 +124,9 @@ GatewayEffect = (
 )
 """What the coordinator tells a gateway."""
 
-CoordinatorWord = GatewayEffect | TellReasons
+CoordinatorAnswer = TellReasons | TellFunds | TellEarnings
+
+CoordinatorWord = GatewayEffect | CoordinatorAnswer
 """The same, and what it answers."""
 
 TrustRecord = (
@@ -199,6 +205,10 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     PayoutsWanted,
     PayoutsEnded,
     TellPayouts,
+    FundsAsked,
+    TellFunds,
+    EarningsAsked,
+    TellEarnings,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 

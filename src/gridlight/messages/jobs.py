@@ -13,7 +13,7 @@ from gridlight.messages.ids import (
     NodeIdField,
     WorkloadIdField,
 )
-from gridlight.messages.ledger import AccountIdField
+from gridlight.messages.ledger import AccountIdField, Price
 from gridlight.messages.limits import DEADLINE_MS_MAX, INLINE_BYTES_MAX, PICTURE_PIXELS_MAX
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import Assurance, Verification
@@ -113,6 +113,13 @@ class JobTiming(Struct, frozen=True, gc=False, kw_only=True):
     total: int
 
 
+class Shortfall(Struct, frozen=True, gc=False, kw_only=True):
+    """An account has less than a job costs. Units of 1e-7 coin."""
+
+    price: Price
+    available: Price
+
+
 class Outcome(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """How a job ended, once and for all; journalled, stored, and sent to its gateway."""
 
@@ -130,6 +137,8 @@ class Outcome(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     hedged: bool = False
     verification: Verification | None = None
     """Of a result, as it is served; what becomes known later is recorded beside it."""
+    shortfall: Shortfall | None = None
+    """Of INSUFFICIENT_FUNDS."""
 
 
 class EndJob(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="job.end.v1"):

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import structlog
@@ -36,6 +36,7 @@ from gridlight.messages.trust import LAPTOP, PROFILES
 from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outside, find_addresses
 from gridlight.services.own_account import ensure_account
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
+from gridlight.services.prices import PricesFile, coordinator_keys
 from gridlight.services.setup import ensure_weights
 from gridlight.services.supervisor import Program, Supervisor
 
@@ -96,12 +97,14 @@ def run(
     trust: str = LAPTOP.profile,
     outside: Outside = INSIDE_ONLY,
     engine: str = ENGINE_DEFAULT,
+    prices: PricesFile | None = None,
     command: Sequence[str] = GRIDLIGHT,
     set_up: Callable[[], None] = fetch_weights,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop everything in order. CannotStart says what is in the way.
 
-    `trust` names a profile, `engine` what keeps workers in; `command` starts services, `set_up` makes what they need.
+    `trust` names a profile, `engine` what keeps workers in; without `prices` there is no money. `command` starts
+    services, `set_up` makes what they need.
     """
     assert 0 <= nodes <= NODES_MAX
     assert 0 <= references <= REFERENCES_MAX
@@ -116,7 +119,10 @@ def run(
         try:
             keys = NetworkKeys.create(folder / KEYS_FOLDER)
             own = own_nodes(folder, keys, nodes=nodes, references=references)
-            network = Network(folder, keys, own, trust=trust, engine=engine, addresses=addresses, command=command)
+            money = {} if prices is None else coordinator_keys(prices, keys.folder / "network.nk")
+            network = Network(
+                folder, keys, own, trust=trust, engine=engine, money=money, addresses=addresses, command=command
+            )
             asyncio.run(network.serve())
         finally:
             (folder / NETWORK_FILE).unlink(missing_ok=True)
@@ -133,6 +139,7 @@ class Network:
         *,
         trust: str,
         engine: str,
+        money: dict[str, Any],
         addresses: Addresses,
         command: Sequence[str],
     ) -> None:
@@ -142,6 +149,8 @@ class Network:
         self._keys: Final = keys
         self._trust: Final = trust
         self._engine: Final = engine
+        self._money: Final = money
+        """What the coordinator is told of prices."""
         self._at: Final = addresses
         self._nodes: Final = {node.name: node for node in nodes}
         self._stopping: Final = asyncio.Event()
@@ -256,6 +265,7 @@ class Network:
                 "database_url": self._database_url,
                 "metrics_port": bus_server.free_port(BUS_HOST),
                 "trust": {"profile": self._trust},
+                **self._money,
             },
         )
 
@@ -294,7 +304,7 @@ class Network:
             stop_timeout_s=3.0,
         )
 
-    def _service(self, role: str, config: dict[str, str | int | Path | list[str] | dict[str, str]]) -> Program:
+    def _service(self, role: str, config: dict[str, Any]) -> Program:
         folder = self._folder / role
         folder.mkdir(exist_ok=True)
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}

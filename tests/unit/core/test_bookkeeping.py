@@ -22,7 +22,7 @@ from gridlight.core.bookkeeping import Bookkeeping
 from gridlight.core.coordinator import Coordinator
 from gridlight.messages.codec import Effect
 from gridlight.messages.ids import NodeId
-from gridlight.messages.jobs import JobCode, JobState, SendAssignment
+from gridlight.messages.jobs import JobCode, JobState, SendAssignment, Shortfall
 from gridlight.messages.ledger import (
     EXT_CHAIN,
     NET_FEE,
@@ -106,8 +106,9 @@ def test_who_has_too_little_is_refused_with_what_is_missing() -> None:
     effects = submit(world)
     refused = outcome(effects)
     assert (refused.state, refused.code) == (JobState.REFUSED, JobCode.INSUFFICIENT_FUNDS)
-    assert "costs 2150 units" in (refused.hint or "")
-    assert "lacks 2000" in (refused.hint or "")
+    assert "costs 0.0002150 coin" in (refused.hint or "")
+    assert "lacks 0.0002000" in (refused.hint or "")
+    assert refused.shortfall == Shortfall(price=2_150, available=150)
     assert sends(effects) + only(RecordEntry, effects) == []
 
 

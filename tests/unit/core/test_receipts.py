@@ -57,6 +57,22 @@ def closed(sheet: Sheet, *numbers: int, at_ms: int = 0) -> tuple[SheetRoot, list
     return sheet.close(at_ms, ledger_seq=1, ledger_head=HEAD, epoch=7)
 
 
+def test_what_a_node_earned_on_the_open_sheet_is_counted_until_it_is_closed() -> None:
+    sheet = Sheet()
+    for one in (receipt(1), receipt(4), receipt(5, amount=0)):
+        sheet.write(msgspec.structs.replace(one, node=node_id(1)))
+    again = Sheet()
+    again.restore(sheet.snapshot())
+
+    assert (sheet.earned(node_id(1)), again.earned(node_id(1)), sheet.earned(node_id(2))) == (
+        (2, 2_000),
+        (2, 2_000),
+        (0, 0),
+    )
+    closed(sheet)
+    assert sheet.earned(node_id(1)) == (0, 0)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 13])
 def test_p42_every_receipt_is_on_its_sheet_and_no_other_is(count: int) -> None:
     root, receipts = closed(Sheet(), *range(1, count + 1))

@@ -15,7 +15,7 @@ from http.client import HTTPException
 from importlib.metadata import version
 from threading import Thread
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import psutil
@@ -35,8 +35,15 @@ from gridlight.messages.api import (
     NodeResponse,
     WhyResponse,
 )
-from gridlight.messages.envelope import ENROLMENT_DOMAIN, NONCE_HEADER, REASONS_DOMAIN, SIGNATURE_HEADER
+from gridlight.messages.envelope import (
+    EARNINGS_DOMAIN,
+    ENROLMENT_DOMAIN,
+    NONCE_HEADER,
+    REASONS_DOMAIN,
+    SIGNATURE_HEADER,
+)
 from gridlight.messages.ids import NodeId, WorkloadId
+from gridlight.messages.money_api import EarningsResponse, ReceiptsResponse
 from gridlight.messages.nodes import EnrolNode
 from gridlight.messages.workload_api import WorkloadResponse, WorkloadsResponse
 
@@ -135,12 +142,24 @@ class GatewayApi:
 
     def why(self, node: SigningKey) -> WhyResponse:
         """Why the node does not get tasks, as the network counted it. GatewayUnreachable or GatewayRefused."""
+        return self._own(node, "why", REASONS_DOMAIN, WhyResponse)
+
+    def earnings(self, node: SigningKey, after: int) -> EarningsResponse:
+        """What its operator earned on the sheets after one. GatewayUnreachable or GatewayRefused."""
+        return self._own(node, f"earnings?after={after}", EARNINGS_DOMAIN, EarningsResponse)
+
+    def receipts(self, node: SigningKey, after: str) -> ReceiptsResponse:
+        """The node's receipts after one. GatewayUnreachable or GatewayRefused."""
+        return self._own(node, f"receipts?after={quote(after)}", EARNINGS_DOMAIN, ReceiptsResponse)
+
+    def _own(self, node: SigningKey, what: str, domain: bytes, kind: type[T]) -> T:
+        """What the network tells the node alone, which signs a nonce to prove that it asks."""
         nonce = self._post("/v1/nodes/challenge", b"", {}, ChallengeResponse).nonce
-        signature = base64.b64encode(node.sign(REASONS_DOMAIN, nonce.encode("ascii"))).decode()
+        signature = base64.b64encode(node.sign(domain, nonce.encode("ascii"))).decode()
         request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
-            f"{self.url}/v1/nodes/{node.public}/why", headers={NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
+            f"{self.url}/v1/nodes/{node.public}/{what}", headers={NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
         )
-        return self._decoded(request, self._read(request, _TIMEOUT_S, _ANSWER_BYTES_MAX), WhyResponse)
+        return self._decoded(request, self._read(request, _TIMEOUT_S, _LISTING_BYTES_MAX), kind)
 
     def network(self) -> NetworkResponse:
         """What the network says of itself to whoever thinks of joining. GatewayUnreachable or GatewayRefused."""

@@ -9,13 +9,12 @@ import structlog
 
 from gridlight.adapters.bus import Bus, BusError
 from gridlight.messages import codec, subjects
-from gridlight.messages.codec import Effect, GatewayEffect
+from gridlight.messages.codec import CoordinatorAnswer, Effect, GatewayEffect
 from gridlight.messages.host import AnnounceCoordinator, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.ledger import RecordEntry, TellPayouts
 from gridlight.messages.limits import BATCH_BYTES_MAX
 from gridlight.messages.nodes import RequestOffer
-from gridlight.messages.reasons import TellReasons
 from gridlight.messages.receipts import RecordSheet
 from gridlight.messages.trust import (
     CheckOutcome,
@@ -87,7 +86,7 @@ class Performer:
             for start in range(0, len(orders), _EFFECTS_A_MESSAGE_MAX):
                 await self._publish(subject, orders[start : start + _EFFECTS_A_MESSAGE_MAX])
 
-    async def tell(self, gateway_id: GatewayId, answer: TellReasons) -> None:
+    async def tell(self, gateway_id: GatewayId, answer: CoordinatorAnswer) -> None:
         """What a gateway asked, which follows from no event."""
         await self._publish(subjects.control_effects(self._shard, gateway_id), [answer])
 

@@ -22,12 +22,11 @@ from gridlight.adapters.receipts import sign_root
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.store import Store
 from gridlight.messages import codec, subjects
-from gridlight.messages.codec import ProtocolViolation
+from gridlight.messages.codec import GatewayQuestion, ProtocolViolation
 from gridlight.messages.host import BusReconnected, CoordinatorStarted
 from gridlight.messages.ids import NodeId
 from gridlight.messages.ledger import PricesSet
 from gridlight.messages.nodes import NodeDisconnected
-from gridlight.messages.reasons import ReasonsAsked
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.coordinator.effects import Performer
 from gridlight.services.coordinator.epochs import EpochSequence
@@ -127,7 +126,7 @@ class CoordinatorService:
             _log.warning("a gateway's events refused", error=str(violation))
             return
         for word in words:
-            if isinstance(word, ReasonsAsked):
+            if isinstance(word, GatewayQuestion):
                 await self._performer.tell(word.gateway_id, answer(self._loop.core, word))
             else:
                 self._loop.put(word)

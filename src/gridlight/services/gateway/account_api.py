@@ -55,7 +55,7 @@ def administrator_routes(accounts: Accounts, admin: AdminToken, clock: SteadyClo
         `requests_per_day`; what is left out is not limited. Needs the admin token.
         """
         admin.demand(dict(request.scope["headers"]))
-        said = await _body(request, _account_bodies)
+        said = await read_body(request, _account_bodies)
         view = await read(accounts.book.create, said.name, said.limits, clock.now_ms())
         _log.info("account_created", account=view.account_id)
         return answer(view)
@@ -98,8 +98,8 @@ def key_routes(accounts: Accounts, clock: SteadyClock) -> list[HTTPRouteHandler]
         the account with the scope `keys`, which can pass on no scope that it has not itself.
         """
         caller = await accounts.demand(request, Scope.KEYS)
-        whose = await _account(accounts, caller, account)
-        said = await _body(request, _key_bodies)
+        whose = await own_account(accounts, caller, account)
+        said = await read_body(request, _key_bodies)
         for scope in said.scopes:
             caller.demand(scope)
         try:
@@ -112,7 +112,7 @@ def key_routes(accounts: Accounts, clock: SteadyClock) -> list[HTTPRouteHandler]
     @get("/v1/accounts/{account:str}/keys", responses={200: says(KeysResponse), **errors(401, 403, 404, 429)})
     async def keys(request: AnyRequest, account: FromPath[str]) -> Answer:
         """An account's keys without their secrets. Needs the admin token, or a key with the scope `keys`."""
-        whose = await _account(accounts, await accounts.demand(request, Scope.KEYS), account)
+        whose = await own_account(accounts, await accounts.demand(request, Scope.KEYS), account)
         return answer(KeysResponse(await read(accounts.book.keys, whose)))
 
     @delete(
@@ -124,7 +124,7 @@ def key_routes(accounts: Accounts, clock: SteadyClock) -> list[HTTPRouteHandler]
         """Revoke a key for good: at once here, and within a minute at every gateway. Needs the admin token, or a key
         with the scope `keys`.
         """
-        whose = await _account(accounts, await accounts.demand(request, Scope.KEYS), account)
+        whose = await own_account(accounts, await accounts.demand(request, Scope.KEYS), account)
         view = await read(accounts.book.revoke, whose, key_id[:64], clock.now_ms())
         if view is None:
             raise Refusal("UNKNOWN_KEY")
@@ -135,7 +135,7 @@ def key_routes(accounts: Accounts, clock: SteadyClock) -> list[HTTPRouteHandler]
     return [create_key, keys, revoke]
 
 
-async def _account(accounts: Accounts, caller: Caller, text: str) -> AccountId:
+async def own_account(accounts: Accounts, caller: Caller, text: str) -> AccountId:
     """The account that is named, where it is the caller's business; another's looks as if there were none."""
     wanted = account_id(text)
     if wanted is None or not caller.may_read(wanted):
@@ -145,7 +145,8 @@ async def _account(accounts: Accounts, caller: Caller, text: str) -> AccountId:
     return wanted
 
 
-async def _body(request: AnyRequest, decoder: Decoder[B]) -> B:
+async def read_body(request: AnyRequest, decoder: Decoder[B], code: str = "BAD_ACCOUNT") -> B:
+    """A small body; a Refusal with this code where it is another than wanted."""
     check_announced(dict(request.scope["headers"]), MESSAGE_BYTES_MAX)
     try:
         async with asyncio.timeout(READ_S_MAX):
@@ -155,4 +156,4 @@ async def _body(request: AnyRequest, decoder: Decoder[B]) -> B:
     try:
         return decoder.decode(data)
     except ProtocolViolation as violation:
-        raise Refusal("BAD_ACCOUNT", f"It cannot be read: {str(violation)[:200]}.") from None
+        raise Refusal(code, f"It cannot be read: {str(violation)[:200]}.") from None

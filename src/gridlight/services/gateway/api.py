@@ -45,6 +45,7 @@ from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal, RequesterGone, encode_refusal
 from gridlight.services.gateway.jobs import OpenJobs, new_job_id
 from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
+from gridlight.services.gateway.money_api import MoneyParts, money_routes
 from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, RunOperation, errors, openapi_config
 from gridlight.services.gateway.peers import FORWARDED_HEADER
 from gridlight.services.gateway.pictures import PicturePool
@@ -82,6 +83,7 @@ class Parts(Struct, frozen=True, eq=False, kw_only=True):
     terms: TrustTerms
     admin: AdminToken
     accounts: Accounts
+    money: MoneyParts
     workloads: WorkloadParts
     metrics: Metrics
     clock: SteadyClock
@@ -96,6 +98,7 @@ def create_app(parts: Parts) -> Litestar:
         *workload_routes(parts.workloads),
         *verification_routes(parts.store, parts.terms, parts.admin),
         *account_routes(parts.accounts, parts.admin, parts.clock),
+        *money_routes(parts.money, parts.accounts, parts.enrolments, parts.admin, parts.clock),
         *why_routes(parts.questions, parts.enrolments, parts.admin, parts.clock),
         *health_routes(parts),
     ]
@@ -132,7 +135,8 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         `deadline_ms` (or the header `X-Deadline-Ms`) from 200 to 60000, 4000 if left out. `threshold` from 0.25, which
         is also the default, to 1. `model` by name or id. `verify` is `none`, `sampled` (if left out), `audited` or
         `arbitrated`; `GET /v1/trust` says what each means. `privacy` is `private` (if left out) or `public`, which
-        allows that the input is used again to check other nodes. Needs an API key with the scope `detect`, as
+        allows that the input is used again to check other nodes. `dry_run=true` answers what it would cost and whether
+        the account can pay it, and runs nothing. Needs an API key with the scope `detect`, as
         `Authorization: Bearer`, `apikey` or `x-api-key`. `X-Gridlight-Node` pins the request to a node and needs
         `Authorization: Bearer` with the network's admin token.
         """

@@ -9,6 +9,7 @@ from gridlight.adapters.bus import Bus, BusError, Delivery
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.messages import subjects
 from gridlight.messages.codec import CoordinatorWord, ProtocolViolation, coordinator_words, encode
+from gridlight.messages.funds import TellEarnings, TellFunds
 from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import GatewayId
 from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
@@ -138,7 +139,7 @@ class Control:
                 self._jobs.end(effect.job_id, effect.outcome)
             case AdmitNode():
                 self._enrolments.admitted(effect.node_id)
-            case TellReasons():
+            case TellReasons() | TellFunds() | TellEarnings():
                 self._questions.answered(effect)
             case AnnounceCoordinator():
                 self.announce()

@@ -11,10 +11,12 @@ from msgspec import UNSET, Struct
 
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.signatures import blake3_digest, is_public_key
+from gridlight.messages.amounts import coins
 from gridlight.messages.api import Privacy
 from gridlight.messages.ids import AccountId, GatewayId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobWithdrawn, Outcome
 from gridlight.messages.limits import DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, THRESHOLD_FLOOR
+from gridlight.messages.money_api import DryRunResponse
 from gridlight.messages.trust import Assurance
 from gridlight.services.gateway.administrators import AdminToken
 from gridlight.services.gateway.errors import Refusal, RequesterGone, refusal_of
@@ -23,6 +25,7 @@ from gridlight.services.gateway.jobs import GAVE_UP, LEFT, OpenJob, OpenJobs
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool, Prepared
+from gridlight.services.gateway.questions import Questions
 from gridlight.services.gateway.terms import TrustTerms
 from gridlight.services.gateway.uploads import (
     BodyBudget,
@@ -97,6 +100,7 @@ class DetectRequests:
         outbox: Outbox,
         pictures: PicturePool,
         metrics: Metrics,
+        questions: Questions,
     ) -> None:
         assert catalogue
         self._gateway_id = gateway_id
@@ -107,10 +111,13 @@ class DetectRequests:
         self._outbox = outbox
         self._pictures = pictures
         self._metrics = metrics
+        self._questions = questions
         self._budget = BodyBudget()
 
     async def answer(self, job_id: JobId, asked: Asked, body: BodyReader, *, account: AccountId | None) -> bytes:
-        """The encoded DetectResponse. Refusal where there is none, RequesterGone where nobody waits any more."""
+        """The encoded DetectResponse, or DryRunResponse where that was asked for. Refusal where there is none,
+        RequesterGone where nobody waits any more.
+        """
         arrived_ms = monotonic_ms()
         parameters = read_query(asked.query, asked.headers)
         kind, options = media_type(asked.headers)
@@ -120,6 +127,8 @@ class DetectRequests:
         try:
             upload = await self._upload(kind, options, parameters, body, bytes_max)
             wanted = self._wanted(upload.parameters, asked, account)
+            if upload.parameters.dry_run:
+                return msgspec.json.encode(await self._dry_run(wanted))
             prepared = await self._prepared(upload, wanted, arrived_ms)
         finally:
             self._budget.give_back(held)
@@ -135,6 +144,22 @@ class DetectRequests:
         total_ms = monotonic_ms() - arrived_ms
         response = detect_response(submitted, wanted.manifest, outcome, total_ms=total_ms, trust=trust)
         return msgspec.json.encode(response)
+
+    async def _dry_run(self, wanted: Wanted) -> DryRunResponse:
+        """What the request would cost; the coordinator is asked, and nothing is held or sent."""
+        funds = await self._questions.funds(wanted.account, wanted.workload, wanted.assurance)
+        price = 0 if wanted.account is None else funds.price
+        missing = max(0, price - funds.available)
+        return DryRunResponse(
+            model=wanted.workload,
+            verify=wanted.assurance,
+            price=coins(price),
+            escrow=coins(price),
+            account_id=wanted.account,
+            available=coins(funds.available),
+            missing=coins(missing),
+            is_sufficient=missing == 0,
+        )
 
     def pinned_node(self, headers: Mapping[bytes, bytes]) -> NodeId | None:
         """Only an administrator may choose the node; everybody may leave it to the scheduler."""

@@ -143,13 +143,15 @@ class Enrolments:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def demand_node(self, now_ms: int, node_id: NodeId, nonce: bytes | None, signature: bytes | None) -> None:
+    def demand_node(
+        self, now_ms: int, node_id: NodeId, nonce: bytes | None, signature: bytes | None, domain: bytes = REASONS_DOMAIN
+    ) -> None:
         """Refusal where it is not the node itself that asks: it signs a nonce of ours, so no old proof serves again."""
         if nonce is None or signature is None:
             raise Refusal("NOT_THE_NODE")
         if not self._nonces.is_valid(nonce.decode("latin-1"), now_ms):
             raise Refusal("BAD_NONCE")
-        if not verify(node_id, REASONS_DOMAIN, nonce, signature):
+        if not verify(node_id, domain, nonce, signature):
             raise Refusal("BAD_SIGNATURE", "The signature is not the node's over the nonce.")
 
     def announcements(self) -> list[NodeEnrolled]:

@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from gridlight.messages.amounts import coins
 from gridlight.messages.api import ErrorResponse, ErrorView, Privacy
-from gridlight.messages.jobs import JobCode, Outcome
+from gridlight.messages.jobs import JobCode, Outcome, Shortfall
 from gridlight.messages.limits import (
     DEADLINE_MS_MAX,
     DEADLINE_MS_MIN,
@@ -110,6 +111,20 @@ KINDS: Final[dict[str, Kind]] = {
     "UNKNOWN_ACCOUNT": Kind(404, "The network has no such account.", "GET /v1/accounts lists them to administrators."),
     "UNKNOWN_KEY": Kind(404, "The account has no such key.", "GET /v1/accounts/{account}/keys lists them."),
     "BAD_ACCOUNT": Kind(400, "The account or key cannot be read.", _SEE_API),
+    "BAD_IDEMPOTENCY_KEY": Kind(
+        400,
+        "The request needs an idempotency key, and has none that can be one.",
+        "Send `Idempotency-Key` with 1 to 64 letters, digits and _.=-; the same again does nothing twice.",
+    ),
+    "IDEMPOTENCY_KEY_REUSED": Kind(
+        409, "The key was used for something else.", "Use a new key, or send what was sent with it first."
+    ),
+    "BAD_AMOUNT": Kind(400, "The amount is none.", "Write coins as 12 or 12.3450000: more than 0, at most 7 places."),
+    "NO_EARNINGS": Kind(
+        404,
+        "The network's books do not know this node.",
+        "They do once it has joined and the network has prices; gridlight node why says what it is given.",
+    ),
     "TOO_MANY_KEYS": Kind(409, "The account has as many keys as it may have.", "Revoke one that is not used."),
     "NOT_FOUND": Kind(404, "There is nothing at this address.", _SEE_API),
     "METHOD_NOT_ALLOWED": Kind(405, "This address does not take this method.", _SEE_API),
@@ -212,6 +227,7 @@ class Refusal(Exception):
         *,
         retry_after_s: int | None = None,
         headers: Mapping[str, str] | None = None,
+        details: dict[str, str] | None = None,
     ) -> None:
         kind = KINDS[code]
         super().__init__(message or kind.message)
@@ -220,11 +236,14 @@ class Refusal(Exception):
         self.message = message or kind.message
         self.hint = hint or kind.hint
         self.headers = headers or {}
+        self.details = details
         self.retry_after_s = kind.retry_after_s if retry_after_s is None else retry_after_s
 
     def view(self, request_id: str) -> ErrorView:
         """What the requester reads."""
-        return ErrorView(code=self.code, message=self.message, hint=self.hint, request_id=request_id)
+        return ErrorView(
+            code=self.code, message=self.message, hint=self.hint, request_id=request_id, details=self.details
+        )
 
 
 class RequesterGone(Exception):
@@ -235,7 +254,14 @@ def refusal_of(outcome: Outcome) -> Refusal:
     """How a job that ended without a result is answered; the coordinator's hint goes before the usual one."""
     assert outcome.code is not None
     retry_after_s = None if outcome.retry_after_ms is None else -(-outcome.retry_after_ms // 1_000)
-    return Refusal(outcome.code.value, hint=outcome.hint, retry_after_s=retry_after_s)
+    details = None if outcome.shortfall is None else shortfall_details(outcome.shortfall)
+    return Refusal(outcome.code.value, hint=outcome.hint, retry_after_s=retry_after_s, details=details)
+
+
+def shortfall_details(shortfall: Shortfall) -> dict[str, str]:
+    """What a request costs, what its account has, and what is missing: coins."""
+    price, available = shortfall.price, shortfall.available
+    return {"price": coins(price), "balance": coins(available), "missing": coins(price - available)}
 
 
 def horde_code(code: str) -> str:

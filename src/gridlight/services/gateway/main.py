@@ -20,6 +20,7 @@ from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus import Bus
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
+from gridlight.adapters.ledger_lines import LedgerLines
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.store import Store
 from gridlight.messages.ids import GatewayId
@@ -29,6 +30,7 @@ from gridlight.services.gateway.api import Parts, create_app
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.connection import BoundedConnection
 from gridlight.services.gateway.control import Control
+from gridlight.services.gateway.credits import Credits
 from gridlight.services.gateway.detect import DetectRequests
 from gridlight.services.gateway.dispatch import Dispatch
 from gridlight.services.gateway.edge import Edge
@@ -36,6 +38,7 @@ from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.inputs import KeptInputs
 from gridlight.services.gateway.jobs import OpenJobs
 from gridlight.services.gateway.metrics import Metrics
+from gridlight.services.gateway.money_api import MoneyParts
 from gridlight.services.gateway.offered import Offered
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.pictures import PicturePool
@@ -75,6 +78,7 @@ class Gateway:
         jobs = OpenJobs()
         self._inputs = KeptInputs(self._metrics)
         self._store = Store.open(config.database_url)
+        self._books = LedgerLines(config.database_url)
         self._offered = Offered(catalogue(), self._store)
         terms = TrustTerms(self._store)
         admin = AdminToken(config.admin_token_file.read_text(encoding="ascii").strip())
@@ -85,21 +89,11 @@ class Gateway:
         )
         questions = Questions(self._id, self._outbox)
         self._control = self._join_control(jobs, enrolments, questions, terms)
-        detect = DetectRequests(
-            self._id,
-            self._offered,
-            admin=admin,
-            terms=terms,
-            jobs=jobs,
-            outbox=self._outbox,
-            pictures=self._pictures,
-            metrics=self._metrics,
-        )
         parts = Parts(
             version=release,
             catalogue=self._offered,
             jobs=jobs,
-            detect=detect,
+            detect=self._join_detect(jobs, questions, terms, admin),
             enrolments=enrolments,
             questions=questions,
             control=self._control,
@@ -108,6 +102,7 @@ class Gateway:
             terms=terms,
             admin=admin,
             accounts=self._accounts,
+            money=self._money_parts(questions),
             workloads=self._workload_parts(admin),
             metrics=self._metrics,
             clock=self._clock,
@@ -115,6 +110,29 @@ class Gateway:
         self._app = Edge(create_app(parts), self._metrics)
         self._server: _Server | None = None
         self._failure: BaseException | None = None
+
+    def _join_detect(
+        self, jobs: OpenJobs, questions: Questions, terms: TrustTerms, admin: AdminToken
+    ) -> DetectRequests:
+        return DetectRequests(
+            self._id,
+            self._offered,
+            admin=admin,
+            terms=terms,
+            jobs=jobs,
+            outbox=self._outbox,
+            pictures=self._pictures,
+            metrics=self._metrics,
+            questions=questions,
+        )
+
+    def _money_parts(self, questions: Questions) -> MoneyParts:
+        return MoneyParts(
+            books=self._books,
+            credits=Credits(self._books, self._outbox),
+            questions=questions,
+            network_key=self._config.network_key,
+        )
 
     def _workload_parts(self, admin: AdminToken) -> WorkloadParts:
         config = self._config
@@ -175,6 +193,7 @@ class Gateway:
         finally:
             await bus.close()
             self._store.close()
+            self._books.close()
             self._accounts.book.close()
         if self._failure is not None:
             raise self._failure

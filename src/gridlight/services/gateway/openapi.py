@@ -30,6 +30,7 @@ _BESIDE: Final = {
     "deadline_ms": _WHOLE,
     "threshold": _NUMBER,
     "verify": Schema(type=OpenAPIType.STRING, enum=[str(one) for one in Assurance]),
+    "dry_run": Schema(type=OpenAPIType.BOOLEAN),
     "privacy": Schema(type=OpenAPIType.STRING, enum=[str(one) for one in Privacy]),
 }
 

@@ -1,12 +1,15 @@
-"""What the gateway asks the coordinator on behalf of a node, each question with its own answer or none in time."""
+"""What the gateway asks the coordinator on somebody's behalf, each question with its own answer or none in time."""
 
 import asyncio
 import secrets
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from gridlight.adapters.clock import monotonic_ms
-from gridlight.messages.ids import GatewayId, NodeId
+from gridlight.messages.codec import CoordinatorAnswer, GatewayQuestion
+from gridlight.messages.funds import EarningsAsked, FundsAsked, NodeHeldBack, TellEarnings, TellFunds
+from gridlight.messages.ids import AccountId, GatewayId, NodeId, WorkloadId
 from gridlight.messages.reasons import ReasonsAsked, TellReasons, WorkloadReasons
+from gridlight.messages.trust import Assurance
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.outbox import Outbox
 
@@ -14,6 +17,8 @@ ANSWER_S_MAX: Final = 2.0
 WAITING_MAX: Final = 256
 ASKED_A_SECOND_MAX: Final = 200
 """Keys cost nothing, and the coordinator has better things to do: about a fiftieth of its time goes here at most."""
+
+A = TypeVar("A", bound=CoordinatorAnswer)
 
 
 class Questions:
@@ -23,31 +28,60 @@ class Questions:
         self._gateway_id = gateway_id
         self._outbox = outbox
         self._answer_s_max = answer_s_max
-        self._waiting: dict[str, asyncio.Future[TellReasons]] = {}
+        self._waiting: dict[str, asyncio.Future[CoordinatorAnswer]] = {}
         self._second = 0
         self._asked = 0
         """In this second."""
 
     async def reasons(self, node_id: NodeId) -> tuple[WorkloadReasons, ...]:
         """What is counted for the node. Refusal where it is unknown, or nobody answers in time."""
+        asked = ReasonsAsked(gateway_id=self._gateway_id, node_id=node_id, question=_new_question())
+        told = await self._answer(asked, TellReasons)
+        if told.workloads is None:
+            raise Refusal("UNKNOWN_NODE")
+        return told.workloads
+
+    async def funds(
+        self,
+        account: AccountId | None,
+        workload: WorkloadId | None = None,
+        assurance: Assurance = Assurance.SAMPLED,
+    ) -> TellFunds:
+        """What the account has, and what a task of the workload costs. Refusal where nobody answers in time."""
+        asked = FundsAsked(
+            gateway_id=self._gateway_id,
+            question=_new_question(),
+            account_id=account,
+            workload=workload,
+            assurance=assurance,
+        )
+        return await self._answer(asked, TellFunds)
+
+    async def held_back(self, node_id: NodeId) -> NodeHeldBack:
+        """What of the node's earnings did not vest. Refusal where the books do not know it, or nobody answers."""
+        asked = EarningsAsked(gateway_id=self._gateway_id, node_id=node_id, question=_new_question())
+        told = await self._answer(asked, TellEarnings)
+        if told.node is None:
+            raise Refusal("NO_EARNINGS")
+        return told.node
+
+    async def _answer(self, asked: GatewayQuestion, kind: type[A]) -> A:
         if len(self._waiting) >= WAITING_MAX or not self._may_ask(monotonic_ms() // 1_000):
-            raise Refusal("BUSY", "Too many nodes ask for their reasons at once.")
-        question = secrets.token_hex(8)
-        waiter: asyncio.Future[TellReasons] = asyncio.get_running_loop().create_future()
-        self._waiting[question] = waiter
-        self._outbox.add(ReasonsAsked(gateway_id=self._gateway_id, node_id=node_id, question=question))
+            raise Refusal("BUSY", "Too many ask the coordinator at once.")
+        waiter: asyncio.Future[CoordinatorAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting[asked.question] = waiter
+        self._outbox.add(asked)
         try:
             async with asyncio.timeout(self._answer_s_max):
                 told = await waiter
         except TimeoutError:
             raise Refusal("NO_COORDINATOR") from None
         finally:
-            del self._waiting[question]
-        if told.workloads is None:
-            raise Refusal("UNKNOWN_NODE")
-        return told.workloads
+            del self._waiting[asked.question]
+        assert type(told) is kind, "the coordinator answered another question"
+        return cast("A", told)
 
-    def answered(self, told: TellReasons) -> None:
+    def answered(self, told: CoordinatorAnswer) -> None:
         """The coordinator's answer; nobody waits any more where it comes late, or twice."""
         waiter = self._waiting.get(told.question)
         if waiter is not None and not waiter.done():
@@ -58,3 +92,7 @@ class Questions:
             self._second, self._asked = second, 0
         self._asked += 1
         return self._asked <= ASKED_A_SECOND_MAX
+
+
+def _new_question() -> str:
+    return secrets.token_hex(8)

@@ -42,6 +42,7 @@ class Parameters(Struct, frozen=True, kw_only=True):
     """In 1e-4."""
     verify: Assurance | None = None
     privacy: Privacy | None = None
+    dry_run: bool | None = None
 
     def over(self, other: Self) -> "Parameters":
         """These, and the other's where these are silent."""
@@ -51,6 +52,7 @@ class Parameters(Struct, frozen=True, kw_only=True):
             threshold=other.threshold if self.threshold is None else self.threshold,
             verify=other.verify if self.verify is None else self.verify,
             privacy=other.privacy if self.privacy is None else self.privacy,
+            dry_run=other.dry_run if self.dry_run is None else self.dry_run,
         )
 
 
@@ -80,7 +82,7 @@ class BodyBudget:
 
 def read_parameters(pairs: Iterable[tuple[str, str]]) -> Parameters:
     """From a query or a form's fields. A name we do not know is refused: a misspelt one would be passed over."""
-    model, deadline_ms, threshold, verify, privacy = None, None, None, None, None
+    model, deadline_ms, threshold, verify, privacy, dry_run = None, None, None, None, None, None
     for name, value in pairs:
         if name == "model":
             model = value
@@ -92,13 +94,17 @@ def read_parameters(pairs: Iterable[tuple[str, str]]) -> Parameters:
             verify = read_choice(Assurance, value, "BAD_VERIFY")
         elif name == "privacy":
             privacy = read_choice(Privacy, value, "BAD_PRIVACY")
+        elif name == "dry_run":
+            dry_run = read_flag(name, value)
         else:
             raise Refusal(
                 "BAD_PARAMETER",
                 f"There is no parameter {name[:64]!r}.",
-                "Parameters are model, deadline_ms, threshold, verify and privacy.",
+                "Parameters are model, deadline_ms, threshold, verify, privacy and dry_run.",
             )
-    return Parameters(model=model, deadline_ms=deadline_ms, threshold=threshold, verify=verify, privacy=privacy)
+    return Parameters(
+        model=model, deadline_ms=deadline_ms, threshold=threshold, verify=verify, privacy=privacy, dry_run=dry_run
+    )
 
 
 def read_query(query: bytes, headers: Mapping[bytes, bytes]) -> Parameters:
@@ -124,6 +130,13 @@ def read_deadline(text: str) -> int:
     if not DEADLINE_MS_MIN <= int(text) <= DEADLINE_MS_MAX:
         raise Refusal("BAD_DEADLINE", f"deadline_ms is {int(text)}.")
     return int(text)
+
+
+def read_flag(name: str, text: str) -> bool:
+    """`true` or `false`: whoever writes anything else may have meant either."""
+    if text not in ("true", "false"):
+        raise Refusal("BAD_PARAMETER", f"{name} is {text[:24]!r}.", f"Write {name}=true or {name}=false.")
+    return text == "true"
 
 
 def read_threshold(text: str) -> int:
@@ -237,6 +250,7 @@ def _from_json(body: bytes) -> Upload:
         threshold=threshold,
         verify=detect.verify,
         privacy=detect.privacy,
+        dry_run=detect.dry_run,
     )
     return Upload(_from_base64(detect.image.b64), parameters)
 

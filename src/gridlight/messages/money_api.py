@@ -1,0 +1,132 @@
+"""HTTP bodies about money, shared by server and SDK. Amounts are decimal strings of coins with 7 places."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gridlight.messages.amounts import AmountField
+from gridlight.messages.ids import AccountId, NodeId
+from gridlight.messages.receipts import ReceiptFile
+from gridlight.messages.trust import Assurance
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+KEY_CHARACTERS_MAX = 64
+STATEMENT_LINES_MAX = 1_000
+"""Of one answer."""
+
+RECEIPTS_LISTED_MAX = 500
+EARNINGS_SHEETS_MAX = 1_000
+
+
+class CreditBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/accounts/{id}/credits`, with `Idempotency-Key`."""
+
+    amount: AmountField
+    """Coins, as 12 or 12.3450000."""
+
+
+class CreditResponse(Struct, frozen=True, kw_only=True):
+    """What stands in the ledger now, whoever asked first."""
+
+    account_id: AccountId
+    key: str
+    amount: str
+    entry: int
+    """The ledger's entry."""
+
+
+class BalanceResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/accounts/{id}/balance`."""
+
+    account_id: AccountId
+    available: str
+    held: str
+    """For open tasks, and for shares of final ones that are not collected yet."""
+    entry: int
+    """The ledger's newest entry, which this includes."""
+
+
+class DryRunResponse(Struct, frozen=True, kw_only=True):
+    """What a request would cost; nothing was run and nothing is held."""
+
+    dry_run: bool = True
+    model: str
+    verify: Assurance
+    price: str
+    escrow: str
+    """What is held until the answer is final, at most: never more than the price."""
+    account_id: AccountId | None
+    """Who would pay; nobody for an administrator without an account's key."""
+    available: str
+    missing: str
+    is_sufficient: bool
+
+
+class StatementLine(Struct, frozen=True, kw_only=True):
+    """What one entry of the ledger did to an account."""
+
+    entry: int
+    at_ms: int
+    key: str
+    """What it was for: `open:REQUEST`, say. docs/ledger.md lists them."""
+    available: str
+    held: str
+
+
+class StatementResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/accounts/{id}/statement`: lines in their order. Those of all pages add up to the last page's amounts."""
+
+    account_id: AccountId
+    lines: list[StatementLine]
+    next_after: int | None
+    entry: int
+    available: str
+    held: str
+
+
+class VestingView(Struct, frozen=True, kw_only=True):
+    """About a day's earnings that are held back."""
+
+    amount: str
+    not_before_ms: int
+    tasks_missing: int
+
+
+class EarningsLine(Struct, frozen=True, kw_only=True):
+    """What one kind of entry did to an operator's accounts until a sheet of receipts was closed."""
+
+    sheet: int
+    closed_ms: int
+    kind: str
+    pending: str
+    available: str
+    stake: str
+    in_flight: str
+    why: str = ""
+
+
+class EarningsResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/nodes/{id}/earnings`: of the node's operator, as of the sheet that was closed last; a page of lines."""
+
+    node_id: NodeId
+    operator: str
+    network_key: str
+    lines: list[EarningsLine]
+    next_after: int | None
+    """The sheet to go on after."""
+    vesting: list[VestingView]
+    """Of this node alone."""
+    is_trusted: bool
+    disputes: int
+
+
+class ReceiptsResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/nodes/{id}/receipts`: each with the way to the network's signed word, in the order of sheets."""
+
+    node_id: NodeId
+    network_key: str
+    receipts: Annotated[list[ReceiptFile], Meta(max_length=RECEIPTS_LISTED_MAX)]
+    next_after: str | None
+    """Where to go on: `SHEET.PLACE`."""
+    unsigned: int
+    """Receipts of this page on sheets that the network did not sign: it has no key to."""
