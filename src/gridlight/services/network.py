@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import structlog
@@ -34,6 +34,7 @@ from gridlight.messages.ids import NodeId
 from gridlight.messages.subjects import SHARD_DEFAULT
 from gridlight.messages.trust import LAPTOP, PROFILES
 from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outside, find_addresses
+from gridlight.services.issuers import issuers_of
 from gridlight.services.own_account import ensure_account
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
 from gridlight.services.setup import ensure_weights
@@ -280,6 +281,7 @@ class Network:
                 "admin_token_file": admin_token,
                 "blobs_folder": cache_folder() / "blobs",
                 "published_folder": self._folder / "gateway" / "published",
+                **issuers_of(self._folder),
             },
         )
 
@@ -294,7 +296,7 @@ class Network:
             stop_timeout_s=3.0,
         )
 
-    def _service(self, role: str, config: dict[str, str | int | Path | list[str] | dict[str, str]]) -> Program:
+    def _service(self, role: str, config: dict[str, Any]) -> Program:
         folder = self._folder / role
         folder.mkdir(exist_ok=True)
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}

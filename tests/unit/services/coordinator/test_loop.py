@@ -269,10 +269,10 @@ async def test_the_slower_of_two_writers_performs_nothing(journal: Journal, perf
 
 @pytest.fixture
 def _full_disk() -> Iterator[None]:
-    """Databases opened from here on hold 60 pages and no more, as on a disk with no room."""
+    """Databases opened from here on hold 80 pages and no more, as on a disk with no room."""
 
     def cap(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA max_page_count=60").close()
+        connection.execute("PRAGMA max_page_count=80").close()
 
     event.listen(Engine, "connect", cap)
     yield
