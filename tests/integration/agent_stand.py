@@ -28,7 +28,7 @@ from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, ErrorRe
 from gridlight.messages.codec import NodeReply, encode, enrolments, node_offers, node_replies
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN, SIGNATURE_HEADER
 from gridlight.messages.ids import AssignmentId, GatewayId, NodeId
-from gridlight.messages.nodes import EnrolNode, OfferChanged, RequestOffer
+from gridlight.messages.nodes import EnrolNode, OfferChanged, RequestOffer, SessionStands
 from gridlight.messages.tasks import Assignment
 from gridlight.services.agent.ownership import SENSORS_ROOT
 from gridlight.workloads.contract import catalogue
@@ -191,8 +191,11 @@ class Agent:
 
     def log(self, event: str) -> list[dict[str, Any]]:
         """Lines of its log that tell of this."""
-        lines = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
+        return [line for line in self.lines() if line["event"] == event]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log."""
+        return [json.loads(line) for line in self.errors.splitlines() if line.startswith("{")]
 
     def worker(self) -> psutil.Process:
         [child] = self.process.children()
@@ -324,6 +327,7 @@ class Dispatcher:
         offer = node_offers.decode(delivery.message or b"")
         assert offer.node_id == self.node_id
         self.offers.append(offer)
+        await self.control(encode(SessionStands(node_id=self.node_id, session=offer.session)))
         await self._tell()
 
     async def _tell(self) -> None:

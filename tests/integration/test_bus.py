@@ -261,7 +261,8 @@ async def test_the_server_tells_which_node_came_and_went(server: Server, connect
     async def on_connected(node_id: NodeId) -> None:
         came.put_nowait(node_id)
 
-    async def on_disconnected(node_id: NodeId) -> None:
+    async def on_disconnected(node_id: NodeId, session: str | None) -> None:
+        assert session is None, "these connections have no session in their names"
         went.put_nowait(node_id)
 
     await follow_presence(

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gridlight.adapters.certificates import CERTIFICATE_FILE, carried_certificate, check_certificate
+from gridlight.adapters.certificates import (
+    CERTIFICATE_FILE,
+    BadCertificate,
+    carried_attestation,
+    carried_certificate,
+    check_certificate,
+)
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.node_folder import NODE_KEY_FILE
 from gridlight.adapters.signatures import SigningKey
@@ -71,3 +77,45 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     run("create", "--key", tmp_path / "operator.nk")
     with pytest.raises(GridlightError, match="is no node"):
         run("bind", tmp_path / "nowhere", "--key", tmp_path / "operator.nk")
+
+
+def test_an_issuers_word_is_brought_to_nodes_of_the_operator_that_it_is_about(tmp_path: Path) -> None:
+    key, other, folder, word = (tmp_path / name for name in ("operator.nk", "other.nk", "node", "word"))
+    network = SigningKey.generate().public
+    for one in (key, other):
+        run("create", "--key", one)
+    folder.mkdir()
+    made = issue("init", "--name", "https://issuer.example", data=tmp_path / "issuer")
+    word.write_text(
+        issue(
+            "attest",
+            run("show", "--key", key).strip(),
+            "--person",
+            "Ada",
+            "--network",
+            network,
+            data=tmp_path / "issuer",
+        )
+    )
+
+    assert "level 2; 1 nodes" in run("attest", word, folder, "--key", key)
+    assert carried_attestation(folder) == word.read_text().strip()
+    assert carried_attestation(tmp_path) is None
+    assert 'iss = "https://issuer.example"' in made
+    with pytest.raises(GridlightError, match="another operator"):
+        run("attest", word, folder, "--key", other)
+    with pytest.raises(GridlightError, match="no node's folder"):
+        run("attest", word, tmp_path / "nowhere", "--key", key)
+    (folder / "attestation").write_bytes(b"\xff")
+    with pytest.raises(BadCertificate, match="cannot be read"):
+        carried_attestation(folder)
+    assert issue("status-list", data=tmp_path / "issuer").strip().endswith("status.jwt")
+    with pytest.raises(GridlightError, match="issuer's folder already"):
+        issue("init", "--name", "again", data=tmp_path / "issuer")
+
+
+def issue(*words: str, data: Path) -> str:
+    """What `gridlight issuer` printed; what was refused is raised."""
+    ran = CliRunner().invoke(app, ["issuer", *words, "--data", str(data)], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout

@@ -9,6 +9,7 @@ from typing import Final
 
 from gridlight.adapters.signatures import SigningKey, verify
 from gridlight.adapters.statements import sign_statement, split_statement
+from gridlight.messages.attestations import ATTESTATION_CHARACTERS_MAX
 from gridlight.messages.codec import ProtocolViolation, ViolationReason, certificates
 from gridlight.messages.envelope import CERTIFICATE_DOMAIN
 from gridlight.messages.ids import NodeId
@@ -16,6 +17,9 @@ from gridlight.messages.operators import CERTIFICATE_DAYS_MAX, NodeCertificate
 
 CERTIFICATE_FILE: Final = "certificate"
 """In a node's folder, where its operator's key is not."""
+
+ATTESTATION_FILE: Final = "attestation"
+"""In a node's folder, where an issuer vouches for its operator."""
 
 DAY_MS: Final = 86_400_000
 SKEW_MS: Final = 3_600_000
@@ -25,7 +29,9 @@ SKEW_MS: Final = 3_600_000
 class BadCertificate(ValueError):
     """A file that should hold a node's certificate does not, or it has expired."""
 
-    hint = "`gridlight operator bind` signs another"
+    def __init__(self, message: str, hint: str = "`gridlight operator bind` signs another") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def certify(operator: SigningKey, node_id: NodeId, *, now_ms: int, days: int = CERTIFICATE_DAYS_MAX) -> str:
@@ -69,3 +75,16 @@ def carried_certificate(folder: Path, node_id: NodeId, *, now_ms: int) -> str | 
     except ProtocolViolation as violation:
         raise BadCertificate(f"the certificate {path} does not hold: {violation}") from violation
     return text
+
+
+def carried_attestation(folder: Path) -> str | None:
+    """The issuer's word that the folder holds; None where it holds none. BadCertificate where it cannot be read."""
+    path = folder / ATTESTATION_FILE
+    try:
+        with path.open(encoding="ascii") as file:
+            return file.read(ATTESTATION_CHARACTERS_MAX + 1).strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "`gridlight operator attest` puts another there"
+        raise BadCertificate(f"the attestation {path} cannot be read: {error}", hint) from error

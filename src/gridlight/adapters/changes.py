@@ -10,12 +10,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gridlight.adapters.books import BookChanges, Sign, unsigned
 from gridlight.adapters.offered import WorkloadChanges
-from gridlight.adapters.schema import jobs, nodes
+from gridlight.adapters.schema import jobs, nodes, rulings
 from gridlight.adapters.verified import VerificationChanges
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import RecordNode, RequestAllOffers
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import EndJob, JobSubmitted
+from gridlight.messages.operators import RecordRuling
 
 _INSERT_JOB = {
     "sqlite": sqlite.insert(jobs).on_conflict_do_nothing(),
@@ -43,6 +44,7 @@ class Changes:
         self._ended: list[dict[str, Any]] = []
         self._answers: Counter[NodeId] = Counter()
         self._nodes: list[RecordNode] = []
+        self._rulings: list[dict[str, Any]] = []
         self._are_all_offline = False
         self._verified = VerificationChanges(now_ms, events, effects)
         self._offered = WorkloadChanges(now_ms, effects)
@@ -52,6 +54,8 @@ class Changes:
                 self._end(now_ms, effect)
             elif type(effect) is RecordNode:
                 self._nodes.append(effect)
+            elif type(effect) is RecordRuling:
+                self._rulings.append(_ruling_row(now_ms, effect))
             elif type(effect) is RequestAllOffers:
                 # Whoever came before it in this batch is offline again; who comes after it is online.
                 self._are_all_offline = True
@@ -74,6 +78,8 @@ class Changes:
             connection.execute(_ALL_OFFLINE)
         for record in self._nodes:
             _write_node(connection, record)
+        if self._rulings:
+            connection.execute(insert(rulings), self._rulings)
         if self._answers:
             answers = [{"answering_id": node_id, "answered": count} for node_id, count in self._answers.items()]
             connection.execute(_COUNT_ANSWERS, answers)
@@ -84,6 +90,17 @@ class Changes:
 
 def _opened_row(now_ms: int, job: JobSubmitted) -> dict[str, Any]:
     return {"job_id": job.job_id, "submitted_ms": now_ms, "submitted": msgspec.msgpack.encode(job)}
+
+
+def _ruling_row(now_ms: int, record: RecordRuling) -> dict[str, Any]:
+    ruled = record.ruled
+    return {
+        "key": ruled.key,
+        "verdict": ruled.verdict.value,
+        "reason": ruled.reason,
+        "nodes": record.nodes,
+        "at_ms": now_ms,
+    }
 
 
 def _write_node(connection: Connection, record: RecordNode) -> None:

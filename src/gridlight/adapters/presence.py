@@ -9,6 +9,7 @@ from gridlight.adapters.bus import Bus, Delivery
 from gridlight.messages import subjects
 from gridlight.messages.codec import Decoder
 from gridlight.messages.ids import NodeId
+from gridlight.messages.subjects import session_of
 
 
 async def follow_presence(
@@ -16,12 +17,12 @@ async def follow_presence(
     account: str,
     *,
     on_connected: Callable[[NodeId], Awaitable[None]] | None = None,
-    on_disconnected: Callable[[NodeId], Awaitable[None]],
+    on_disconnected: Callable[[NodeId, str | None], Awaitable[None]],
 ) -> None:
     """Hear from the server itself which users of the account come and go; needs the system user's credentials.
 
-    Services are users too, so ids come that are no node's. A connection that closes after its node has made a newer
-    one is not reported: the node is there.
+    Services are users too, so ids come that are no node's. A connection that was named by its session is told with
+    that. Of others, one that closes after its node has made a newer one is not reported: the node is there.
     """
     newest: dict[NodeId, tuple[str, int]] = {}
 
@@ -34,10 +35,12 @@ async def follow_presence(
     async def disconnected(delivery: Delivery) -> None:
         event = _presence_events.decode(delivery.body)
         connection = (event.server.id, event.client.id)
-        if newest.get(event.client.user, connection) != connection:
+        session = session_of(event.client.name)
+        if newest.get(event.client.user, connection) == connection:
+            newest.pop(event.client.user, None)
+        elif session is None:
             return
-        newest.pop(event.client.user, None)
-        await on_disconnected(event.client.user)
+        await on_disconnected(event.client.user, session)
 
     await system_bus.subscribe(subjects.account_connects(account), connected)
     await system_bus.subscribe(subjects.account_disconnects(account), disconnected)
@@ -50,6 +53,7 @@ class _PresenceServer(Struct, frozen=True, gc=False):
 class _PresenceClient(Struct, frozen=True, gc=False):
     id: int
     user: NodeId
+    name: str = ""
 
 
 class _PresenceEvent(Struct, frozen=True, gc=False):

@@ -313,7 +313,20 @@ payout_entries = Table(
 )
 """The payer's books, entry by entry."""
 
-REVISION: Final = "0007"
+rulings = Table(
+    "rulings",
+    metadata,
+    Column("ruling", _COUNTED, primary_key=True, autoincrement=True),
+    Column("key", String(56), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("nodes", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("rulings_of_key", "key", "ruling"),
+)
+"""The audit log of what administrators ruled of nodes and operators; lines are only ever added."""
+
+REVISION: Final = "0008"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

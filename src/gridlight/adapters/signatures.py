@@ -111,6 +111,14 @@ def is_public_key(text: str, kind: KeyKind = KeyKind.USER) -> bool:
     return _public_bytes(text, kind) is not None
 
 
+def raw_public(text: str, kind: KeyKind = KeyKind.USER) -> bytes:
+    """The 32 bytes of a public nkey. ValueError where it is none of this kind."""
+    raw = _public_bytes(text, kind)
+    if raw is None:
+        raise ValueError(f"{text[:80]!r} is no public key")
+    return raw
+
+
 def blake3_digest(data: bytes) -> Blake3Digest:
     """Of payloads and results."""
     return Blake3Digest(blake3(data).hexdigest())

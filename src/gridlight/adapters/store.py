@@ -18,12 +18,14 @@ from gridlight.adapters.schema import (
     network,
     nodes,
     open_engine,
+    rulings,
     standings,
     workloads,
 )
 from gridlight.messages.api import NodeView
 from gridlight.messages.ids import AssignmentId, Blake3Digest, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted, Outcome
+from gridlight.messages.operator_api import RulingView
 from gridlight.messages.trust import CheckOutcome, FaultGrade, Role, Tier, TrustParameters, Verification
 from gridlight.messages.workloads import WorkloadState
 
@@ -192,6 +194,11 @@ class Store:
         """The newest contradictions first, of all nodes or of one."""
         query = select(faults).order_by(faults.c.at_ms.desc(), faults.c.commit.desc()).limit(limit)
         return self._records(query if node_id is None else query.where(faults.c.node_id == node_id), FaultRecord)
+
+    def rulings(self, limit: int) -> list[RulingView]:
+        """What administrators ruled of nodes and operators, the newest first."""
+        columns = (rulings.c.key, rulings.c.verdict, rulings.c.reason, rulings.c.nodes, rulings.c.at_ms)
+        return self._records(select(*columns).order_by(rulings.c.ruling.desc()).limit(limit), RulingView)
 
     def standing(self, node_id: NodeId) -> StandingRecord | None:
         """A node's reputation, or None where nothing was ever said of it."""

@@ -12,6 +12,7 @@ import typer
 from gridlight.cli import measuring, requesting, serving
 from gridlight.cli.account import account_app
 from gridlight.cli.ending import INTERRUPTED, USAGE_ERROR, fail
+from gridlight.cli.issuer import issuer_app
 from gridlight.cli.money import ledger_app, receipt_app
 from gridlight.cli.network import network_app
 from gridlight.cli.node import node_app
@@ -38,6 +39,7 @@ app.add_typer(node_app, name="node")
 app.add_typer(network_app, name="network")
 app.add_typer(account_app, name="account")
 app.add_typer(operator_app, name="operator")
+app.add_typer(issuer_app, name="issuer")
 app.add_typer(workload_app, name="workload")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(receipt_app, name="receipt")

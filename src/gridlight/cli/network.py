@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gridlight.cli.ending import explaining
+from gridlight.cli.network_operators import operators_app
 from gridlight.cli.network_workloads import workloads_app
 from gridlight.cli.options import URL, JsonOption
 from gridlight.client.errors import AnswerUnreadable, BadInput
@@ -21,6 +22,7 @@ EPOCHS_DRAWN_MAX = 1_000
 
 network_app = typer.Typer(help="Look after a network that you founded, and check what it says of itself.")
 network_app.add_typer(workloads_app, name="workloads")
+network_app.add_typer(operators_app, name="operators")
 
 UrlOption = Annotated[
     str | None, typer.Option(envvar="GRIDLIGHT_URL", help=f"The network's gateway; of DATA, or {URL}, if left out.")
@@ -157,6 +159,16 @@ def endorse(
         typer.echo(text)
     else:
         out.write_text(f"{text}\n", encoding="ascii")
+
+
+@network_app.command("key")
+def print_network_key(data: Annotated[Path, typer.Option(help="The network's folder, as of `gridlight up`.")]) -> None:
+    """Print the network's public key: what issuers name the network by, and nodes check its words with."""
+    from gridlight.adapters.credentials import NetworkKeys
+    from gridlight.services.own_nodes import KEYS_FOLDER
+
+    with explaining(FileNotFoundError, ValueError):
+        typer.echo(NetworkKeys.load(data / KEYS_FOLDER).network_public)
 
 
 def administrator(url: str | None, data: Path | None) -> "Gridlight":

@@ -113,6 +113,31 @@ def bind_node(
     typer.echo(f"{node_id} is {operator.public}'s for {days} days")
 
 
+@operator_app.command("attest")
+def attest(
+    file: Annotated[Path, typer.Argument(help="What an issuer gave you.", exists=True, dir_okay=False)],
+    nodes: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Of your nodes on this machine.")],
+    key: KeyOption = KEY_DEFAULT,
+) -> None:
+    """Bring an issuer's word on you to your nodes: their networks want to know that you are one person. A running node
+    takes it up when it joins again.
+    """
+    from gridlight.adapters.attestations import BadAttestation, read_for_operator
+    from gridlight.adapters.certificates import ATTESTATION_FILE
+    from gridlight.adapters.signatures import write_secret
+
+    with explaining(BadAttestation, ValueError):
+        text = file.read_text(encoding="ascii").strip()
+        claims = read_for_operator(text, _load(key).public)
+    for folder in nodes:
+        if not folder.is_dir():
+            raise BadInput(
+                f"{str(folder)[:200]!r} is no node's folder", "name the folders that you start your nodes with"
+            )
+        write_secret(folder / ATTESTATION_FILE, text + "\n")
+    typer.echo(f"{claims.iss} says that you are a person of level {claims.lvl}; {len(nodes)} nodes bring it")
+
+
 def _load(key: Path) -> "SigningKey":
     from gridlight.adapters.signatures import SigningKey
 

@@ -176,6 +176,8 @@ def _show(data: Path, request: "ControlRequest", as_json: bool) -> None:
         typer.echo(encode(answer).decode())
         return
     typer.echo(answer.line)
+    if answer.twin:
+        typer.echo(f"in two places: {answer.twin}")
     if answer.preferences_error:
         typer.echo(f"preferences are not followed: {answer.preferences_error}")
     link = "connected to" if answer.is_connected else "NOT connected to"

@@ -5,9 +5,11 @@ from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gridlight.client.recomputing import EpochFindings
 from gridlight.messages.api import AuditsResponse, CheckView, FaultView, NodeResponse, TrustResponse
+from gridlight.messages.operator_api import RulingsResponse
 
 NODE_ID_SHOWN: Final = 9
 DIGEST_SHOWN: Final = 12
@@ -70,6 +72,17 @@ def print_findings(console: Console, findings: list[EpochFindings]) -> None:
         for deviation in one.deviations:
             about = "" if deviation.commit is None else f"commit {deviation.commit}: "
             console.print(f"  {about}{deviation.what}", style="red", highlight=False)
+
+
+def print_rulings(console: Console, listed: RulingsResponse) -> None:
+    """One line for each ruling, the newest first."""
+    if not listed.rulings:
+        console.print("nothing was ruled yet")
+        return
+    table = Table("at (UTC)", "ruled", "nodes", "key", "reason", box=None, pad_edge=False)
+    for one in listed.rulings:
+        table.add_row(moment(one.at_ms), one.verdict, number(one.nodes), one.key, Text(one.reason))
+    console.print(table, soft_wrap=True)
 
 
 def checks_table(checks: list[CheckView]) -> Table:

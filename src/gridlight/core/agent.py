@@ -7,7 +7,7 @@ operator allows; one that is draining lends nothing. What runs when it has to yi
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from gridlight.core.owner import Belief
@@ -43,9 +43,10 @@ class WorkerLost(Struct, frozen=True, gc=False):
 
 
 class BusOpened(Struct, frozen=True, gc=False):
-    """A new connection to the bus."""
+    """A new connection to the bus, of this process."""
 
     session: str
+    process: str | UnsetType = UNSET
 
 
 class RunFinished(Struct, frozen=True, gc=False):
@@ -159,6 +160,7 @@ class Agent:
         self._belief = Belief(stance=Stance.LENDING, cpus=SLOTS_PER_OFFER_MAX)
         self.node_id = node_id
         self._session = ""
+        self._process: str | UnsetType = UNSET
         self._lendings: dict[WorkloadId, Lending] = {}
         self._running: dict[AssignmentId, Running] = {}
 
@@ -201,8 +203,8 @@ class Agent:
             case WorkerReady() | WorkerLost():
                 self._count_worker(event)
                 return self.offers()
-            case BusOpened(session=session):
-                self._session = session
+            case BusOpened(session=session, process=process):
+                self._session, self._process = session, process
                 return self.offers()
             case _:
                 assert_never(event)
@@ -221,7 +223,11 @@ class Agent:
             for workload, lending in self._lendings.items()
         )
         offer = OfferChanged(
-            node_id=self.node_id, session=self._session, offers=offers, owner_state=self._belief.owner_state
+            node_id=self.node_id,
+            session=self._session,
+            offers=offers,
+            owner_state=self._belief.owner_state,
+            process=self._process,
         )
         return [PublishOffer(offer)]
 

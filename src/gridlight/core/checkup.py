@@ -307,8 +307,10 @@ def check_bus(seen: BusSeen) -> Finding:
     return Finding("bus", Level.PROBLEM, f"{told}; whoever filters this line has to let it pass", line)
 
 
-def check_identity(*, is_running_here: bool, is_online: bool) -> Finding:
-    """Whether another machine is this node, too: each would be sent what the other is asked."""
+def check_identity(*, is_running_here: bool, is_online: bool, twin: str = "") -> Finding:
+    """Whether another agent is this node, too; `twin` is what the one that runs here knows of it."""
+    if twin:
+        return Finding("identity", Level.PROBLEM, twin, "gridlight node start --network URL --data NEW-FOLDER")
     if is_online and not is_running_here:
         told = "the network has this node online, and no agent runs here: its key is in use on another machine"
         return Finding("identity", Level.PROBLEM, told, "gridlight node start --network URL --data NEW-FOLDER")

@@ -1,14 +1,16 @@
 """Which nodes exist, which are online, and what they lend.
 
 A node is a dense index inside the core; ids stay at its door. Presence is what the bus saw and what nodes offered:
-there are no heartbeats. A node that broke its word lends nothing until it offers again.
+there are no heartbeats. A node that broke its word lends nothing until it offers again. One process is a node: while it
+is online, another one with the same key is refused, and both are told.
 """
 
 from enum import IntEnum
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from gridlight.core.door import Bar, Door, DoorSnapshot
 from gridlight.core.notices import (
     NOBODY,
     CapacityChanged,
@@ -29,7 +31,18 @@ from gridlight.messages.nodes import (
     OfferChanged,
     OwnerState,
     RequestOffer,
+    SessionStands,
     SlotOffer,
+)
+from gridlight.messages.operators import (
+    AttestationsRevoked,
+    Attested,
+    BarCode,
+    KeyRuled,
+    NodeBarred,
+    RecordRuling,
+    RefuseNode,
+    TellRuling,
 )
 from gridlight.messages.workloads import StopWorkload
 
@@ -42,6 +55,8 @@ FleetEvent = (
     | CoordinatorStarted
     | WorkloadOpened
     | WorkloadClosed
+    | KeyRuled
+    | AttestationsRevoked
 )
 
 
@@ -59,8 +74,11 @@ class Node(Struct, gc=False):
     enrolled: NodeEnrolled
     presence: Presence = Presence.OFFLINE
     session: str = ""
+    process: str | UnsetType = UNSET
     offers: tuple[SlotOffer, ...] = ()
     owner_state: OwnerState = OwnerState.AVAILABLE
+    bar: Bar | None = None
+    """Why nothing of it counts; None where it does."""
 
 
 class FleetSnapshot(Struct):
@@ -71,6 +89,7 @@ class FleetSnapshot(Struct):
     prefixes: list[str]
     offers_refused: int
     closed: dict[WorkloadId, int] = {}
+    door: DoorSnapshot | None = None
 
 
 class Fleet:
@@ -82,6 +101,9 @@ class Fleet:
         self._index: dict[NodeId, int] = {}
         self._operators: dict[str, int] = {}
         self._prefixes: dict[str, int] = {}
+        self._door = Door()
+        self._persons: dict[str, dict[int, None]] = {}
+        """Nullifier to the nodes that ever had it."""
         self._closed: dict[WorkloadId, int] = {}
         """Workloads that were stopped, by the serial of the word that did: whoever offers one is told."""
         self.hears: Hears = {
@@ -93,6 +115,8 @@ class Fleet:
             CoordinatorStarted: self._nobody_is_known,
             WorkloadOpened: self._opened,
             WorkloadClosed: self._shut,
+            KeyRuled: self._ruled,
+            AttestationsRevoked: self._attestations_revoked,
         }
 
     def index_of(self, node_id: NodeId) -> int | None:
@@ -117,12 +141,14 @@ class Fleet:
         return node.presence is Presence.ONLINE and node.session == offer.session and is_same
 
     def handle(self, now_ms: int, event: FleetEvent) -> list[Output]:
-        """O(workloads of one node), but for a start, a lost bus, or a workload that opens or closes: O(nodes)."""
+        """O(workloads of one node), but O(nodes) for a start, a lost bus, a ruling, a workload that opens or closes."""
         return self.hears[type(event)](now_ms, event)
 
     def _disconnected(self, _now_ms: int, event: NodeDisconnected) -> list[Output]:
         index = self._index.get(event.node_id)
-        return [] if index is None else self._leave(index, Presence.OFFLINE)
+        if index is None or event.session not in (UNSET, self._nodes[index].session):
+            return []
+        return self._leave(index, Presence.OFFLINE)
 
     def _missed(self, _now_ms: int, event: NodeMissed) -> list[Output]:
         return self._leave(event.node, Presence.UNRESPONSIVE)
@@ -142,14 +168,78 @@ class Fleet:
         self._closed[event.workload] = event.serial
         return [self._stop(node, event.workload) for node, _ in self._offers_of(event.workload)]
 
+    def _ruled(self, _now_ms: int, event: KeyRuled) -> list[Output]:
+        """O(nodes), as administrators rule seldom."""
+        self._door.rule(event)
+        concerned = [
+            index
+            for index, node in enumerate(self._nodes)
+            if event.key in (node.enrolled.node_id, node.enrolled.operator)
+        ]
+        told = TellRuling(gateway_id=event.gateway_id, key=event.key, verdict=event.verdict, nodes=len(concerned))
+        barred = [output for index in concerned for output in self._judge(index)]
+        return [RecordRuling(ruled=event, nodes=len(concerned)), *barred, told]
+
+    def _judge(self, index: int) -> list[Output]:
+        """What was ruled of the node holds at once, wherever it is."""
+        node = self._nodes[index]
+        node.bar = self._door.bar(node.enrolled)
+        return [] if node.bar is None else self._shown_out(index, node.bar)
+
+    def _attestations_revoked(self, _now_ms: int, event: AttestationsRevoked) -> list[Output]:
+        """O(nodes): an issuer revokes seldom, and is heard of each index once."""
+        gone = {(event.issuer, index) for index in event.indices}
+        outputs: list[Output] = []
+        for index, node in enumerate(self._nodes):
+            attested = node.enrolled.attested
+            if node.bar is None and isinstance(attested, Attested) and (attested.issuer, attested.index) in gone:
+                node.bar = Bar(BarCode.ATTESTATION_REVOKED)
+                outputs += self._shown_out(index, node.bar)
+        return outputs
+
+    def _shown_out(self, index: int, bar: Bar) -> list[Output]:
+        if self._nodes[index].presence is Presence.OFFLINE:
+            return []
+        return [*self._leave(index, Presence.OFFLINE), self._barred(self.id_of(index), bar)]
+
+    def _personal_bar(self, enrolled: NodeEnrolled) -> Bar | None:
+        """A person is one operator at a time, and has so many devices online. O(devices of the person)."""
+        attested = enrolled.attested
+        if not isinstance(attested, Attested):
+            return None
+        others = [self._nodes[one] for one in self._persons.get(attested.nullifier, ())]
+        online = [
+            one.enrolled
+            for one in others
+            if one.presence is Presence.ONLINE
+            and one.enrolled.node_id != enrolled.node_id
+            and isinstance(one.enrolled.attested, Attested)
+            and one.enrolled.attested.nullifier == attested.nullifier
+        ]
+        if any(one.operator != enrolled.operator for one in online):
+            return Bar(BarCode.PERSON_TAKEN)
+        return Bar(BarCode.TOO_MANY_DEVICES) if len(online) >= attested.devices_max else None
+
+    def _remember_person(self, index: int) -> None:
+        attested = self._nodes[index].enrolled.attested
+        if isinstance(attested, Attested):
+            self._persons.setdefault(attested.nullifier, {})[index] = None
+
+    def _barred(self, node_id: NodeId, bar: Bar) -> NodeBarred:
+        return NodeBarred(node_id=node_id, code=bar.code, reason=bar.reason)
+
     def _enrolled(self, _now_ms: int, event: NodeEnrolled) -> list[Output]:
+        bar = self._door.bar(event) or self._personal_bar(event)
+        if bar is not None:
+            return [RefuseNode(gateway_id=event.gateway_id, node_id=event.node_id, code=bar.code, reason=bar.reason)]
         index = self._index.get(event.node_id)
         if index is None:
             self._index[event.node_id] = len(self._nodes)
             self._nodes.append(Node(event))
             index = len(self._nodes) - 1
         else:
-            self._nodes[index].enrolled = event
+            self._nodes[index].enrolled, self._nodes[index].bar = event, None
+        self._remember_person(index)
         known = NodeKnown(
             node=index,
             node_id=event.node_id,
@@ -165,17 +255,28 @@ class Fleet:
             self.offers_refused += 1
             return []
         node = self._nodes[index]
-        # A new session is a new connection: what the old one was doing is lost, even where the bus did not say so.
+        if node.bar is not None:
+            return [self._barred(event.node_id, node.bar)]
+        is_online = node.presence is Presence.ONLINE
+        if not is_online and (bar := self._personal_bar(node.enrolled)) is not None:
+            return [self._barred(event.node_id, bar)]
+        is_new = not is_online or node.session != event.session
         lost: list[Output] = []
-        if node.presence is Presence.ONLINE and node.session != event.session:
+        if is_new and is_online:
+            if UNSET not in (node.process, event.process) and node.process != event.process:
+                # Taken turn by turn, two agents with one key would cost each other every task.
+                return [SessionStands(node_id=event.node_id, session=node.session, refused=event.session)]
+            # A new session is a new connection: what the old one was doing is lost, even where the bus did not say so.
             lost = [CapacityLost(index)]
         withdrawn = {offer.workload for offer in node.offers} - {offer.workload for offer in event.offers}
         offers = [*event.offers, *(SlotOffer(workload=name, slots=0) for name in sorted(withdrawn))]
         node.presence, node.session, node.offers = Presence.ONLINE, event.session, event.offers
-        node.owner_state = event.owner_state
+        node.owner_state, node.process = event.owner_state, event.process
         changes = [self._capacity(index, offer) for offer in offers]
         stops = [self._stop(index, offer.workload) for offer in event.offers if offer.workload in self._closed]
-        return [*lost, *changes, self._record(index), *stops]
+        is_told = is_new and event.process is not UNSET  # an agent of before would not understand it
+        stands = [SessionStands(node_id=event.node_id, session=event.session)] if is_told else []
+        return [*lost, *stands, *changes, self._record(index), *stops]
 
     def _offers_of(self, workload: WorkloadId) -> list[tuple[int, SlotOffer]]:
         """Who is online and speaks of it."""
@@ -202,7 +303,8 @@ class Fleet:
         before, node.presence = node.presence, presence
         lost = CapacityLost(index, is_missed=presence is Presence.UNRESPONSIVE)
         if before is Presence.ONLINE:
-            return [lost, self._record(index), RequestOffer(node_id=self.id_of(index))]
+            asked = [] if node.bar is not None else [RequestOffer(node_id=self.id_of(index))]
+            return [lost, self._record(index), *asked]
         return [lost] if before is Presence.UNRESPONSIVE and before is not presence else []
 
     def _record(self, index: int) -> RecordNode:
@@ -223,7 +325,12 @@ class Fleet:
     def snapshot(self) -> FleetSnapshot:
         """The state, to be encoded at once: it shares the machine's own objects."""
         return FleetSnapshot(
-            self._nodes, list(self._operators), list(self._prefixes), self.offers_refused, self._closed
+            self._nodes,
+            list(self._operators),
+            list(self._prefixes),
+            self.offers_refused,
+            self._closed,
+            self._door.snapshot(),
         )
 
     def restore(self, snapshot: FleetSnapshot) -> None:
@@ -234,6 +341,10 @@ class Fleet:
         self._prefixes = {prefix: number for number, prefix in enumerate(snapshot.prefixes)}
         self.offers_refused = snapshot.offers_refused
         self._closed = dict(snapshot.closed)
+        self._door = Door(snapshot.door)
+        self._persons = {}
+        for index in range(len(self._nodes)):
+            self._remember_person(index)
 
 
 def _number(numbers: dict[str, int], name: str) -> int:

@@ -44,8 +44,17 @@ from gridlight.messages.nodes import (
     NodeEnrolled,
     OfferChanged,
     RequestOffer,
+    SessionStands,
 )
-from gridlight.messages.operators import NodeCertificate
+from gridlight.messages.operators import (
+    AttestationsRevoked,
+    KeyRuled,
+    NodeBarred,
+    NodeCertificate,
+    RecordRuling,
+    RefuseNode,
+    TellRuling,
+)
 from gridlight.messages.reasons import ReasonsAsked, ReasonsSample, TellReasons
 from gridlight.messages.receipts import RecordSheet
 from gridlight.messages.results import ResultSubmitted
@@ -80,7 +89,7 @@ from gridlight.messages.workloads import (
 NodeReply = AssignmentAcknowledged | AssignmentDeclined | AssignmentFailed | ResultSubmitted
 """What a node answers to an assignment."""
 
-NodeControl = CancelWork | DrainNode | RequestOffer | StopWorkload
+NodeControl = CancelWork | DrainNode | RequestOffer | StopWorkload | SessionStands | NodeBarred
 """What a node hears on its control subject."""
 
 GatewayEvent = (
@@ -95,6 +104,8 @@ GatewayEvent = (
     | WorkloadApproved
     | WorkloadStopped
     | AccountCredited
+    | KeyRuled
+    | AttestationsRevoked
 )
 """What a gateway tells the coordinator."""
 
@@ -121,6 +132,8 @@ GatewayEffect = (
     | KeepInput
     | ReleaseInput
     | AnnounceWorkloads
+    | RefuseNode
+    | TellRuling
 )
 """What the coordinator tells a gateway."""
 
@@ -140,9 +153,12 @@ MoneyRecord = RecordEntry | RecordSheet
 Effect = (
     GatewayEffect
     | RequestOffer
+    | SessionStands
+    | NodeBarred
     | StopWorkload
     | RequestAllOffers
     | RecordNode
+    | RecordRuling
     | RecordWorkload
     | TrustRecord
     | MoneyRecord
@@ -209,6 +225,13 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     TellFunds,
     EarningsAsked,
     TellEarnings,
+    SessionStands,
+    KeyRuled,
+    TellRuling,
+    RecordRuling,
+    RefuseNode,
+    NodeBarred,
+    AttestationsRevoked,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 

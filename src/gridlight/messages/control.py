@@ -129,6 +129,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True, tag_field="answer", tag="sta
     """Whether it was started as a machine that is there to be a node."""
     preferences_error: str = ""
     """Why the preferences file is not followed, and the last good one is."""
+    twin: str = ""
+    """What to know, and to do, where another agent has this node's key."""
 
 
 class ControlRefusal(Struct, frozen=True, kw_only=True, tag_field="answer", tag="refusal"):

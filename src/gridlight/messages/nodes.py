@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import AssignmentIdField, GatewayIdField, NodeIdField, WorkloadIdField
 from gridlight.messages.limits import SLOTS_PER_OFFER_MAX, WORKLOADS_PER_OFFER_MAX
-from gridlight.messages.operators import OperatorKeyField
+from gridlight.messages.operators import Attested, OperatorKeyField, TimeField
 from gridlight.messages.trust import Tier
 
 ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
@@ -15,6 +15,9 @@ ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
 
 PrefixField = Annotated[str, Meta(pattern=r"^[0-9a-f.:/]{0,43}$(?!\n)")]
 """An address' /24 (IPv4) or /48 (IPv6)."""
+
+SessionField = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+"""Random bytes: one connection of a node."""
 
 CpusField = Annotated[int, Meta(ge=1, le=4096)]
 MemoryField = Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
@@ -35,6 +38,8 @@ class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
     """`base64url(NodeEndorsement).base64url(signature)`: the network's word that it is one of its founder's nodes."""
     certificate: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_=.-]{1,1024}$(?!\n)")] | None = None
     """`base64url(NodeCertificate).base64url(signature)`: the operator's word that it is theirs."""
+    attestation: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,2048}$(?!\n)")] | UnsetType = UNSET
+    """A compact JWS: an issuer's word on the operator."""
 
 
 class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrolled.v1"):
@@ -51,6 +56,10 @@ class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     """What the network's own signature says it is; a newcomer where there is none."""
     prefix: PrefixField = ""
     """Of the address that it enrolled from; empty where that is unknown."""
+    certificate_serial: TimeField | UnsetType = UNSET
+    """Of the operator's certificate, where there was one."""
+    attested: Attested | UnsetType = UNSET
+    """Of the operator, where an issuer that the network believes says so."""
 
 
 class AdmitNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.admit.v1"):
@@ -88,16 +97,20 @@ class OfferChanged(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     """The slots a node lends, standing until its connection closes. `session` is new with each connection."""
 
     node_id: NodeIdField
-    session: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
+    session: SessionField
     offers: Annotated[tuple[SlotOffer, ...], Meta(max_length=WORKLOADS_PER_OFFER_MAX)]
     owner_state: OwnerState = OwnerState.AVAILABLE
     """Why the slots are 0, where it is the operator's doing."""
+    process: SessionField | UnsetType = UNSET
+    """New with each start of the agent, so that two agents with one key are told from one that comes back."""
 
 
 class NodeDisconnected(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.disconnected.v1"):
     """The bus saw the node's connection close."""
 
     node_id: NodeIdField
+    session: SessionField | UnsetType = UNSET
+    """Of that connection, where it said so; that of another one concerns nobody."""
 
 
 class RequestOffer(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.request_offer.v1"):
@@ -114,3 +127,15 @@ class CancelWork(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", 
 
 class DrainNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.drain.v1"):
     """To a node on its control subject: finish what you have and take nothing more."""
+
+
+class SessionStands(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.session_stands.v1"):
+    """To a node on its control subject: the session whose offers count, and which alone answers assignments.
+
+    Whoever else holds the node's key hears it, too.
+    """
+
+    node_id: NodeIdField
+    session: SessionField
+    refused: SessionField | None = None
+    """Of another process with the same key, whose offer is not taken: the node runs in two places."""

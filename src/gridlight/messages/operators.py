@@ -1,14 +1,26 @@
-"""What an operator signs: that a node is theirs."""
+"""What an operator signs, what others vouch for of an operator, and what the network rules of nodes and operators."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gridlight.messages.ids import NodeIdField
+from gridlight.messages.ids import GatewayIdField, NodeIdField
 
 CERTIFICATE_DAYS_MAX = 14
+REASON_CHARACTERS_MAX = 200
 OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
 TimeField = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+ReasonText = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,200}$(?!\n)")]
+"""One line for people."""
+
+DEVICES_MAX = 64
+INDICES_MAX = 200
+STATUS_INDEX_MAX = 2**23 - 1
+IndexField = Annotated[int, Meta(ge=0, le=STATUS_INDEX_MAX)]
+"""Of an attestation, in its issuer's status list."""
+NullifierField = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+"""One person in one network, and nothing else of the person."""
 
 
 class NodeCertificate(Struct, frozen=True, kw_only=True, tag_field="type", tag="node.certificate.v1"):
@@ -20,3 +32,87 @@ class NodeCertificate(Struct, frozen=True, kw_only=True, tag_field="type", tag="
     """Since 1970; at most CERTIFICATE_DAYS_MAX from when it is shown."""
     serial: TimeField
     """Of two certificates of one node the later one has the higher."""
+
+
+class Verdict(StrEnum):
+    """What an administrator rules of a node or an operator."""
+
+    BANNED = "banned"
+    """It may not join, nor may any node of the operator."""
+    ALLOWED = "allowed"
+    """A ban is lifted."""
+    REVOKED = "revoked"
+    """Its certificates of until now do not hold any more; later ones do."""
+
+
+class BarCode(StrEnum):
+    """Why the network does not take a node; the code of its refusal, too."""
+
+    BANNED = "NODE_BANNED"
+    CERTIFICATE_REVOKED = "CERTIFICATE_REVOKED"
+    ATTESTATION_REVOKED = "ATTESTATION_REVOKED"
+    PERSON_TAKEN = "PERSON_TAKEN"
+    """Nodes of another operator, who is the same person, are online."""
+    TOO_MANY_DEVICES = "TOO_MANY_DEVICES"
+
+
+class Attested(Struct, frozen=True, gc=False, kw_only=True):
+    """What a gateway checked of an attestation: no more of a person than the network has to know."""
+
+    issuer: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)")]
+    nullifier: NullifierField
+    level: Annotated[int, Meta(ge=0, le=2)]
+    devices_max: Annotated[int, Meta(ge=1, le=DEVICES_MAX)]
+    index: IndexField
+    expires_ms: TimeField
+
+
+class AttestationsRevoked(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="attestations.revoked.v1"):
+    """An issuer's status list says so, as a gateway saw; those of nodes that are there hold no longer."""
+
+    issuer: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)")]
+    indices: Annotated[tuple[IndexField, ...], Meta(max_length=INDICES_MAX)]
+
+
+class KeyRuled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="key.ruled.v1"):
+    """An administrator ruled of a key: a node's, or an operator's and so of all the operator's nodes."""
+
+    gateway_id: GatewayIdField
+    key: OperatorKeyField
+    verdict: Verdict
+    reason: ReasonText
+    revoked_until: TimeField = 0
+    """With `revoked`: the highest serial of a certificate that does not hold any more."""
+
+
+class TellRuling(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="ruling.tell.v1"):
+    """To the gateway that asked: the ruling is in the journal, and so many known nodes are concerned."""
+
+    gateway_id: GatewayIdField
+    key: OperatorKeyField
+    verdict: Verdict
+    nodes: Annotated[int, Meta(ge=0)]
+
+
+class RecordRuling(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="ruling.record.v1"):
+    """For the audit log: a ruling, and how many known nodes it concerned."""
+
+    ruled: KeyRuled
+    nodes: Annotated[int, Meta(ge=0)]
+
+
+class RefuseNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.refuse.v1"):
+    """To the gateway: the node may not join."""
+
+    gateway_id: GatewayIdField
+    node_id: NodeIdField
+    code: BarCode
+    reason: ReasonText = ""
+
+
+class NodeBarred(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.barred.v1"):
+    """To a node on its control subject: you get nothing any more, and your connection ends; this is why."""
+
+    node_id: NodeIdField
+    code: BarCode
+    reason: ReasonText = ""

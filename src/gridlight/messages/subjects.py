@@ -1,5 +1,7 @@
 """NATS subject names, as functions; docs/protocol.md says who may use which."""
 
+import re
+
 from gridlight.messages.ids import AssignmentId, GatewayId, NodeId
 
 SHARD_DEFAULT = "s0"
@@ -26,6 +28,20 @@ def offer(node_id: NodeId) -> str:
 
 
 OFFERS = "offer.*"
+
+
+def node_connection(node_id: NodeId, session: str) -> str:
+    """What a node calls its connection: the server tells its name when it closes."""
+    return f"agent {node_id} {session}"
+
+
+def session_of(connection: str) -> str | None:
+    """The session in a connection's name; None where there is none."""
+    found = _CONNECTION.fullmatch(connection)
+    return None if found is None else found[1]
+
+
+_CONNECTION = re.compile(r"agent U[A-Z2-7]{55} ([0-9a-f]{16})")
 
 
 def control_events(shard: str) -> str:

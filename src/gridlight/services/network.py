@@ -34,6 +34,7 @@ from gridlight.messages.ids import NodeId
 from gridlight.messages.subjects import SHARD_DEFAULT
 from gridlight.messages.trust import LAPTOP, PROFILES
 from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outside, find_addresses
+from gridlight.services.issuers import issuers_of
 from gridlight.services.own_account import ensure_account
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
 from gridlight.services.prices import PricesFile, coordinator_keys
@@ -290,6 +291,7 @@ class Network:
                 "admin_token_file": admin_token,
                 "blobs_folder": cache_folder() / "blobs",
                 "published_folder": self._folder / "gateway" / "published",
+                **issuers_of(self._folder),
             },
         )
 

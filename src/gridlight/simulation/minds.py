@@ -192,6 +192,7 @@ class FullMinds:
     def cancel(self, node: int, assignment_id: AssignmentId) -> None:
         """See Minds."""
         cancel = codec.node_controls.decode(codec.encode(CancelWork(assignment_id=assignment_id)))
+        assert isinstance(cancel, CancelWork)
         self._agents[node].handle(0, cancel)
 
     def is_wanted(self, node: int, assignment_id: AssignmentId) -> bool:

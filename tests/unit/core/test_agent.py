@@ -41,6 +41,13 @@ def ready_agent(*, workers: int = 1, benchmark_ms: int = 100) -> Agent:
     return agent
 
 
+def test_its_offers_tell_which_process_it_is() -> None:
+    [published] = Agent(NODE).handle(NOW_MS, BusOpened(session_id(1), session_id(9)))
+
+    assert isinstance(published, PublishOffer)
+    assert (published.offer.session, published.offer.process) == (session_id(1), session_id(9))
+
+
 def assignment(number: int = 1, *, workload: WorkloadId = WORKLOAD, deadline_ms: int = 4_000) -> Assignment:
     """A task for this node."""
     return Assignment(

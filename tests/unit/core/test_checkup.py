@@ -128,6 +128,7 @@ OK, NOTE, WARNING, PROBLEM = Level
         (partial(checkup.check_identity, is_running_here=True, is_online=True), OK, "no other machine", ""),
         (partial(checkup.check_identity, is_running_here=False, is_online=False), OK, "no other machine", ""),
         (partial(checkup.check_identity, is_running_here=False, is_online=True), PROBLEM, "another machine", "--data"),
+        (partial(checkup.check_identity, is_running_here=True, is_online=True, twin="two"), PROBLEM, "two", "--data"),
     ],
 )  # fmt: skip
 def test_each_question_has_its_answer(ask: Callable[[], Finding], level: Level, said: str, line: str) -> None:

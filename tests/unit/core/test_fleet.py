@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, node_id, offer, slots
+from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD, enrolled, node_id, offer, session_id, slots
 
 from gridlight.core.fleet import Fleet, FleetSnapshot, Presence
 from gridlight.core.notices import NOBODY, CapacityChanged, CapacityLost, NodeKnown, NodeMissed
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId
-from gridlight.messages.nodes import AdmitNode, NodeDisconnected, OwnerState, RequestOffer
+from gridlight.messages.nodes import AdmitNode, NodeDisconnected, OwnerState, RequestOffer, SessionStands
 from gridlight.messages.trust import Tier
 
 NODE = node_id(1)
@@ -102,6 +102,44 @@ def test_an_offer_of_a_new_session_says_that_the_old_one_is_lost() -> None:
 
     assert outputs[0] == CapacityLost(0)
     assert isinstance(outputs[1], CapacityChanged)
+
+
+def test_another_process_with_the_key_of_a_node_that_is_online_is_refused_and_both_are_told() -> None:
+    fleet = Fleet()
+    fleet.handle(NOW_MS, enrolled(NODE))
+    first, second = (replace(offer(NODE, slots(1), session=one), process=session_id(10 + one)) for one in (1, 2))
+
+    taken = fleet.handle(NOW_MS, first)
+    refused = fleet.handle(NOW_MS, second)
+
+    assert taken[0] == SessionStands(node_id=NODE, session=first.session)
+    assert refused == [SessionStands(node_id=NODE, session=first.session, refused=second.session)]
+    assert fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE, session=second.session)) == [], "its leaving is no loss"
+    assert fleet.presences() == [Presence.ONLINE]
+    assert fleet.handle(NOW_MS, first) == [*taken[1:]], "the first one's word counts as before"
+
+
+def test_the_same_process_comes_back_with_another_session_and_another_one_takes_an_empty_place() -> None:
+    fleet = Fleet()
+    fleet.handle(NOW_MS, enrolled(NODE))
+    first, back, other = (
+        replace(offer(NODE, slots(1), session=session), process=session_id(process))
+        for session, process in ((1, 10), (2, 10), (3, 11))
+    )
+    fleet.handle(NOW_MS, first)
+
+    assert fleet.handle(NOW_MS, back)[:2] == [CapacityLost(0), SessionStands(node_id=NODE, session=back.session)]
+    assert fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE, session=first.session)) == []
+    assert fleet.handle(NOW_MS, NodeDisconnected(node_id=NODE, session=back.session))[0] == CapacityLost(0)
+    assert fleet.handle(NOW_MS, other)[0] == SessionStands(node_id=NODE, session=other.session)
+
+
+def test_an_agent_of_before_that_does_not_tell_its_process_comes_back_as_ever() -> None:
+    fleet = online_fleet()
+
+    said = fleet.handle(NOW_MS, replace(offer(NODE, slots(1), session=2), process=session_id(10)))
+
+    assert said[:2] == [CapacityLost(0), SessionStands(node_id=NODE, session=session_id(2))]
 
 
 @pytest.mark.parametrize("session", [1, 2])

@@ -17,7 +17,9 @@ from gridlight.adapters.survey import machine, network
 from gridlight.core import checkup
 from gridlight.core.checkup import BusSeen, Finding, GatewaySeen, KeySeen, Level
 from gridlight.messages.api import NetworkResponse
+from gridlight.messages.control import AskStatus, NodeStatus
 from gridlight.messages.ids import NodeId
+from gridlight.services.agent.control import NoAgent, Refused, ask
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, NotAGateway
 from gridlight.workloads.contract import catalogue
 
@@ -90,7 +92,8 @@ def _way(url: str, folder: Path, key: KeySeen, *, is_running: bool) -> Iterator[
     yield checkup.check_bus(_bus(told))
     if key.mode is not None and key.error is None:
         node_id = NodeId(SigningKey.load_or_create(Path(key.path)).public)
-        yield checkup.check_identity(is_running_here=is_running, is_online=_is_online(api, node_id))
+        twin = _twin(folder) if is_running else ""
+        yield checkup.check_identity(is_running_here=is_running, is_online=_is_online(api, node_id), twin=twin)
 
 
 def _gateway(url: str, api: GatewayApi) -> tuple[GatewaySeen, NetworkResponse | None]:
@@ -134,3 +137,12 @@ def _is_online(api: GatewayApi, node_id: NodeId) -> bool:
         return api.node(node_id).node.online
     except (GatewayUnreachable, GatewayRefused):
         return False
+
+
+def _twin(folder: Path) -> str:
+    """What the agent that runs here knows of another one with its key."""
+    try:
+        answer = ask(folder, AskStatus())
+    except (NoAgent, Refused):
+        return ""
+    return answer.twin if isinstance(answer, NodeStatus) else ""

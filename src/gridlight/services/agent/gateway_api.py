@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 import psutil
+from msgspec import UNSET
 
 from gridlight.adapters.blobs import Blobs, BlobTooLarge, DigestMismatch
 from gridlight.adapters.certificates import certify, check_certificate
@@ -118,6 +119,7 @@ class GatewayApi:
         operator: SigningKey,
         endorsement: str | None = None,
         certificate: str | None = None,
+        attestation: str | None = None,
     ) -> EnrolmentResponse:
         """Prove the node's key and get credentials for the bus. GatewayUnreachable or GatewayRefused.
 
@@ -135,6 +137,7 @@ class GatewayApi:
             memory_mib=psutil.virtual_memory().total // _MIB,
             endorsement=endorsement,
             certificate=carried,
+            attestation=UNSET if attestation is None else attestation,
         )
         body = codec.encode(enrolment)
         signature = base64.b64encode(node.sign(ENROLMENT_DOMAIN, body)).decode()

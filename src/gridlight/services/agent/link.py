@@ -16,9 +16,12 @@ from gridlight.adapters.certificates import BadCertificate
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.signatures import SigningKey
+from gridlight.core.sessions import Sessions, Twin
 from gridlight.messages import subjects
 from gridlight.messages.api import EnrolmentResponse
 from gridlight.messages.ids import NodeId
+from gridlight.messages.nodes import SessionStands
+from gridlight.messages.operators import BarCode, NodeBarred
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, apart
 from gridlight.services.agent.ways import LastWay, Way, ways_to
 
@@ -29,6 +32,27 @@ JITTER_S_MIN: Final = 0.05
 CONNECT_S_MAX: Final = 10.0
 CONNECT_S_MAX_WITH_ANOTHER_WAY: Final = 4.0
 """A firewall that swallows what it does not like says nothing: so long is waited before the next way is tried."""
+
+TWINS: Final = {
+    Twin.REFUSED: (
+        "this node's key is in use by another agent, which goes on working; this one does not work. "
+        "Stop one of the two, or give this one a folder of its own (--data), and with it a key of its own"
+    ),
+    Twin.KEPT: (
+        "another agent was started with this node's key; it is refused, and this one goes on working. "
+        "If it is not yours, whoever runs it has a copy of this folder: start anew with another folder"
+    ),
+}
+"""To the operator of either."""
+
+BARS: Final = {
+    BarCode.BANNED: "Ask the network's founder; until a ban is lifted there is nothing to do here.",
+    BarCode.ATTESTATION_REVOKED: "Ask the issuer of your attestation for the reason.",
+    BarCode.PERSON_TAKEN: "Use one operator key for all your nodes, or stop those of the other.",
+    BarCode.TOO_MANY_DEVICES: "Stop another of your nodes, or ask the issuer for a higher level.",
+    BarCode.CERTIFICATE_REVOKED: "Sign another certificate with `gridlight operator bind`, and start the node again.",
+}
+"""What can be done."""
 
 _ENROL_RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -48,8 +72,9 @@ class Link:
         last_way: LastWay,
         *,
         certificate: Callable[[], str | None] = lambda: None,
+        attestation: Callable[[], str | None] = lambda: None,
         own_bus_url: str | None = None,
-        on_opened: Callable[[str], Awaitable[None]],
+        on_opened: Callable[[str, str], Awaitable[None]],
         on_delivery: Callable[[Delivery], Awaitable[None]],
     ) -> None:
         self.bus: Bus | None = None
@@ -60,6 +85,8 @@ class Link:
         self._endorsement = endorsement
         self._certificate = certificate
         """What the operator signed elsewhere, read anew each time: it may have been renewed."""
+        self._attestation = attestation
+        """What an issuer says of the operator; the same."""
         self._last_way = last_way
         self._own_bus_url = own_bus_url
         self._on_opened = on_opened
@@ -67,6 +94,36 @@ class Link:
         self._enrolment: EnrolmentResponse | None = None
         self._enrolled_ms = 0
         self._broken = asyncio.Event()
+        self._process = secrets.token_hex(8)
+        self._sessions = Sessions()
+        self._bar = ""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the network counts what this agent says: it may be that another one has its key."""
+        return self._sessions.is_taken
+
+    @property
+    def twin(self) -> str:
+        """Of another agent with this node's key, in words for the operator; nothing where there is none."""
+        twin = self._sessions.twin(monotonic_ms())
+        return "" if twin is None else TWINS[twin]
+
+    def heard(self, said: SessionStands) -> None:
+        """The network's word on whose session stands. Whoever is not the one leaves, and tries again later."""
+        twin = self._sessions.hear(monotonic_ms(), said)
+        if twin is None:
+            return
+        _log.warning(TWINS[twin], node_id=said.node_id, stands=said.session, refused=said.refused)
+        if twin is Twin.REFUSED:
+            self._broken.set()
+
+    def barred(self, said: NodeBarred) -> None:
+        """The network takes this node no longer: `keep` ends with its reason."""
+        reason = f": {said.reason}" if said.reason else ""
+        self._bar = f"{said.code}: the network takes this node no longer{reason}. {BARS[said.code]}"
+        _log.error("barred", code=said.code, reason=said.reason)
+        self._broken.set()
 
     async def enrol(self) -> EnrolmentResponse:
         """Get credentials, however long the gateway is away. GatewayRefused where it says no."""
@@ -85,10 +142,10 @@ class Link:
 
     def _enrol(self) -> EnrolmentResponse:
         try:
-            certificate = self._certificate()
+            certificate, attestation = self._certificate(), self._attestation()
         except BadCertificate as bad:  # no network would take it
             raise GatewayRefused(f"{bad}; {bad.hint}") from bad
-        return self._api.enrol(self._node, self._operator, self._endorsement, certificate)
+        return self._api.enrol(self._node, self._operator, self._endorsement, certificate, attestation)
 
     async def keep(self) -> None:
         """Connect, and again whenever the connection breaks. Never returns; GatewayRefused ends it."""
@@ -107,9 +164,14 @@ class Link:
                 self._enrolled_ms -= enrolment.expires_s * 1_000 if isinstance(error, BusRefused) else 0
                 continue
             await self._broken.wait()
+            if self._bar:
+                raise GatewayRefused(self._bar)
             _log.warning("the connection broke")
-            self.bus = None
+            bus, self.bus = self.bus, None
             attempt = 1
+            if bus is not None and bus.is_connected:  # it is us who leave
+                await bus.close()
+                await asyncio.sleep(self._sessions.pause_ms() / 1_000)
 
     async def close(self) -> None:
         """Leave the bus."""
@@ -141,9 +203,11 @@ class Link:
     async def _connect(self, enrolment: EnrolmentResponse, way: Way, timeout_s: float) -> None:
         self._broken.clear()
         node_id = NodeId(self._node.public)
+        session = secrets.token_hex(8)
+        self._sessions.opened(session)
         bus = await Bus.connect(
             url=way.url,
-            name=f"agent {node_id}",
+            name=subjects.node_connection(node_id, session),
             credentials=NodeCredentials(jwt=enrolment.user_jwt, key=self._node),
             on_closed=self._closed,
             reconnect=False,
@@ -154,8 +218,7 @@ class Link:
         self.bus = bus
         self._last_way.keep(way.kind)
         _log.info("connected", nats_url=way.url, way=way.kind)
-        # Eight random bytes a connection: two agents with one key are told apart, and so are two connections.
-        await self._on_opened(secrets.token_hex(8))
+        await self._on_opened(session, self._process)
 
     async def _closed(self) -> None:
         self._broken.set()

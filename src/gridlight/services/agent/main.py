@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from gridlight.adapters.bus import BusError, Delivery
-from gridlight.adapters.certificates import carried_certificate
+from gridlight.adapters.certificates import carried_attestation, carried_certificate
 from gridlight.adapters.clock import monotonic_ms, wall_s
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
@@ -38,7 +38,8 @@ from gridlight.messages import codec, subjects
 from gridlight.messages.codec import ProtocolViolation
 from gridlight.messages.envelope import REPLY_DOMAIN
 from gridlight.messages.ids import AssignmentId, NodeId
-from gridlight.messages.nodes import DrainNode
+from gridlight.messages.nodes import DrainNode, SessionStands
+from gridlight.messages.operators import NodeBarred
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.workloads import StopWorkload
 from gridlight.services.agent.control import Control
@@ -92,6 +93,7 @@ class AgentService:
             _endorsement(options.endorsement_file, folder / ENDORSEMENT_FILE, self._node_id),
             LastWay(folder / WAY_FILE),
             certificate=lambda: carried_certificate(folder, self._node_id, now_ms=wall_s() * 1_000),
+            attestation=lambda: carried_attestation(folder),
             own_bus_url=options.own_bus_url,
             on_opened=self._opened,
             on_delivery=self._delivered,
@@ -168,8 +170,8 @@ class AgentService:
         else:
             self._quiet.clear()
 
-    async def _opened(self, session: str) -> None:
-        self._tell(BusOpened(session))
+    async def _opened(self, session: str, process: str) -> None:
+        self._tell(BusOpened(session, process))
 
     async def _delivered(self, delivery: Delivery) -> None:
         """A message on this node's own subjects; whoever may publish there is the network's."""
@@ -177,14 +179,22 @@ class AgentService:
         try:
             message = delivery.message or b""
             if delivery.subject == subjects.node_control(self._node_id):
-                control = codec.node_controls.decode(message)
-                self._tell(control)
-                if isinstance(control, StopWorkload):
-                    self._lent.stop(control.workload, control.serial)
-            else:
+                self._controlled(codec.node_controls.decode(message))
+            elif self._link.is_taken:  # else it is for another agent with this node's key
                 self._assigned(codec.assignments.decode(message), delivery)
         except ProtocolViolation as violation:
             _log.warning("a message refused", subject=delivery.subject, error=str(violation))
+
+    def _controlled(self, control: codec.NodeControl) -> None:
+        if isinstance(control, SessionStands):
+            self._link.heard(control)
+            return
+        if isinstance(control, NodeBarred):
+            self._link.barred(control)
+            return
+        self._tell(control)
+        if isinstance(control, StopWorkload):
+            self._lent.stop(control.workload, control.serial)
 
     def _assigned(self, assignment: Assignment, delivery: Delivery) -> None:
         assignment_id = assignment.assignment_id

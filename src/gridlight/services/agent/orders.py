@@ -105,4 +105,5 @@ class Orders:
             done=self._agent.done,
             is_always=ownership.is_always,
             preferences_error=ownership.preferences_error,
+            twin=self._link.twin,
         )

@@ -8,13 +8,15 @@ from typing import Final
 import structlog
 
 from gridlight.adapters.bus import Bus, BusError
+from gridlight.adapters.cutting import Cutter
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import CoordinatorAnswer, Effect, GatewayEffect
 from gridlight.messages.host import AnnounceCoordinator, RecordNode, RequestAllOffers
 from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.ledger import RecordEntry, TellPayouts
 from gridlight.messages.limits import BATCH_BYTES_MAX
-from gridlight.messages.nodes import RequestOffer
+from gridlight.messages.nodes import RequestOffer, SessionStands
+from gridlight.messages.operators import NodeBarred, RecordRuling
 from gridlight.messages.receipts import RecordSheet
 from gridlight.messages.trust import (
     CheckOutcome,
@@ -41,8 +43,11 @@ _log = structlog.get_logger()
 class Performer:
     """Sends effects over the bus. What cannot be sent is not kept: after a reconnect gateways announce again."""
 
-    def __init__(self, bus: Bus, shard: str, known_nodes: Callable[[], Iterable[NodeId]]) -> None:
+    def __init__(
+        self, bus: Bus, shard: str, known_nodes: Callable[[], Iterable[NodeId]], cutter: Cutter | None = None
+    ) -> None:
         self._bus = bus
+        self._cutter = cutter
         self._shard = shard
         self.checks: Counter[tuple[Role, CheckOutcome]] = Counter()
         """Checks that were over since this process began, for figures."""
@@ -57,6 +62,8 @@ class Performer:
             match effect:
                 case RequestOffer(node_id=node_id) | StopWorkload(node_id=node_id):
                     await self._tell_node(node_id, effect)
+                case SessionStands() | NodeBarred():
+                    await self._keep_out(effect)
                 case AnnounceCoordinator() | AnnounceWorkloads():
                     await self._publish(subjects.control_announcements(self._shard), [effect])
                 case TellPayouts():
@@ -77,6 +84,7 @@ class Performer:
                     | RecordWorkload()
                     | RecordEntry()
                     | RecordSheet()
+                    | RecordRuling()
                 ):
                     pass  # a read model's; written with the record
                 case _:
@@ -102,7 +110,21 @@ class Performer:
                     await self._tell_node(node_id, RequestOffer(node_id=node_id))
                 await asyncio.sleep(OFFERS_REQUESTED_PAUSE_S)
 
-    async def _tell_node(self, node_id: NodeId, said: RequestOffer | StopWorkload) -> None:
+    async def _keep_out(self, said: SessionStands | NodeBarred) -> None:
+        """The node hears it; whoever may not be there as that node is cut off."""
+        await self._tell_node(said.node_id, said)
+        if isinstance(said, NodeBarred):
+            _log.warning("a node is barred", node_id=said.node_id, code=said.code, reason=said.reason)
+            self._cut(said.node_id, spared=None)
+        elif said.refused is not None:
+            _log.warning("a node runs in two places", node_id=said.node_id, refused=said.refused)
+            self._cut(said.node_id, spared=said.session)
+
+    def _cut(self, node_id: NodeId, spared: str | None) -> None:
+        if self._cutter is not None:
+            self._cutter.cut_soon(node_id, spared=spared)
+
+    async def _tell_node(self, node_id: NodeId, said: RequestOffer | SessionStands | NodeBarred | StopWorkload) -> None:
         try:
             await self._bus.publish(subjects.node_control(node_id), message=codec.encode(said))
         except BusError as error:

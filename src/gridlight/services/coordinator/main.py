@@ -10,11 +10,13 @@ from typing import Final
 
 import structlog
 import uvloop
+from msgspec import UNSET
 
 from gridlight.adapters.books import Sign, unsigned
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
+from gridlight.adapters.cutting import Cutter
 from gridlight.adapters.journal import Journal
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.presence import follow_presence
@@ -68,7 +70,8 @@ class CoordinatorService:
         system = await self._connect("coordinator presence", config.system_credentials)
         self._buses = [bus, system]
         store = Store.open(config.database_url)
-        performer = self._performer = Performer(bus, config.shard, store.node_ids)
+        cutter = await Cutter.listening(system)
+        performer = self._performer = Performer(bus, config.shard, store.node_ids, cutter)
         self._loop = Loop(
             core=core,
             journal=journal,
@@ -91,7 +94,8 @@ class CoordinatorService:
         await follow_presence(system, config.account, on_disconnected=self._heard_disconnect)
         _still_collector()
         async with asyncio.TaskGroup() as tasks:
-            for_ever = (performer.ask_nodes(), self._sweep(), self._collect(), self._begin_epochs(epochs))
+            own = (self._sweep(), self._collect(), self._begin_epochs(epochs))
+            for_ever = (performer.ask_nodes(), cutter.cut_for_ever(), *own)
             helpers = [tasks.create_task(one) for one in for_ever]
             tasks.create_task(self._stop_when_told())
             await self._loop.run()
@@ -151,10 +155,10 @@ class CoordinatorService:
         if not self._loop.core.fleet.changes_nothing(offer):
             self._loop.put(offer)
 
-    async def _heard_disconnect(self, node_id: NodeId) -> None:
-        self._presence.left(node_id)
+    async def _heard_disconnect(self, node_id: NodeId, session: str | None) -> None:
+        self._presence.left(node_id)  # whose other connection may stand: its next offer is heard again
         if self._loop.core.fleet.index_of(node_id) is not None:  # services connect and disconnect too
-            self._loop.put(NodeDisconnected(node_id=node_id))
+            self._loop.put(NodeDisconnected(node_id=node_id, session=UNSET if session is None else session))
 
     async def _heard_reconnect(self) -> None:
         # Each connection tells of itself; only when both are back is anything heard that could be missed else.

@@ -47,6 +47,7 @@ from gridlight.services.gateway.jobs import OpenJobs, new_job_id
 from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
 from gridlight.services.gateway.money_api import MoneyParts, money_routes
 from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, RunOperation, errors, openapi_config
+from gridlight.services.gateway.operator_api import operator_routes
 from gridlight.services.gateway.peers import FORWARDED_HEADER
 from gridlight.services.gateway.pictures import PicturePool
 from gridlight.services.gateway.questions import Questions
@@ -99,6 +100,7 @@ def create_app(parts: Parts) -> Litestar:
         *verification_routes(parts.store, parts.terms, parts.admin),
         *account_routes(parts.accounts, parts.admin, parts.clock),
         *money_routes(parts.money, parts.accounts, parts.enrolments, parts.admin, parts.clock),
+        *operator_routes(parts.questions, parts.store, parts.admin),
         *why_routes(parts.questions, parts.enrolments, parts.admin, parts.clock),
         *health_routes(parts),
     ]

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gridlight.adapters.signatures import is_public_key
+from gridlight.messages.attestations import TrustedIssuer
 from gridlight.messages.subjects import SHARD_DEFAULT
 from gridlight.services.gateway.peers import read_networks
 
@@ -40,12 +41,22 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Addresses and networks of the reverse proxies whose X-Forwarded-For is believed; nobody else's is."""
     agent_version_min: str = "0.1.0"
     """Older agents are told to upgrade."""
+    issuers: tuple[TrustedIssuer, ...] = ()
+    """Whose attestations of operators are believed."""
+    are_attestations_required: bool = False
+    """Whether a node without one is refused."""
+    status_refresh_s: Annotated[float, Meta(ge=1, le=900)] = 30.0
+    """How often issuers' status lists are read."""
     log_file: Path | None = None
     """Standard error where it is absent."""
 
     def __post_init__(self) -> None:
         if not is_public_key(self.network_key):
             raise ValueError("network_key must be the public nkey of a user, as `U` and 55 characters")
+        if not all(is_public_key(issuer.key) for issuer in self.issuers):
+            raise ValueError("an issuer's key must be the public nkey of a user")
+        if self.are_attestations_required and not self.issuers:
+            raise ValueError("are_attestations_required needs issuers whose attestations are believed")
         try:
             read_networks(self.trusted_proxies)
         except ValueError as error:

@@ -14,6 +14,7 @@ from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import GatewayId
 from gridlight.messages.jobs import CancelAssignment, EndJob, SendAssignment
 from gridlight.messages.nodes import AdmitNode
+from gridlight.messages.operators import RefuseNode, TellRuling
 from gridlight.messages.reasons import TellReasons
 from gridlight.messages.trust import KeepInput, ReleaseInput
 from gridlight.messages.workloads import AnnounceWorkloads
@@ -139,6 +140,10 @@ class Control:
                 self._jobs.end(effect.job_id, effect.outcome)
             case AdmitNode():
                 self._enrolments.admitted(effect.node_id)
+            case RefuseNode():
+                self._enrolments.refused(effect)
+            case TellRuling():
+                self._questions.ruled(effect)
             case TellReasons() | TellFunds() | TellEarnings():
                 self._questions.answered(effect)
             case AnnounceCoordinator():

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from typing import Final
 
+from msgspec import UNSET, UnsetType
+
 from gridlight.adapters.certificates import check_certificate
 from gridlight.adapters.credentials import NodeIssuer
 from gridlight.adapters.endorsements import endorsed_tier
@@ -20,10 +22,11 @@ from gridlight.messages.codec import ProtocolViolation, enrolments
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REASONS_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
 from gridlight.messages.nodes import EnrolNode, NodeEnrolled
-from gridlight.messages.operators import NodeCertificate
+from gridlight.messages.operators import AttestationsRevoked, Attested, NodeCertificate, RefuseNode
 from gridlight.messages.trust import Tier
+from gridlight.services.gateway.attesting import Attestations
 from gridlight.services.gateway.config import GatewayConfig
-from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.errors import KINDS, Refusal
 from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.outbox import Outbox
 from gridlight.services.gateway.peers import peer_of, prefix_of, read_networks
@@ -91,6 +94,13 @@ class Enrolments:
         self._issuer = NodeIssuer.load(config.node_signer_key)
         # Derived, so that every gateway of the network checks the others' nonces and no further secret is kept.
         self._nonces = Nonces(blake2b(config.node_signer_key.read_bytes(), person=b"gridlight.nonce").digest())
+        self.attestations: Final = Attestations(
+            config.issuers,
+            network=config.network_key,
+            is_required=config.are_attestations_required,
+            refresh_s=config.status_refresh_s,
+            outbox=outbox,
+        )
         self._waiting: dict[NodeId, list[asyncio.Future[None]]] = defaultdict(list)
         self._announced: dict[NodeId, NodeEnrolled] = {}
 
@@ -118,7 +128,10 @@ class Enrolments:
         try:
             enrolment = self._check(now_ms, body, signature)
             certificate = self._certificate(now_ms, enrolment)
-            await self._admission(enrolment, certificate, self._endorsed(enrolment), prefix)
+            operator = None if certificate is None else certificate.operator
+            attested = self.attestations.checked(enrolment.attestation, operator, now_ms // 1_000)
+            event = self._event(enrolment, certificate, attested, prefix)
+            await self._admission(event)
         except Refusal as refusal:
             self._counted.labels(refusal.code).inc()
             raise
@@ -126,6 +139,8 @@ class Enrolments:
         ttl_s = self._config.node_jwt_ttl_s
         if certificate is not None:  # whoever's certificate expires is off the bus by then
             ttl_s = min(ttl_s, max(1, (certificate.not_after_ms - now_ms) // 1_000))
+        if isinstance(attested, Attested):
+            ttl_s = min(ttl_s, max(1, (attested.expires_ms - now_ms) // 1_000))
         return EnrolmentResponse(
             node_id=enrolment.node_id,
             user_jwt=self._issuer.issue_node_jwt(enrolment.node_id, ttl_s=ttl_s),
@@ -143,6 +158,13 @@ class Enrolments:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def refused(self, effect: RefuseNode) -> None:
+        """The coordinator does not take the node."""
+        said = None if not effect.reason else f"{KINDS[effect.code].message} {effect.reason}"
+        for waiter in self._waiting.get(effect.node_id, ()):
+            if not waiter.done():
+                waiter.set_exception(Refusal(effect.code, said))
+
     def demand_node(
         self, now_ms: int, node_id: NodeId, nonce: bytes | None, signature: bytes | None, domain: bytes = REASONS_DOMAIN
     ) -> None:
@@ -154,9 +176,9 @@ class Enrolments:
         if not verify(node_id, domain, nonce, signature):
             raise Refusal("BAD_SIGNATURE", "The signature is not the node's over the nonce.")
 
-    def announcements(self) -> list[NodeEnrolled]:
-        """Enrolments that wait, for a coordinator that may not know of them."""
-        return list(self._announced.values())
+    def announcements(self) -> list[NodeEnrolled | AttestationsRevoked]:
+        """Enrolments that wait, and what is revoked, for a coordinator that may not know of them."""
+        return [*self._announced.values(), *self.attestations.announcements()]
 
     def _check(self, now_ms: int, body: bytes, signature: bytes | None) -> EnrolNode:
         try:
@@ -195,22 +217,31 @@ class Enrolments:
             raise Refusal("BAD_CERTIFICATE", "The certificate is another operator's than the enrolment names.")
         return certificate
 
-    async def _admission(
-        self, enrolment: EnrolNode, certificate: NodeCertificate | None, endorsed: Tier | None, prefix: str
-    ) -> None:
-        if len(self._announced) >= WAITING_MAX:
-            raise Refusal("BUSY", "Too many nodes are joining at once.")
-        node_id = enrolment.node_id
-        event = NodeEnrolled(
+    def _event(
+        self,
+        enrolment: EnrolNode,
+        certificate: NodeCertificate | None,
+        attested: Attested | UnsetType,
+        prefix: str,
+    ) -> NodeEnrolled:
+        """All that was proved."""
+        return NodeEnrolled(
             gateway_id=self._gateway_id,
-            node_id=node_id,
+            node_id=enrolment.node_id,
             operator=enrolment.node_id if certificate is None else certificate.operator,
             agent_version=enrolment.agent_version,
             cpus=enrolment.cpus,
             memory_mib=enrolment.memory_mib,
-            endorsed=endorsed,
+            endorsed=self._endorsed(enrolment),
             prefix=prefix,
+            certificate_serial=UNSET if certificate is None else certificate.serial,
+            attested=attested,
         )
+
+    async def _admission(self, event: NodeEnrolled) -> None:
+        if len(self._announced) >= WAITING_MAX:
+            raise Refusal("BUSY", "Too many nodes are joining at once.")
+        node_id = event.node_id
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[node_id].append(waiter)
         self._announced[node_id] = event

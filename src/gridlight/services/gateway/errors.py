@@ -172,6 +172,43 @@ KINDS: Final[dict[str, Kind]] = {
         "The certificate is not the operator's word on this node, or has expired.",
         "Sign another with `gridlight operator bind`, and see that both machines' clocks are right.",
     ),
+    "NODE_BANNED": Kind(
+        403, "The network banned this node or its operator.", "Ask the network's founder, who can lift the ban."
+    ),
+    "CERTIFICATE_REVOKED": Kind(
+        403,
+        "The network revoked the certificate that the node brings.",
+        "Sign another with `gridlight operator bind`.",
+    ),
+    "ATTESTATION_MISSING": Kind(
+        401,
+        "This network takes nodes only of operators whom an issuer vouches for.",
+        "Get an attestation, and put it into the node's folder with `gridlight operator attest`.",
+    ),
+    "BAD_ATTESTATION": Kind(
+        401,
+        "The attestation is not the word of an issuer whom this network believes, on this operator, now.",
+        "Ask the issuer for another one, for this network and for your operator key.",
+    ),
+    "ATTESTATION_REVOKED": Kind(
+        403, "The issuer takes its word on this operator back.", "Ask the issuer for the reason."
+    ),
+    "ATTESTATION_STATUS_UNKNOWN": Kind(
+        503,
+        "The network did not see the issuer's status list for a day.",
+        "Try again later; the network's founder should see why it cannot be read.",
+        retry_after_s=60,
+    ),
+    "PERSON_TAKEN": Kind(
+        409,
+        "Another operator of this network is the same person, and has nodes online.",
+        "Use one operator key for all your nodes, or stop the nodes of the other.",
+    ),
+    "TOO_MANY_DEVICES": Kind(
+        409,
+        "As many nodes as the operator's attestation allows are online.",
+        "Stop one of them, or ask the issuer for a higher level.",
+    ),
     "AGENT_TOO_OLD": Kind(403, "This agent is too old for the network.", "Run: pip install --upgrade gridlight"),
     "NOT_THE_NODE": Kind(
         401,

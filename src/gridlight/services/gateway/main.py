@@ -84,7 +84,7 @@ class Gateway:
         admin = AdminToken(config.admin_token_file.read_text(encoding="ascii").strip())
         self._accounts = Accounts(AccountBook(config.database_url), admin, self._clock, config.trusted_proxies)
         self._pictures = PicturePool(config.picture_processes, self._metrics)
-        enrolments = Enrolments(
+        enrolments = self._enrolments = Enrolments(
             config, self._id, outbox=self._outbox, workloads=list(catalogue()), metrics=self._metrics
         )
         questions = Questions(self._id, self._outbox)
@@ -210,6 +210,7 @@ class Gateway:
                 group.create_task(self._inputs.sweep()),
                 group.create_task(self._offered.keep()),
                 group.create_task(self._accounts.keep()),
+                group.create_task(self._enrolments.attestations.keep()),
             ]
             host, port = listener.getsockname()[:2]
             # What start-up made stays for good: a collection need not look at it again while a request waits.

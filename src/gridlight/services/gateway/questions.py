@@ -1,4 +1,4 @@
-"""What the gateway asks the coordinator on somebody's behalf, each question with its own answer or none in time."""
+"""What the gateway asks the coordinator for somebody, each question with its own answer or none in time."""
 
 import asyncio
 import secrets
@@ -8,12 +8,14 @@ from gridlight.adapters.clock import monotonic_ms
 from gridlight.messages.codec import CoordinatorAnswer, GatewayQuestion
 from gridlight.messages.funds import EarningsAsked, FundsAsked, NodeHeldBack, TellEarnings, TellFunds
 from gridlight.messages.ids import AccountId, GatewayId, NodeId, WorkloadId
+from gridlight.messages.operators import KeyRuled, TellRuling, Verdict
 from gridlight.messages.reasons import ReasonsAsked, TellReasons, WorkloadReasons
 from gridlight.messages.trust import Assurance
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.outbox import Outbox
 
 ANSWER_S_MAX: Final = 2.0
+RULED_S_MAX: Final = 5.0
 WAITING_MAX: Final = 256
 ASKED_A_SECOND_MAX: Final = 200
 """Keys cost nothing, and the coordinator has better things to do: about a fiftieth of its time goes here at most."""
@@ -24,11 +26,20 @@ A = TypeVar("A", bound=CoordinatorAnswer)
 class Questions:
     """Questions that wait for their answers."""
 
-    def __init__(self, gateway_id: GatewayId, outbox: Outbox, *, answer_s_max: float = ANSWER_S_MAX) -> None:
+    def __init__(
+        self,
+        gateway_id: GatewayId,
+        outbox: Outbox,
+        *,
+        answer_s_max: float = ANSWER_S_MAX,
+        ruled_s_max: float = RULED_S_MAX,
+    ) -> None:
         self._gateway_id = gateway_id
         self._outbox = outbox
         self._answer_s_max = answer_s_max
+        self._ruled_s_max = ruled_s_max
         self._waiting: dict[str, asyncio.Future[CoordinatorAnswer]] = {}
+        self._ruling: dict[tuple[str, Verdict], list[asyncio.Future[TellRuling]]] = {}
         self._second = 0
         self._asked = 0
         """In this second."""
@@ -80,6 +91,33 @@ class Questions:
             del self._waiting[asked.question]
         assert type(told) is kind, "the coordinator answered another question"
         return cast("A", told)
+
+    async def rule(self, key: str, verdict: Verdict, reason: str, now_ms: int) -> TellRuling:
+        """Have an administrator's word on a key kept and obeyed. Refusal where nobody answers in time: it may hold."""
+        if len(self._ruling) >= WAITING_MAX:
+            raise Refusal("BUSY", "Too many rulings wait at once.")
+        waiter: asyncio.Future[TellRuling] = asyncio.get_running_loop().create_future()
+        waiting = self._ruling.setdefault((key, verdict), [])
+        waiting.append(waiter)
+        revoked_until = now_ms if verdict is Verdict.REVOKED else 0
+        self._outbox.add(
+            KeyRuled(gateway_id=self._gateway_id, key=key, verdict=verdict, reason=reason, revoked_until=revoked_until)
+        )
+        try:
+            async with asyncio.timeout(self._ruled_s_max):
+                return await waiter
+        except TimeoutError:
+            raise Refusal("NO_COORDINATOR") from None
+        finally:
+            waiting.remove(waiter)
+            if not waiting:
+                del self._ruling[key, verdict]
+
+    def ruled(self, told: TellRuling) -> None:
+        """The coordinator's word that a ruling is in the journal."""
+        for waiter in self._ruling.get((told.key, told.verdict), ()):
+            if not waiter.done():
+                waiter.set_result(told)
 
     def answered(self, told: CoordinatorAnswer) -> None:
         """The coordinator's answer; nobody waits any more where it comes late, or twice."""

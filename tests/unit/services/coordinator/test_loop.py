@@ -272,7 +272,7 @@ def _full_disk() -> Iterator[None]:
     """Databases opened from here on hold 80 pages and no more, as on a disk with no room."""
 
     def cap(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA max_page_count=88").close()
+        connection.execute("PRAGMA max_page_count=96").close()
 
     event.listen(Engine, "connect", cap)
     yield

@@ -1,0 +1,44 @@
+"""What administrators say of nodes and operators over HTTP, and what they are answered."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gridlight.messages.operators import OperatorKeyField, ReasonText, Verdict
+
+RULINGS_LISTED_MAX = 10_000
+
+
+class RuleKeyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/network/operators`."""
+
+    key: OperatorKeyField
+    """Of an operator, or of one node."""
+    verdict: Verdict
+    reason: Annotated[ReasonText, Meta(min_length=1)]
+    """Told to whom it concerns, and kept."""
+
+
+class KeyRuledResponse(Struct, frozen=True, kw_only=True):
+    """The ruling is in the journal."""
+
+    key: OperatorKeyField
+    verdict: Verdict
+    nodes: int
+    """That the network knows and that are concerned."""
+
+
+class RulingView(Struct, frozen=True, kw_only=True):
+    """One line of the audit log."""
+
+    key: OperatorKeyField
+    verdict: Verdict
+    reason: str
+    nodes: int
+    at_ms: int
+
+
+class RulingsResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/network/operators`, the newest first: of several on one key the first one stands."""
+
+    rulings: list[RulingView]

@@ -1,0 +1,141 @@
+"""Whom issuers vouch for: checks attestations as nodes bring them, and keeps issuers' status lists fresh.
+
+What an issuer's list says anew goes to the coordinator, so that a node that is in loses its place, too.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+from msgspec import UNSET, Struct, UnsetType
+
+from gridlight.adapters.attestations import BadAttestation, check_attestation, issuer_named, revoked_indices
+from gridlight.adapters.clock import wall_s
+from gridlight.messages.attestations import DEVICES_OF_LEVEL, STATUS_CHARACTERS_MAX, TrustedIssuer
+from gridlight.messages.operators import INDICES_MAX, AttestationsRevoked, Attested
+from gridlight.services.gateway.errors import Refusal
+from gridlight.services.gateway.outbox import Outbox
+
+STALE_S: Final = 24 * 3_600
+"""A list that was not seen for so long says nothing."""
+FETCH_S_MAX: Final = 10.0
+
+_log = structlog.get_logger()
+
+
+class StatusList(Struct):
+    """One issuer's list as it was last seen."""
+
+    revoked: frozenset[int] = frozenset()
+    seen_s: int = 0
+
+
+class Attestations:
+    """The issuers that a network believes."""
+
+    def __init__(
+        self,
+        issuers: tuple[TrustedIssuer, ...],
+        *,
+        network: str,
+        is_required: bool,
+        refresh_s: float,
+        outbox: Outbox,
+    ) -> None:
+        self._issuers = {one.iss: one for one in issuers}
+        self._lists = {one.iss: StatusList() for one in issuers}
+        self._network = network
+        self._is_required = is_required
+        self._refresh_s = refresh_s
+        self._outbox = outbox
+
+    def checked(self, text: str | UnsetType, operator: str | None, now_s: int) -> Attested | UnsetType:
+        """What is known of the operator, who proved the key. A false word is refused, as with certificates."""
+        if isinstance(text, UnsetType) or not self._issuers:
+            if self._is_required:
+                raise Refusal("ATTESTATION_MISSING")
+            return UNSET
+        if operator is None:
+            raise Refusal("BAD_ATTESTATION", "An attestation needs a certificate of the operator that it is about.")
+        try:
+            issuer = self._issuers.get(issuer_named(text))
+            if issuer is None:
+                raise Refusal("BAD_ATTESTATION", "This network does not believe the attestation's issuer.")
+            claims = check_attestation(text, issuer, network=self._network, operator=operator, now_s=now_s)
+        except BadAttestation as bad:
+            raise Refusal("BAD_ATTESTATION", f"The attestation does not hold: {bad}.") from None
+        listed = self._lists[issuer.iss]
+        if now_s - listed.seen_s > STALE_S:
+            raise Refusal("ATTESTATION_STATUS_UNKNOWN")
+        if claims.status.idx in listed.revoked:
+            raise Refusal("ATTESTATION_REVOKED")
+        return Attested(
+            issuer=claims.iss,
+            nullifier=claims.nul,
+            level=claims.lvl,
+            devices_max=min(claims.dev_max, DEVICES_OF_LEVEL[claims.lvl]),
+            index=claims.status.idx,
+            expires_ms=claims.exp * 1_000,
+        )
+
+    def announcements(self) -> list[AttestationsRevoked]:
+        """All that is revoked, for a coordinator that may not have heard."""
+        return [event for iss, listed in self._lists.items() for event in _told(iss, listed.revoked)]
+
+    async def keep(self) -> None:
+        """Read the lists again and again. Never returns."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self._refresh_s)
+
+    async def refresh(self) -> None:
+        """Read all of them once. One that cannot be read stays as it was, until it is stale."""
+        for issuer in self._issuers.values():
+            await self._refresh(issuer)
+
+    async def _refresh(self, issuer: TrustedIssuer) -> None:
+        try:
+            async with asyncio.timeout(FETCH_S_MAX):
+                text = await _fetched(issuer.status_uri)
+            revoked = revoked_indices(text, issuer, now_s=wall_s())
+        except (OSError, TimeoutError, ValueError, httpx.HTTPError) as error:
+            _log.warning("status_list_not_read", issuer=issuer.iss, error=str(error)[:200])
+            return
+        before = self._lists[issuer.iss]
+        for event in _told(issuer.iss, revoked - before.revoked):
+            _log.info("attestations_revoked", issuer=issuer.iss, count=len(event.indices))
+            self._outbox.add(event)
+        self._lists[issuer.iss] = StatusList(revoked, wall_s())
+
+
+def _told(iss: str, revoked: frozenset[int]) -> list[AttestationsRevoked]:
+    indices = sorted(revoked)
+    return [
+        AttestationsRevoked(issuer=iss, indices=tuple(indices[start : start + INDICES_MAX]))
+        for start in range(0, len(indices), INDICES_MAX)
+    ]
+
+
+async def _fetched(uri: str) -> str:
+    """OSError, httpx.HTTPError or ValueError where it does not come, or too much of it."""
+    if uri.startswith("file://"):
+        data = await asyncio.to_thread(_file_read, Path(urlsplit(uri).path))
+    else:
+        data = b""
+        async with httpx.AsyncClient() as client, client.stream("GET", uri) as response:
+            response.raise_for_status()
+            async for chunk in response.aiter_bytes():
+                data += chunk
+                if len(data) > STATUS_CHARACTERS_MAX:
+                    break
+    if len(data) > STATUS_CHARACTERS_MAX:
+        raise ValueError(f"more than {STATUS_CHARACTERS_MAX} bytes")
+    return data.decode("ascii").strip()
+
+
+def _file_read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(STATUS_CHARACTERS_MAX + 1)

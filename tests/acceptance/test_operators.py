@@ -1,0 +1,107 @@
+"""Who may be in a network: whom an issuer vouches for comes in; whoever is banned or taken back is out in seconds."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from tests.acceptance.stand import GRIDLIGHT, Network, gridlight, running, until
+
+WITHIN_S = 30.0
+"""A minute is promised; seconds are seen."""
+
+
+def said(*words: object) -> str:
+    """What a command that ends well prints."""
+    ran = gridlight(*words)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+class Node:
+    """One node's process, as an operator starts it."""
+
+    def __init__(self, network: Network, folder: Path, log: Path) -> None:
+        self.log = log
+        words = [GRIDLIGHT, "node", "start", "--always", "--engine", "subprocess"]
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [*words, "--network", network.url, "--data", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env={**os.environ, "GRIDLIGHT_URL": ""},
+            )
+
+    def ended(self) -> str:
+        """What it said, once it has ended by itself."""
+        until(lambda: self.process.poll() is not None, WITHIN_S, "the node to end")
+        return self.log.read_text(encoding="utf-8")
+
+
+@contextmanager
+def started(network: Network, folder: Path, log: Path) -> Iterator[Node]:
+    node = Node(network, folder, log)
+    try:
+        yield node
+    finally:
+        node.process.kill()
+        node.process.wait()
+
+
+def is_online(network: Network, node_id: str) -> bool:
+    listed = httpx.get(f"{network.url}/v1/nodes", trust_env=False).json()["nodes"]
+    return any(one["online"] for one in listed if one["node_id"] == node_id)
+
+
+def test_operators_are_vouched_for_banned_and_taken_back(tmp_path: Path) -> None:
+    issuer, folder, key = tmp_path / "issuer", tmp_path / "node", tmp_path / "operator.nk"
+    data = tmp_path / "network"
+    data.mkdir()
+    believed = said("issuer", "init", "--data", issuer, "--name", "https://issuer.example")
+    (data / "issuers.toml").write_text(f"are_attestations_required = true\nstatus_refresh_s = 1.0\n\n{believed}\n")
+    said("operator", "create", "--key", key)
+    operator = said("operator", "show", "--key", key)
+    folder.mkdir()
+    node_id = said("node", "id", "--data", folder)
+    said("operator", "bind", folder, "--key", key)
+    with running(data, nodes=0) as network:
+        network_key = said("network", "key", "--data", data)
+        with started(network, folder, tmp_path / "without") as stranger:
+            assert "ATTESTATION_MISSING" in stranger.ended()
+
+        word = said("issuer", "attest", operator, "--data", issuer, "--person", "Ada", "--network", network_key)
+        (tmp_path / "word").write_text(word)
+        said("operator", "attest", tmp_path / "word", folder, "--key", key)
+        with started(network, folder, tmp_path / "attested") as node:
+            until(lambda: is_online(network, node_id), WITHIN_S, "the attested node to be online")
+            began = time.monotonic()
+            rule = ("network", "operators", "ban", operator, "--reason", "wrong answers for sale", "--data", data)
+            ruled = json.loads(said(*rule, "--json"))
+            told = node.ended()
+            print(f"out {time.monotonic() - began:.1f} s after the command to ban began")
+            assert ruled == {"key": operator, "verdict": "banned", "nodes": 1}
+            assert "NODE_BANNED" in told
+            assert "wrong answers for sale" in told
+            assert not is_online(network, node_id)
+        with started(network, folder, tmp_path / "banned") as banned:
+            assert "NODE_BANNED" in banned.ended()
+
+        said("network", "operators", "unban", operator, "--data", data)
+        audit_log = json.loads(said("network", "operators", "list", "--data", data, "--json"))["rulings"]
+        assert [(one["key"], one["verdict"]) for one in audit_log] == [(operator, "allowed"), (operator, "banned")]
+        with started(network, folder, tmp_path / "again") as node:
+            until(lambda: is_online(network, node_id), WITHIN_S, "the node to be back")
+            said("network", "operators", "revoke", node_id, "--reason", "stolen disk", "--data", data)
+            assert "CERTIFICATE_REVOKED" in node.ended()
+        said("operator", "bind", folder, "--key", key)
+        with started(network, folder, tmp_path / "bound") as node:
+            until(lambda: is_online(network, node_id), WITHIN_S, "the node to be back with a new certificate")
+            said("issuer", "revoke", operator, "--data", issuer)
+            assert "ATTESTATION_REVOKED" in node.ended()
+        with started(network, folder, tmp_path / "revoked") as node:
+            assert "ATTESTATION_REVOKED" in node.ended()
