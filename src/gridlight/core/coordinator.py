@@ -124,10 +124,7 @@ class Coordinator:
             AnswersVoided: (scheduling,),
             TierChanged: (scheduling,),
             TrustLost: (verification,),
-            PricesSet: (),
-            AccountCredited: (),
-            PayoutsWanted: (),
-            PayoutsEnded: (),
+            **dict.fromkeys((PricesSet, AccountCredited, PayoutsWanted, PayoutsEnded), ()),
         }
         self._routes = {kind: tuple(hears[kind] for hears in row) for kind, row in rows.items()}
 

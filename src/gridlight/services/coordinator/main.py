@@ -88,9 +88,7 @@ class CoordinatorService:
             self._loop.put(PricesSet(money=config.money, work=config.work))
         epochs = EpochSequence(core.verification.epoch, core.verification.next_secret)
         self._loop.put(epochs.begin())
-        await bus.subscribe(subjects.control_events(config.shard), self._heard_gateway)
-        await bus.subscribe(subjects.OFFERS, self._heard_offer)
-        await bus.subscribe(subjects.payer_words(config.shard), self._heard_payer)
+        await self._listen(bus)
         await follow_presence(system, config.account, on_disconnected=self._heard_disconnect)
         _still_collector()
         async with asyncio.TaskGroup() as tasks:
@@ -108,6 +106,11 @@ class CoordinatorService:
         journal.close()
         if self._error is not None:
             raise self._error
+
+    async def _listen(self, bus: Bus) -> None:
+        await bus.subscribe(subjects.control_events(self._config.shard), self._heard_gateway)
+        await bus.subscribe(subjects.OFFERS, self._heard_offer)
+        await bus.subscribe(subjects.payer_words(self._config.shard), self._heard_payer)
 
     async def _connect(self, name: str, credentials: Path) -> Bus:
         return await Bus.connect(
