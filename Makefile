@@ -49,7 +49,7 @@ bench: $(STAMP) ## Measure, as ratios to the raw loop of the same run
 honest: $(STAMP) ## 10,000 comparisons of honest nodes' results, and forgeries beside them; about ten minutes
 	@nice -n 10 $(BIN)/python -m benchmarks.honest_comparisons --comparisons 10000
 
-payouts: $(STAMP) ## 1,000 payouts by a payer that is killed at every step; about a quarter of an hour
+payouts: $(STAMP) ## 1,000 payouts by a payer that is killed at every step; up to half an hour
 	@nice -n 10 $(BIN)/python -m benchmarks.payouts --payouts 1000
 
 money: $(STAMP) ## Kill the coordinator 50 times while seven nodes work for pay, and examine the books; fifteen minutes

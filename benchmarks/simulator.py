@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from time import process_time_ns, thread_time_ns
 from typing import Any
+from unittest.mock import patch
 
 from msgspec.structs import replace
 
@@ -84,11 +85,8 @@ def time_selection(world: World, events: int) -> list[int]:
         taken_ns.append(thread_time_ns() - begun_ns)
         return node
 
-    Pool.choose = timed  # type: ignore[method-assign]  # for this stretch alone
-    try:
+    with patch.object(Pool, "choose", timed):
         stretch(world, events)
-    finally:
-        Pool.choose = kept  # type: ignore[method-assign]
     return sorted(taken_ns)
 
 
@@ -103,12 +101,9 @@ def core_events_per_s(world: World, events: int) -> float:
         taken_ns += thread_time_ns() - begun_ns
         return effects
 
-    Host.process = timed  # type: ignore[method-assign]  # for this stretch alone
     begun_events = world.host.events
-    try:
+    with patch.object(Host, "process", timed):
         stretch(world, events)
-    finally:
-        Host.process = kept  # type: ignore[method-assign]
     return (world.host.events - begun_events) * 1e9 / taken_ns
 
 

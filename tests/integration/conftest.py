@@ -1,19 +1,22 @@
-"""A real nats-server and a network's keys, each test with its own."""
+"""A real nats-server with a network's keys, and empty databases of both kinds, each test with its own."""
 
 import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import Engine
+from tests.integration.databases import KINDS, NewDatabase, new_databases
 
 from gridlight.adapters import bus_server
 from gridlight.adapters.bus import Bus, Delivery
 from gridlight.adapters.credentials import NetworkKeys, NodeCredentials
+from gridlight.adapters.schema import open_engine
 from gridlight.adapters.signatures import SigningKey
 
 WAIT_S = 10.0
@@ -134,3 +137,16 @@ async def connections(start_server: StartServer) -> AsyncIterator[Connections]:
     # Asks for `start_server` only so that its servers outlive the connections.
     async with AsyncExitStack() as stack:
         yield Connections(stack)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
+    with new_databases(request.param, tmp_path_factory.mktemp("databases")) as new_database:
+        yield new_database
+
+
+@pytest.fixture
+def engine(new_database: NewDatabase) -> Iterator[Engine]:
+    engine = open_engine(new_database())
+    yield engine
+    engine.dispose()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tests.integration.databases import KINDS, NewDatabase, new_databases
+from tests.integration.databases import NewDatabase
 
 from gridlight.adapters.accounts import AccountBook, TooManyKeys
 from gridlight.adapters.schema import open_engine
@@ -16,12 +16,6 @@ from gridlight.messages.ids import AccountId
 
 LIMITS = Limits(rate_per_minute=60, burst=5, requests_per_day=1_000)
 NOBODY = AccountId("acc_0000000000000000")
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    with new_databases(request.param, tmp_path_factory.mktemp("databases")) as new_database:
-        yield new_database
 
 
 @pytest.fixture

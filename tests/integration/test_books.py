@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.integration.databases import KINDS, NewDatabase, new_databases
+from tests.integration.databases import NewDatabase
 from tests.unit.core.test_receipts import receipt
 
 from gridlight.adapters.books import BookChanges, Books, EntryTwice
@@ -21,12 +21,6 @@ KEY, STRANGER = SigningKey.generate(), SigningKey.generate()
 
 def sign(root: SheetRoot) -> str:
     return sign_root(KEY, root)
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    with new_databases(request.param, tmp_path_factory.mktemp("databases")) as new_database:
-        yield new_database
 
 
 @pytest.fixture

@@ -1,16 +1,12 @@
 """What the ledger says of one owner, in SQL: every entry that concerns it, and no other."""
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import Engine, delete
-from tests.integration.databases import KINDS, NewDatabase, new_databases
 from tests.integration.test_migrations import migrate_to
 from tests.unit.core.test_receipts import receipt
 
 from gridlight.adapters.books import BookChanges
 from gridlight.adapters.ledger_lines import LedgerLines, Line, Place
-from gridlight.adapters.schema import entries, migrate, open_engine
+from gridlight.adapters.schema import entries, migrate
 from gridlight.core.ledger import Ledger
 from gridlight.core.receipts import Sheet
 from gridlight.messages.ledger import (
@@ -25,19 +21,6 @@ from gridlight.messages.ledger import (
     req_escrow,
 )
 from gridlight.messages.receipts import RecordSheet
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    with new_databases(request.param, tmp_path_factory.mktemp("databases")) as new_database:
-        yield new_database
-
-
-@pytest.fixture
-def engine(new_database: NewDatabase) -> Iterator[Engine]:
-    engine = open_engine(new_database())
-    yield engine
-    engine.dispose()
 
 
 def posted() -> list[Entry]:

@@ -1,6 +1,5 @@
 """Migrations, in SQLite and in a real PostgreSQL: they make what the code uses, and lose nothing on the way."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, event, insert, inspect
-from tests.integration.databases import KINDS, NewDatabase, new_databases
+from tests.integration.databases import NewDatabase
 from tests.unit.core.world import WORKLOAD, job_id, node_id, submitted
 
 from gridlight.adapters import schema
@@ -23,19 +22,6 @@ from gridlight.messages.jobs import JobState, Outcome
 from gridlight.messages.trust import RecordStanding, Tier
 
 DONE = Outcome(state=JobState.DONE, node_id=node_id(1), output=b"result")
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    with new_databases(request.param, tmp_path_factory.mktemp("databases")) as new_database:
-        yield new_database
-
-
-@pytest.fixture
-def engine(new_database: NewDatabase) -> Iterator[Engine]:
-    engine = open_engine(new_database())
-    yield engine
-    engine.dispose()
 
 
 def migrate_to(engine: Engine, revision: str) -> None:

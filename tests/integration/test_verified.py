@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
-from tests.integration.databases import KINDS, NewDatabase, new_databases
+from tests.integration.databases import NewDatabase
 from tests.unit.core.world import DIGEST, WORKLOAD, enrolled, job_id, node_id, submitted
 
 from gridlight.adapters.changes import Changes
@@ -39,12 +39,6 @@ OTHER_DIGEST = Blake3Digest("cd" * 32)
 PROVISIONAL, DISPUTED = Verification.PROVISIONAL, Verification.DISPUTED
 FINAL, CORRECTED, VOID = Verification.FINAL, Verification.CORRECTED, Verification.VOID
 FOR_GOOD = [FINAL, CORRECTED, VOID]
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    with new_databases(request.param, tmp_path_factory.mktemp("databases")) as new_database:
-        yield new_database
 
 
 class Database:
