@@ -37,6 +37,18 @@ class Node:
                 env={**os.environ, "GRIDLIGHT_URL": ""},
             )
 
+    def joins(self, network: Network, node_id: str, what: str) -> None:
+        """Wait until it is online; where it is not, what it said tells why."""
+
+        def is_online_or_ended() -> bool:
+            return is_online(network, node_id) or self.process.poll() is not None
+
+        try:
+            until(is_online_or_ended, WITHIN_S, what)
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self.log.read_text(encoding='utf-8')}") from None
+        assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
+
     def ended(self) -> str:
         """What it said, once it has ended by itself."""
         until(lambda: self.process.poll() is not None, WITHIN_S, "the node to end")
@@ -78,7 +90,7 @@ def test_operators_are_vouched_for_banned_and_taken_back(tmp_path: Path) -> None
         (tmp_path / "word").write_text(word)
         said("operator", "attest", tmp_path / "word", folder, "--key", key)
         with started(network, folder, tmp_path / "attested") as node:
-            until(lambda: is_online(network, node_id), WITHIN_S, "the attested node to be online")
+            node.joins(network, node_id, "the attested node to be online")
             began = time.monotonic()
             rule = ("network", "operators", "ban", operator, "--reason", "wrong answers for sale", "--data", data)
             ruled = json.loads(said(*rule, "--json"))
@@ -95,12 +107,12 @@ def test_operators_are_vouched_for_banned_and_taken_back(tmp_path: Path) -> None
         audit_log = json.loads(said("network", "operators", "list", "--data", data, "--json"))["rulings"]
         assert [(one["key"], one["verdict"]) for one in audit_log] == [(operator, "allowed"), (operator, "banned")]
         with started(network, folder, tmp_path / "again") as node:
-            until(lambda: is_online(network, node_id), WITHIN_S, "the node to be back")
+            node.joins(network, node_id, "the node to be back")
             said("network", "operators", "revoke", node_id, "--reason", "stolen disk", "--data", data)
             assert "CERTIFICATE_REVOKED" in node.ended()
         said("operator", "bind", folder, "--key", key)
         with started(network, folder, tmp_path / "bound") as node:
-            until(lambda: is_online(network, node_id), WITHIN_S, "the node to be back with a new certificate")
+            node.joins(network, node_id, "the node to be back with a new certificate")
             said("issuer", "revoke", operator, "--data", issuer)
             assert "ATTESTATION_REVOKED" in node.ended()
         with started(network, folder, tmp_path / "revoked") as node:

@@ -1,7 +1,9 @@
 """Migrations, in SQLite and in a real PostgreSQL: they make what the code uses, and lose nothing on the way."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -76,6 +78,34 @@ def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(
 
     with ThreadPoolExecutor(3) as threads:
         assert list(threads.map(start, range(3))) == [None] * 3
+
+
+class LetIn(sqlite3.Cursor):
+    """Of a file that another connection holds, until this one was refused."""
+
+    holder: sqlite3.Connection
+    refusals = 0
+
+    def execute(self, *words: Any) -> Self:
+        try:
+            return super().execute(*words)
+        except sqlite3.OperationalError:
+            self.refusals += 1
+            self.holder.rollback()
+            raise
+
+
+def test_a_file_that_is_busy_for_a_moment_gets_its_write_ahead_log(tmp_path: Path) -> None:
+    file = tmp_path / "new.db"
+    holder = sqlite3.connect(file)
+    holder.execute("BEGIN EXCLUSIVE")
+    cursor = LetIn(sqlite3.connect(file, timeout=0))
+    cursor.holder = holder
+
+    schema.write_ahead(cursor)
+
+    assert cursor.refusals == 1
+    assert holder.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_migration_that_is_cut_off_leaves_nothing_behind(engine: Engine) -> None:

@@ -4,6 +4,8 @@ The journal is the truth; all tables after it and its snapshots are read models,
 record that changed them; but for accounts, their keys and usage, which gateways write and no journal holds.
 """
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -330,6 +332,7 @@ REVISION: Final = "0008"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000
+_AGAIN_S: Final = 0.01
 _MIGRATIONS: Final = 7_165_903
 """PostgreSQL's lock that is held while the schema is changed; any number that nobody else uses."""
 
@@ -344,10 +347,28 @@ def open_engine(database_url: str) -> Engine:
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    write_ahead(cursor)
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def write_ahead(cursor: Any) -> None:
+    """Two that turn a new file to it at once would wait for each other: SQLite refuses one, which asks again."""
+    ends_s = time.monotonic() + _BUSY_TIMEOUT_MS / 1_000
+    while not _is_turned(cursor, is_last=time.monotonic() > ends_s):
+        time.sleep(_AGAIN_S)
+
+
+def _is_turned(cursor: Any, *, is_last: bool) -> bool:
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL").fetchall()  # unread, it would keep its lock
+    except sqlite3.OperationalError as error:
+        is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the other bits say which kind of busy
+        if is_last or not is_busy:
+            raise
+        return False
+    return True
 
 
 def migrate(engine: Engine) -> None:
