@@ -14,10 +14,20 @@ _COUNTED: Final = ("unit", "wire")
 """Every branch of core and messages is to be taken by the tests of rules. Counting makes the core nearly three times
 as slow, and the simulator's tests, which run it most, would cover up for a rule without a test of its own."""
 
+_REAL: Final = ("acceptance", "integration")
+"""Real processes and servers on a machine that others use, too."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share what they set up, so they stay together: file by file, the longest kinds first."""
+    """A file's tests share what they set up, so they stay together: file by file, the longest kinds first.
+
+    A test of real processes that fails is run once more: the machine may have stood still. The summary names it then,
+    and it is looked at as a failure is. Rules and properties get no second try.
+    """
     items.sort(key=_rank)
+    for item in items:
+        if _kind(item) in _REAL:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
