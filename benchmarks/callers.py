@@ -23,11 +23,14 @@ class Load:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3
 
 
-async def call_for(url: str, body: bytes, *, callers: int, seconds: float) -> Load:
-    """That many callers, each sending the photo again as soon as it is answered; with the key of the network there."""
+async def call_for(url: str, body: bytes, *, callers: int, seconds: float, verify: str) -> Load:
+    """That many callers, each sending the photo again as soon as it is answered; with the key of the network there.
+
+    `verify` is how far an answer is to be checked: what is sampled is run by another node, too, now and then.
+    """
     host, port = urlsplit(url).hostname, urlsplit(url).port
     head = (
-        f"POST /v1/detect HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {find_api_key(url)}\r\n"
+        f"POST /v1/detect?verify={verify} HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {find_api_key(url)}\r\n"
         f"Content-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     load = Load()

@@ -1,8 +1,11 @@
 """The network beside the bare loop: what a detection costs when it goes through all of Gridlight.
 
-`python -m benchmarks.network [--seconds 8] [--rounds 3] [--out FILE]`. The bare loop decodes the same photo and runs
-the same model in 1 or 2 processes, with nothing between; the network does it with as many nodes. Both run in turn,
-round by round, on the same machine, so that ratios hold where seconds do not. Callers are outside the figures.
+`python -m benchmarks.network [--seconds 8] [--rounds 3] [--verify none] [--out FILE]`. The bare loop decodes the same
+photo and runs the same model in 1 or 2 processes, with nothing between; the network does it with as many nodes. Both
+run in turn, round by round, on the same machine, so that ratios hold where seconds do not. Callers are outside the
+figures.
+Nothing is checked unless `--verify sampled` asks for it: what checks cost is tasks that are run again, above all while
+nodes are young.
 """
 
 import argparse
@@ -29,16 +32,18 @@ TARGETS = {
 }
 
 
-def one_round(photo: Path, nodes: int, seconds: float) -> dict[str, Any]:
+def one_round(photo: Path, nodes: int, seconds: float, verify: str) -> dict[str, Any]:
     """The bare loop, then the network with as many nodes, then the network with one caller."""
     raw = raw_loop(photo, processes=nodes, seconds=seconds)
     picture = photo.read_bytes()
     with tempfile.TemporaryDirectory(prefix="gridlight-bench-") as folder, LiveNetwork(Path(folder), nodes) as network:
-        asyncio.run(call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=2.0))
+        asyncio.run(call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=2.0, verify=verify))
         before = network.cpu_s()
-        load: Load = asyncio.run(call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=seconds))
+        load: Load = asyncio.run(
+            call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=seconds, verify=verify)
+        )
         spent = {role: (after - before[role]) * 1e3 / load.answered for role, after in network.cpu_s().items()}
-        single: Load = asyncio.run(call_for(network.url, picture, callers=1, seconds=seconds / 2))
+        single: Load = asyncio.run(call_for(network.url, picture, callers=1, seconds=seconds / 2, verify=verify))
         return {
             "raw": raw,
             "tasks_per_s": load.answered / load.seconds,
@@ -75,6 +80,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measured stretch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--verify", choices=("none", "sampled"), default="none")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     ensure_weights(lambda message: print(message, file=sys.stderr))
@@ -82,7 +88,7 @@ def main() -> None:
     by_nodes: dict[int, list[dict[str, Any]]] = {nodes: [] for nodes in options.nodes}
     for number in range(options.rounds):
         for nodes, rounds in by_nodes.items():
-            rounds.append(one_round(photo, nodes, options.seconds))
+            rounds.append(one_round(photo, nodes, options.seconds, options.verify))
             print(f"round {number + 1} of {options.rounds}, {nodes} nodes: {json.dumps(rounds[-1])}", file=sys.stderr)
     figures = summary(by_nodes)
     for key, value in figures.items():

@@ -21,7 +21,8 @@ class MachineFiles:
         self._lasting = 1
         self.write("proc/sys/kernel/osrelease", "6.1.0-generic\n")
         self.write("proc/meminfo", f"MemTotal: {8 * GIB_KB} kB\n")
-        self.write("proc/interrupts", "           CPU0       CPU1\n  1:          0         41   IO-APIC   i8042\n")
+        self._interrupts = 41
+        self._write_interrupts()
         self.write("sys/class/power_supply/AC/type", "Mains\n")
         self.write("sys/class/power_supply/BAT0/type", "Battery\n")
         self.write("dev/pts/3", "")
@@ -45,7 +46,12 @@ class MachineFiles:
 
     def press_a_key(self) -> None:
         """On a keyboard of the machine's own."""
-        self.write("proc/interrupts", "           CPU0       CPU1\n  1:          0         43   IO-APIC   i8042\n")
+        self._interrupts += 2
+        self._write_interrupts()
+
+    def _write_interrupts(self) -> None:
+        count = f"  1:          0         {self._interrupts}   IO-APIC   i8042\n"
+        self.write("proc/interrupts", f"           CPU0       CPU1\n{count}")
 
     def run_others(self, *, percent: int) -> None:
         """Others had so much of the two CPUs, for far longer than all that was before."""

@@ -32,6 +32,8 @@ _RECONNECT_WAIT_S: Final = 0.1
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FLUSH_TIMEOUT_S: Final = 5.0
 _COPY_BYTES_MAX: Final = 4_096
+_WRITTEN_BYTES_MAX: Final = 256 * 1024
+"""That the system has not taken yet; past it, more waits."""
 
 _NO_RESPONDERS: Final = b"NATS/1.0 503"
 _MESSAGE_LINE: Final = f"\r\n{MESSAGE_HEADER}:".encode()
@@ -261,10 +263,21 @@ class _LeanClient(Client):
         else:
             self._pending.append(b"%b%b\r\n" % (command, body))
         self._pending_data_size += len(command) + len(body) + 2
-        if self._pending_data_size > PENDING_BYTES_MAX:
+        if self._transport is not None and self._may_write():
+            self._transport.writelines(self._pending)
+            self._pending = []
+            self._pending_data_size = 0
+        elif self._pending_data_size > PENDING_BYTES_MAX:
             await self._flush_pending(force_flush=True)
         elif self._flush_queue is None or self._flush_queue.empty():
             await self._flush_pending()
+
+    def _may_write(self) -> bool:
+        """Whether what is pending need not wait for a task of nats-py's that writes and waits until it has left."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if not isinstance(writer, asyncio.StreamWriter):  # a WebSocket sends a frame at a time
+            return False
+        return writer.transport.get_write_buffer_size() <= _WRITTEN_BYTES_MAX
 
     async def is_flushed(self, timeout_s: float) -> bool:
         """Whether the server answers in time that it has taken what was sent before.

@@ -61,6 +61,8 @@ class Ownership:
         self._memory_bytes = memory_bytes(self._root)
         self._disk_bytes = (0, 2**63)
         self._started_ms = monotonic_ms()
+        self._preferences_file = folder / PREFERENCES_FILE
+        self._price_file: Path | None = None
         self._read: tuple[_Version, _Version] | None = None
         """Of the preferences and the prices that were read last."""
         self._host = HostPreferences()
@@ -124,7 +126,7 @@ class Ownership:
 
     def _read_files(self) -> None:
         """Both files are read again when they were written again. A bad one changes nothing but that it is told."""
-        read = _version(self._folder / PREFERENCES_FILE), _version(self._price_file())
+        read = _version(self._preferences_file), _version(self._price_file)
         if read == self._read:
             return
         self._read = read
@@ -132,16 +134,13 @@ class Ownership:
         try:
             self._host = read_preferences(self._folder)
             self.preferences = replace(laid_over(self._defaults, self._host), slots_max=self._slots)
-            path = self._price_file()
-            self._tariff = None if path is None else read_prices(path)
+            name = self._host.energy_price_file
+            self._price_file = None if name is None else self._folder / name
+            self._tariff = None if self._price_file is None else read_prices(self._price_file)
         except (BadConfiguration, BadPrices) as error:
             self.preferences_error = str(error)
             _log.error("preferences are not followed", error=str(error))
-        self._read = read[0], _version(self._price_file())
-
-    def _price_file(self) -> Path | None:
-        name = self._host.energy_price_file
-        return None if name is None else self._folder / name
+        self._read = read[0], _version(self._price_file)
 
 
 def _lent(belief: Belief) -> tuple[Stance, int, PauseReason | None]:
