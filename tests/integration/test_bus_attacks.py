@@ -45,6 +45,7 @@ FORGERY = {
     "another node's offer": subjects.offer(VICTIM),
     "a task for another node": subjects.task(VICTIM, ASSIGNMENT),
     "another node's control": subjects.node_control(VICTIM),
+    "every node's control": subjects.EVERY_NODE,
     "an event for the coordinator": subjects.control_events("s0"),
     "an effect for a gateway": subjects.control_effects("s0", GATEWAY),
     "an unsolicited result": subjects.inbox(GATEWAY, ASSIGNMENT),

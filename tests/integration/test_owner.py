@@ -122,9 +122,7 @@ async def lent(
     machine, agent, folder = lasting
     await connected(agent)
     node = await dispatcher_to(lasting_server, agent, connections)
-    await eventually(
-        "what was typed to start it is past", lambda: datetime.now(UTC) - first_connected(agent) > STARTED
-    )
+    await eventually("what was typed to start it is past", lambda: datetime.now(UTC) - first_connected(agent) > STARTED)
     lent = Lent(machine, agent, folder, node)
     yield lent
     machine.plug(is_in=True)

@@ -16,6 +16,7 @@ from gridlight.adapters.clock import wall_s
 from gridlight.adapters.endorsements import EndorsedTier, endorse
 from gridlight.adapters.manifests import countersign, order_stop
 from gridlight.adapters.signatures import KeyKind, SigningKey, is_public_key, write_secret
+from gridlight.messages import subjects
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.limits import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 
@@ -198,7 +199,7 @@ class NetworkKeys:
     def _node_scope(self) -> dict[str, Any]:
         template = {
             "pub": {"allow": ["offer.{{subject()}}"]},
-            "sub": {"allow": ["task.{{subject()}}.>", "_INBOX_{{subject()}}.>"]},
+            "sub": {"allow": ["task.{{subject()}}.>", subjects.EVERY_NODE, "_INBOX_{{subject()}}.>"]},
             "resp": {"max": NODE_REPLIES_MAX, "ttl": self._reply_ttl_s * 1_000_000_000},
             "subs": NODE_SUBSCRIPTIONS_MAX,
             "data": -1,

@@ -141,7 +141,7 @@ class Fleet:
         return node.presence is Presence.ONLINE and node.session == offer.session and is_same
 
     def handle(self, now_ms: int, event: FleetEvent) -> list[Output]:
-        """O(workloads of one node), but O(nodes) for a start, a lost bus, a ruling, a workload that opens or closes."""
+        """O(workloads of one node), but O(nodes) for a start, a lost bus, a ruling, a workload that opens."""
         return self.hears[type(event)](now_ms, event)
 
     def _disconnected(self, _now_ms: int, event: NodeDisconnected) -> list[Output]:
@@ -166,7 +166,7 @@ class Fleet:
         if not event.serial:
             return []  # this program does not come with it any more; nobody said that nodes must not run it
         self._closed[event.workload] = event.serial
-        return [self._stop(node, event.workload) for node, _ in self._offers_of(event.workload)]
+        return [StopWorkload(workload=event.workload, serial=event.serial)]
 
     def _ruled(self, _now_ms: int, event: KeyRuled) -> list[Output]:
         """O(nodes), as administrators rule seldom."""

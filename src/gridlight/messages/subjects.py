@@ -22,6 +22,10 @@ def node_control(node_id: NodeId) -> str:
     return f"task.{node_id}.control"
 
 
+EVERY_NODE = "task.all.control"
+"""What is said to all nodes at once; every one of them listens."""
+
+
 def offer(node_id: NodeId) -> str:
     """A node's own offer, the only subject a node may publish to unasked."""
     return f"offer.{node_id}"

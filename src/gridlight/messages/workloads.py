@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import NodeIdField, WorkloadIdField
 from gridlight.messages.manifests import (
@@ -51,12 +51,13 @@ class WorkloadStopped(Struct, frozen=True, gc=False, kw_only=True, tag_field="ty
 
 
 class StopWorkload(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.stop_workload.v1"):
-    """To a node on its control subject: end every worker of this workload now, and offer it no more."""
+    """To a node, or to all: end every worker of this workload now, and offer it no more."""
 
-    node_id: NodeIdField
     workload: WorkloadIdField
     serial: Annotated[int, Meta(ge=0, lt=2**53)]
     """Of the word that stopped it; one with a higher serial may approve it again."""
+    node_id: NodeIdField | UnsetType = UNSET
+    """Absent: every node, at once."""
 
 
 class AnnounceWorkloads(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="workloads.announce.v1"):

@@ -214,7 +214,8 @@ class Link:
             connect_timeout_s=timeout_s,
             ping_interval_s=10.0,
         )
-        await bus.subscribe(subjects.node_tasks(node_id), self._on_delivery)
+        for subject in (subjects.node_tasks(node_id), subjects.EVERY_NODE):
+            await bus.subscribe(subject, self._on_delivery)
         self.bus = bus
         self._last_way.keep(way.kind)
         _log.info("connected", nats_url=way.url, way=way.kind)

@@ -178,7 +178,7 @@ class AgentService:
         self._ownership.keeping.add(len(delivery.message or b"") + len(delivery.body))
         try:
             message = delivery.message or b""
-            if delivery.subject == subjects.node_control(self._node_id):
+            if delivery.subject in (subjects.node_control(self._node_id), subjects.EVERY_NODE):
                 self._controlled(codec.node_controls.decode(message))
             elif self._link.is_taken:  # else it is for another agent with this node's key
                 self._assigned(codec.assignments.decode(message), delivery)
