@@ -12,6 +12,7 @@ from tests.integration.conftest import Connections, Inbox, Server
 from tests.integration.coordinator_stand import Stand
 
 from gridlight.adapters.bus import Bus
+from gridlight.adapters.cutting import Cutter
 from gridlight.adapters.signatures import blake3_digest
 from gridlight.messages import subjects
 from gridlight.messages.codec import encode, node_replies
@@ -156,3 +157,21 @@ def status(folder: Path) -> NodeStatus:
     answer = ask(folder, AskStatus())
     assert isinstance(answer, NodeStatus)
     return answer
+
+
+async def test_who_comes_once_it_was_told_is_not_cut(server: Server, connections: Connections) -> None:
+    """A ban may be lifted within the moment that a node is given to leave by itself."""
+    node = server.node()
+    node_id = NodeId(node.key.public)
+    cutter = await Cutter.listening(await connections.open(server, server.keys.creds_file("system")))
+    names = [subjects.node_connection(node_id, letter * 16) for letter in "ab"]
+    before = await connections.open(server, node, name=names[0], reconnect=False)
+    async with asyncio.TaskGroup() as tasks:
+        cutting = tasks.create_task(cutter.cut_for_ever())
+        cutter.cut_soon(node_id)
+        since = await connections.open(server, node, name=names[1], reconnect=False)
+
+        await eventually("the old one is cut", lambda: not before.is_connected)
+
+        await since.flush()
+        cutting.cancel()

@@ -1,12 +1,13 @@
 """Ends nodes' connections on the server, where a node is not to have one, or not two: by its own system requests.
 
-A node is told first, and most leave by themselves: so the cut comes a moment later. Which connections there are the
-server is asked each time, since this process may be younger than they are.
+A node is told first, and most leave by themselves: so the cut comes a moment later, and spares whoever came since.
+Which connections there are the server is asked each time, since this process may be younger than they are.
 """
 
 import asyncio
 import secrets
 from collections import deque
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -42,34 +43,38 @@ class Cutter:
     async def listening(cls, system_bus: Bus) -> "Cutter":
         """One that hears the server's answers."""
         cutter = cls(system_bus)
-        await system_bus.subscribe(f"{cutter._inbox}.*", cutter._heard)
+        await system_bus.subscribe(f"{cutter._inbox}.>", cutter._heard)
         return cutter
 
     def cut_soon(self, node_id: NodeId, *, spared: str | None = None) -> None:
-        """End all connections of a node, but for the one of the session that is spared."""
-        self._waiting.append((monotonic_ms() + GRACE_MS, node_id, spared))
+        """End all connections that a node has now, but for the one of the session that is spared."""
+        self._waiting.append((monotonic_ms(), node_id, spared))
 
     async def cut_for_ever(self) -> None:
         """Cut what is due. Never returns."""
         while True:
             await asyncio.sleep(_PAUSE_S)
-            while self._waiting and self._waiting[0][0] <= monotonic_ms():
-                _, node_id, spared = self._waiting.popleft()
+            while self._waiting and self._waiting[0][0] + GRACE_MS <= monotonic_ms():
+                told_ms, node_id, spared = self._waiting.popleft()
                 question = {"auth": True, "user": node_id, "limit": _CONNECTIONS_MAX}
-                await self._say("$SYS.REQ.SERVER.PING.CONNZ", question, reply=f"{self._inbox}.{spared or _NOBODY}")
+                reply = f"{self._inbox}.{spared or _NOBODY}.{told_ms}"
+                await self._say("$SYS.REQ.SERVER.PING.CONNZ", question, reply=reply)
 
     async def _heard(self, delivery: Delivery) -> None:
         """A server's connections of one node."""
-        spared = delivery.subject.rpartition(".")[2]
-        if not delivery.body:
+        if not delivery.body or delivery.subject.endswith(_DONE):
             return
+        _, spared, told_ms = delivery.subject.rsplit(".", 2)
+        since_told = timedelta(milliseconds=monotonic_ms() - int(told_ms))
         try:
             answer = _answers.decode(delivery.body)
         except ProtocolViolation as violation:
             _log.error("connections unreadable", error=str(violation))
             return
-        for one in () if answer.data is None else answer.data.connections:
-            if session_of(one.name) == spared:
+        if answer.data is None:
+            return
+        for one in answer.data.connections:
+            if session_of(one.name) == spared or answer.data.now - one.start < since_told:
                 continue
             _log.info("cut", connection=one.name, cid=one.cid)
             kick = f"$SYS.REQ.SERVER.{answer.server.id}.KICK"
@@ -88,10 +93,13 @@ class _Server(Struct, frozen=True):
 
 class _Connection(Struct, frozen=True):
     cid: int
+    start: datetime
     name: str = ""
 
 
 class _Connections(Struct, frozen=True):
+    now: datetime
+    """By the server's clock, as `start` is."""
     connections: list[_Connection] = []
 
 
