@@ -51,6 +51,7 @@ def test_a_key_is_made_once_and_comes_back_from_its_words(tmp_path: Path) -> Non
 def test_a_backup_brings_the_key_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, again, file = tmp_path / "operator.nk", tmp_path / "again.nk", tmp_path / "backup.json"
     run("create", "--key", key)
+    run("rotate", "--key", key)
     monkeypatch.setenv(PASSWORD_VARIABLE, "correct horse battery")
 
     run("backup", file, "--key", key)
@@ -58,6 +59,8 @@ def test_a_backup_brings_the_key_back(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert file.stat().st_mode & 0o777 == 0o600
     assert again.read_text() == key.read_text()
+    assert run("show", "--key", again) == run("show", "--key", key)
+    assert len(run("show", "--key", again).splitlines()) == 3
 
 
 def test_nodes_are_bound_here_and_elsewhere(tmp_path: Path) -> None:

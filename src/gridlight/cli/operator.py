@@ -117,7 +117,7 @@ def back_up_operator(
 
     operator = _load(key)
     with explaining(BadOperatorKey):
-        data = encrypt_operator(operator, _password(is_new=True))
+        data = encrypt_operator(operator, _password(is_new=True), successions=_successions(key, operator))
     write_secret(file, data.decode("ascii"))
     typer.echo(f"wrote {file}")
 
@@ -129,10 +129,14 @@ def restore_operator(
 ) -> None:
     """Read your key from such a file."""
     from gridlight.adapters.operator_keys import BadOperatorKey, decrypt_operator
+    from gridlight.adapters.signatures import write_secret
+    from gridlight.adapters.successions import successions_file
 
     with explaining(BadOperatorKey):
-        operator = decrypt_operator(file.read_bytes(), _password(is_new=False))
+        operator, successions = decrypt_operator(file.read_bytes(), _password(is_new=False))
     _keep(operator, key)
+    if successions:
+        write_secret(successions_file(key.expanduser()), "".join(text + "\n" for text in successions))
     typer.echo(operator.public)
 
 
