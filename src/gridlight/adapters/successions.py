@@ -113,7 +113,7 @@ def _demand_pause(chain: tuple[OperatorSuccession, ...], now_ms: int) -> None:
     if left_ms > 0:
         raise BadSuccession(
             f"this key took the place of another less than {PAUSE_DAYS} days ago, and networks take no other so soon",
-            f"rotate it in {-(-left_ms // DAY_MS)} days; where it was stolen, ask your networks to ban it",
+            f"days until then: {-(-left_ms // DAY_MS)}; where the key was stolen, ask your networks to ban it",
         )
 
 

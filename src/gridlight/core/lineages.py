@@ -83,7 +83,7 @@ class Lineages:
         if len(known) > 1:
             left_ms = self._heirs[known[-2]].heard_ms + PAUSE_MS - now_ms
             if left_ms > 0:
-                return Bar(BarCode.SUCCESSION_TOO_SOON, f"It can be taken in {-(-left_ms // DAY_MS)} days.")
+                return Bar(BarCode.SUCCESSION_TOO_SOON, f"Days until it can be taken: {-(-left_ms // DAY_MS)}.")
         return None
 
     def take(self, now_ms: int, keys: tuple[str, ...]) -> bool:
