@@ -135,11 +135,14 @@ async def test_whose_operators_key_was_succeeded_joins_anew_with_the_new_one_and
     await connected(agent)
     dispatcher = Dispatcher(await connections.open(server, server.privileged()), agent.node_id)
     await dispatcher.follow()
+    await dispatcher.ask_again()
+    await dispatcher.until("it offers", lambda: dispatcher.offers)
     barred = encode(NodeBarred(node_id=agent.node_id, code=BarCode.KEY_SUCCEEDED))
     rotation = rotate_key(tmp_path / "agent0" / "operator.nk", now_ms=wall_s() * 1_000)
 
     await dispatcher.control(barred)
-    await connected(agent, times=2)
+    # By its new offer the bus knows that it listens.
+    await dispatcher.until("it offers again", lambda: len({offer.session for offer in dispatcher.offers}) > 1)
     door.answers = [refusal(403, "KEY_SUCCEEDED")]
     await dispatcher.control(barred)
 
