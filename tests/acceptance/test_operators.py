@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from tests.acceptance.paid_restarts import write_prices
 from tests.acceptance.stand import GRIDLIGHT, Network, gridlight, running, until
+
+from gridlight.client.earnings import total
+from gridlight.services.agent.own_books import all_earnings
 
 WITHIN_S = 30.0
 """A minute is promised; seconds are seen."""
@@ -117,3 +121,68 @@ def test_operators_are_vouched_for_banned_and_taken_back(tmp_path: Path) -> None
             assert "ATTESTATION_REVOKED" in node.ended()
         with started(network, folder, tmp_path / "revoked") as node:
             assert "ATTESTATION_REVOKED" in node.ended()
+
+
+def operator_of(network: Network, node_id: str) -> str:
+    """As anybody reads it."""
+    listed = httpx.get(f"{network.url}/v1/nodes", trust_env=False).json()["nodes"]
+    [operator] = [str(one["operator"]) for one in listed if one["node_id"] == node_id]
+    return operator
+
+
+def earned(network: Network, folder: Path) -> tuple[str, int]:
+    """Whose the node's earnings are, and how many units they came to."""
+    lines, last = all_earnings(network.url, folder)
+    return last.operator, total(lines, "pending")
+
+
+def pay_for_a_task(network: Network, photo: Path) -> None:
+    """Ask until a node that has just joined answers."""
+    made = json.loads(said("account", "create", "robots", "--data", network.folder, "--json"))
+    said("account", "credit", made["account"]["account_id"], "2.5", "--key", "one", "--data", network.folder)
+    headers = {"X-Api-Key": made["key"], "Content-Type": "image/jpeg"}
+    body = photo.read_bytes()
+
+    def is_served() -> bool:
+        with httpx.Client(base_url=network.url, headers=headers, trust_env=False, timeout=30) as http:
+            return http.post("/v1/detect?verify=none", content=body).status_code == 200
+
+    until(is_served, WITHIN_S, "the node to serve")
+
+
+def test_an_operator_rotates_its_key_and_stays_who_it_is(tmp_path: Path, bus: Path) -> None:
+    folder, stolen, key = tmp_path / "node", tmp_path / "thief", tmp_path / "operator.nk"
+    for one in (folder, stolen):
+        one.mkdir()
+    said("operator", "create", "--key", key)
+    first = said("operator", "show", "--key", key)
+    (stolen / "operator.nk").write_bytes(key.read_bytes())
+    node_id = said("node", "id", "--data", folder)
+    said("operator", "bind", folder, "--key", key)
+    prices = write_prices(tmp_path / "prices.toml")
+    with running(tmp_path / "network", 0, "--money", str(prices)) as network:
+        (folder / "endorsement").write_text(
+            said("network", "endorse", node_id, "--as", "trusted", "--data", network.folder)
+        )
+        with started(network, folder, tmp_path / "before") as node:
+            node.joins(network, node_id, "the node to be online")
+            pay_for_a_task(network, bus)
+            until(lambda: earned(network, folder)[1] > 0, WITHIN_S, "the run to be on a closed sheet")
+        before = earned(network, folder)
+
+        rotated = json.loads(said("operator", "rotate", folder, "--key", key, "--json"))
+        until(lambda: not is_online(network, node_id), WITHIN_S, "the node to be gone")
+        with started(network, folder, tmp_path / "after") as node:
+            node.joins(network, node_id, "the node to be back under the new key")
+            assert operator_of(network, node_id) == first == before[0]
+            operator, units = earned(network, folder)
+            assert (operator, units >= before[1]) == (first, True)
+            assert json.loads(said("operator", "show", "--key", key, "--json"))["lineage"] == [
+                first,
+                rotated["operator"],
+            ]
+
+            said("operator", "rotate", stolen, "--key", stolen / "operator.nk")
+            with started(network, stolen, tmp_path / "fork") as thief:
+                assert "SUCCESSION_REFUSED" in thief.ended()
+            assert is_online(network, node_id)

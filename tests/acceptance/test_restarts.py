@@ -9,6 +9,8 @@ from tests.acceptance.callers import Callers, Ended, ask
 from tests.acceptance.stand import Network, are_gone, frozen, is_answered_by, kill, picture_process_of, until, worker_of
 
 from gridlight.adapters.bus import Bus
+from gridlight.adapters.certificates import brought_certificate
+from gridlight.adapters.clock import wall_s
 from gridlight.adapters.credentials import NodeCredentials
 from gridlight.adapters.endorsements import read_endorsement
 from gridlight.adapters.signatures import SigningKey
@@ -160,7 +162,8 @@ async def connect_and_close(url: str, data: Path) -> None:
     """As the node itself: a further connection that closes while the agent's own stands."""
     key = SigningKey.load_or_create(data / "node.nk")
     endorsement = read_endorsement(data / "endorsement", NodeId(key.public))
-    enrolment = GatewayApi(url).enrol(key, SigningKey.load_or_create(data / "operator.nk"), endorsement)
+    certificate = brought_certificate(data, NodeId(key.public), now_ms=wall_s() * 1_000)
+    enrolment = GatewayApi(url).enrol(key, certificate, endorsement)
     credentials = NodeCredentials(jwt=enrolment.user_jwt, key=key)
     connection = await Bus.connect(
         url=enrolment.nats_url, name="an old connection", credentials=credentials, reconnect=False

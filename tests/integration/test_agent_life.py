@@ -20,9 +20,13 @@ from tests.integration.agent_stand import (
 from tests.integration.conftest import Connections, Server
 
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.clock import wall_s
 from gridlight.adapters.endorsements import endorse
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.successions import rotate_key
+from gridlight.messages.codec import encode
 from gridlight.messages.ids import NodeId
+from gridlight.messages.operators import BarCode, NodeBarred
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentDeclined, DeclineReason
 from gridlight.services.setup import ensure_weights
@@ -122,6 +126,30 @@ async def test_credentials_that_the_bus_refuses_are_renewed(
 
     assert len(door.enrolments) == 2
     assert "refused" in agent.log("no connection")[0]["error"]
+
+
+async def test_whose_operators_key_was_succeeded_joins_anew_with_the_new_one_and_ends_where_it_is_refused(
+    server: Server, door: Door, start_agent: StartAgent, connections: Connections, tmp_path: Path
+) -> None:
+    agent = start_agent(door.url)
+    await connected(agent)
+    dispatcher = Dispatcher(await connections.open(server, server.privileged()), agent.node_id)
+    await dispatcher.follow()
+    await dispatcher.ask_again()
+    await dispatcher.until("it offers", lambda: dispatcher.offers)
+    barred = encode(NodeBarred(node_id=agent.node_id, code=BarCode.KEY_SUCCEEDED))
+    rotation = rotate_key(tmp_path / "agent0" / "operator.nk", now_ms=wall_s() * 1_000)
+
+    await dispatcher.control(barred)
+    # By its new offer the bus knows that it listens.
+    await dispatcher.until("it offers again", lambda: len({offer.session for offer in dispatcher.offers}) > 1)
+    door.answers = [refusal(403, "KEY_SUCCEEDED")]
+    await dispatcher.control(barred)
+
+    assert await agent.ended() == 1
+    assert "KEY_SUCCEEDED" in agent.errors.splitlines()[-1]
+    shown = [(one.operator, len(one.successions or ())) for one in door.enrolments]
+    assert shown == [(rotation.old.public, 0), (rotation.new.public, 1), (rotation.new.public, 1)]
 
 
 async def test_it_waits_for_a_gateway_that_is_not_there_yet(server: Server, start_agent: StartAgent) -> None:

@@ -71,16 +71,18 @@ def issuer_named(text: str) -> str:
 
 
 def check_attestation(
-    text: str, issuer: TrustedIssuer, *, network: str, operator: str, now_s: int
+    text: str, issuer: TrustedIssuer, *, network: str, operators: tuple[str, ...], now_s: int
 ) -> AttestationClaims:
-    """What the issuer says of this operator in this network. BadAttestation; if it was revoked is not seen here."""
+    """What the issuer says in this network of an operator, who has these keys. BadAttestation; if it was revoked is not
+    seen here.
+    """
     claims, signed, signature = _read(text, ATTESTATION_TYPE, _attestations)
     if not verify_bare(issuer.key, signed, signature, KeyKind.USER):
         raise BadAttestation("it is not signed with its issuer's key")
     flaws = {
         "its issuer is another one": claims.iss != issuer.iss,
         "it is for another network": claims.aud != network,
-        "it is for another operator": claims.sub != thumbprint(operator) or claims.cnf.jkt != claims.sub,
+        "it is for another operator": claims.sub not in map(thumbprint, operators) or claims.cnf.jkt != claims.sub,
         "its status is told elsewhere than its issuer's": claims.status.uri != issuer.status_uri,
         "it is from the future": claims.iat > now_s + SKEW_S,
         "it has expired": claims.exp <= now_s,
@@ -92,10 +94,12 @@ def check_attestation(
     return claims
 
 
-def read_for_operator(text: str, operator: str) -> AttestationClaims:
-    """What an operator has in hand, before it goes to a network, whose issuers are not known here. BadAttestation."""
+def read_for_operator(text: str, operators: tuple[str, ...]) -> AttestationClaims:
+    """What an operator, who has these keys, has in hand, before it goes to a network, whose issuers are not known here.
+    BadAttestation.
+    """
     claims, _, _ = _read(text, ATTESTATION_TYPE, _attestations)
-    if claims.sub != thumbprint(operator):
+    if claims.sub not in map(thumbprint, operators):
         raise BadAttestation("it is for another operator's key")
     return claims
 

@@ -13,9 +13,11 @@ from nacl.exceptions import CryptoError
 
 from gridlight.adapters.signatures import KeyKind, SigningKey
 from gridlight.messages.codec import Decoder, ProtocolViolation, encode
+from gridlight.messages.nodes import SuccessionField
+from gridlight.messages.operators import SUCCESSIONS_MAX
 
 PASSWORD_CHARACTERS_MIN: Final = 12
-BACKUP_BYTES_MAX: Final = 4_096
+BACKUP_BYTES_MAX: Final = 32 * 1024
 _WORDS: Final = 24
 _OPERATIONS_MAX: Final = 16
 _MEMORY_BYTES_MAX: Final = 1024**3
@@ -30,7 +32,7 @@ class BadOperatorKey(ValueError):
         self.hint = hint
 
 
-class OperatorBackup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OperatorBackup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The file: the key in a secretbox, under a key that argon2id made of the password."""
 
     gridlight_operator_backup: Annotated[int, Meta(ge=1, le=1)]
@@ -41,6 +43,8 @@ class OperatorBackup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     operations: Annotated[int, Meta(ge=1, le=_OPERATIONS_MAX)]
     memory_bytes: Annotated[int, Meta(ge=8_192, le=_MEMORY_BYTES_MAX)]
     box: Annotated[str, Meta(max_length=1_024)]
+    successions: Annotated[tuple[SuccessionField, ...], Meta(max_length=SUCCESSIONS_MAX)] = ()
+    """How the key followed on the operator's first one; no secret."""
 
 
 _backups: Final[Decoder[OperatorBackup]] = Decoder(OperatorBackup, BACKUP_BYTES_MAX)
@@ -69,6 +73,7 @@ def encrypt_operator(
     operator: SigningKey,
     password: str,
     *,
+    successions: tuple[str, ...] = (),
     operations: int = pwhash.argon2id.OPSLIMIT_MODERATE,
     memory_bytes: int = pwhash.argon2id.MEMLIMIT_MODERATE,
 ) -> bytes:
@@ -84,12 +89,13 @@ def encrypt_operator(
         operations=operations,
         memory_bytes=memory_bytes,
         box=b64encode(secret.SecretBox(key).encrypt(operator.raw_seed)).decode(),
+        successions=successions,
     )
     return encode(backup) + b"\n"
 
 
-def decrypt_operator(data: bytes, password: str) -> SigningKey:
-    """BadOperatorKey where it is no such file, or the password is another."""
+def decrypt_operator(data: bytes, password: str) -> tuple[SigningKey, tuple[str, ...]]:
+    """The key, and how it followed on others. BadOperatorKey where it is no such file, or the password is another."""
     try:
         backup = _backups.decode(data)
         salt, box = b64decode(backup.salt, validate=True), b64decode(backup.box, validate=True)
@@ -103,4 +109,4 @@ def decrypt_operator(data: bytes, password: str) -> SigningKey:
         raise BadOperatorKey("this is no operator's backup", "`gridlight operator backup` writes one") from error
     if operator.public != backup.operator:
         raise BadOperatorKey("the backup holds another key than it says", "it was changed: use another copy")
-    return operator
+    return operator, backup.successions

@@ -19,7 +19,12 @@ T = TypeVar("T")
 def sign_statement(key: SigningKey, domain: bytes, statement: Struct) -> str:
     """The text that is carried."""
     said = encode(statement)
-    return f"{_base64(said)}.{_base64(key.sign(domain, said))}"
+    return join_parts(said, key.sign(domain, said))
+
+
+def join_parts(*parts: bytes) -> str:
+    """What is said, and the signatures over it, as text."""
+    return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
 def read_statement(text: str, domain: bytes, public: str, decoder: Decoder[T]) -> T:
@@ -32,18 +37,22 @@ def read_statement(text: str, domain: bytes, public: str, decoder: Decoder[T]) -
 
 def split_statement(text: str) -> tuple[bytes, bytes]:
     """What is said, and the signature over it, neither of them checked. ProtocolViolation."""
+    said, signature = split_parts(text, 2)
+    return said, signature
+
+
+def split_parts(text: str, count: int) -> list[bytes]:
+    """What `join_parts` joined, unchecked. ProtocolViolation where it is not of so many parts, or cannot be read."""
     if len(text) > CHARACTERS_MAX:
         raise ProtocolViolation(ViolationReason.TOO_LARGE, f"a statement has at most {CHARACTERS_MAX} characters")
-    said, _, signature = text.partition(".")
+    parts = text.split(".")
+    if len(parts) != count:
+        raise ProtocolViolation(ViolationReason.MALFORMED, f"the statement has {len(parts)} parts, not {count}")
     try:
-        return _bytes(said), _bytes(signature)
+        return [_bytes(part) for part in parts]
     except ValueError as error:
         raise ProtocolViolation(ViolationReason.MALFORMED, f"the statement cannot be read: {error}") from error
 
 
 def _bytes(text: str) -> bytes:
     return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def _base64(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,9 +39,59 @@ def create_operator(key: KeyOption = KEY_DEFAULT, as_json: JsonOption = False) -
 
 
 @operator_app.command("show")
-def show_operator(key: KeyOption = KEY_DEFAULT) -> None:
-    """Print your public key: what a network knows you by."""
-    typer.echo(_load(key).public)
+def show_operator(key: KeyOption = KEY_DEFAULT, as_json: JsonOption = False) -> None:
+    """Print your public key. Where it was rotated, print the keys before it, too; networks know you by the first."""
+    from gridlight.adapters.successions import BadSuccession, check_successions
+    from gridlight.messages.codec import encode
+
+    operator = _load(key)
+    with explaining(BadSuccession):
+        chain = check_successions(_successions(key, operator))
+    if as_json:
+        lineage = [*(one.old_key for one in chain), operator.public]
+        typer.echo(encode({"key": operator.public, "operator": lineage[0], "lineage": lineage}).decode())
+        return
+    typer.echo(operator.public)
+    for one in chain:
+        until = datetime.fromtimestamp(one.serial // 1_000, UTC)
+        typer.echo(f"  before: {one.old_key}, until {until:%Y-%m-%d}")
+    if chain:
+        typer.echo(f"networks know you as {chain[0].old_key}")
+
+
+@operator_app.command("rotate")
+def rotate_operator(
+    nodes: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Of your nodes on this machine.")
+    ] = None,
+    key: KeyOption = KEY_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a new key in the place of yours: networks go on knowing you by your first. Prints the recovery phrase of the
+    new one this once, keeps the old key in a file beside it, and binds the nodes that are named. Bind the others within
+    a day of their network's hearing of it: so long both keys hold.
+    """
+    from gridlight.adapters.clock import wall_s
+    from gridlight.adapters.operator_keys import phrase_of
+    from gridlight.adapters.successions import BadSuccession, rotate_key
+    from gridlight.messages.codec import encode
+    from gridlight.services.own_nodes import id_of_node
+
+    _load(key)
+    for folder in nodes or ():
+        _demand_node(folder)
+    with explaining(BadSuccession, ValueError):
+        node_ids = [id_of_node(folder) for folder in nodes or ()]
+        rotation = rotate_key(key.expanduser(), now_ms=wall_s() * 1_000)
+    phrase, new = phrase_of(rotation.new), rotation.new
+    if as_json:
+        said = {"operator": new.public, "phrase": phrase, "kept": str(rotation.kept), "nodes": node_ids}
+        typer.echo(encode(said).decode())
+    else:
+        typer.echo(f"operator {new.public}\nrecovery phrase, shown this once:\n  {phrase}")
+        typer.echo(f"the key before it is kept in {rotation.kept}; {len(node_ids)} nodes are bound to the new one")
+    for folder in nodes or ():
+        _bind(folder, key, new)
 
 
 @operator_app.command("recover")
@@ -66,7 +117,7 @@ def back_up_operator(
 
     operator = _load(key)
     with explaining(BadOperatorKey):
-        data = encrypt_operator(operator, _password(is_new=True))
+        data = encrypt_operator(operator, _password(is_new=True), successions=_successions(key, operator))
     write_secret(file, data.decode("ascii"))
     typer.echo(f"wrote {file}")
 
@@ -78,10 +129,14 @@ def restore_operator(
 ) -> None:
     """Read your key from such a file."""
     from gridlight.adapters.operator_keys import BadOperatorKey, decrypt_operator
+    from gridlight.adapters.signatures import write_secret
+    from gridlight.adapters.successions import successions_file
 
     with explaining(BadOperatorKey):
-        operator = decrypt_operator(file.read_bytes(), _password(is_new=False))
+        operator, successions = decrypt_operator(file.read_bytes(), _password(is_new=False))
     _keep(operator, key)
+    if successions:
+        write_secret(successions_file(key.expanduser()), "".join(text + "\n" for text in successions))
     typer.echo(operator.public)
 
 
@@ -94,22 +149,16 @@ def bind_node(
     """Say that a node is yours. Its folder gets the certificate; for a node elsewhere it is printed, for its file
     `certificate`. Renew it before it expires; a running node takes up the new one when it joins again.
     """
-    from gridlight.adapters.certificates import CERTIFICATE_FILE, certify
-    from gridlight.adapters.clock import wall_s
-    from gridlight.adapters.signatures import is_public_key, write_secret
-    from gridlight.messages.ids import NodeId
-    from gridlight.services.own_nodes import id_of_node
+    from gridlight.adapters.signatures import is_public_key
 
-    operator, now_ms = _load(key), wall_s() * 1_000
+    operator = _load(key)
     if is_public_key(node):
-        typer.echo(certify(operator, NodeId(node), now_ms=now_ms, days=days))
+        typer.echo(_certificate(node, key, operator, days))
         return
     folder = Path(node)
     if not folder.is_dir():
         raise BadInput(f"{node[:200]!r} is no node", "name a node's folder, or its id as `gridlight node id` prints it")
-    with explaining(ValueError):
-        node_id = id_of_node(folder)
-    write_secret(folder / CERTIFICATE_FILE, certify(operator, node_id, now_ms=now_ms, days=days) + "\n")
+    node_id = _write_certificate(folder, key, operator, days)
     typer.echo(f"{node_id} is {operator.public}'s for {days} days")
 
 
@@ -125,17 +174,61 @@ def attest(
     from gridlight.adapters.attestations import BadAttestation, read_for_operator
     from gridlight.adapters.certificates import ATTESTATION_FILE
     from gridlight.adapters.signatures import write_secret
+    from gridlight.adapters.successions import check_successions
 
+    operator = _load(key)
     with explaining(BadAttestation, ValueError):
         text = file.read_text(encoding="ascii").strip()
-        claims = read_for_operator(text, _load(key).public)
+        before = (one.old_key for one in check_successions(_successions(key, operator)))
+        claims = read_for_operator(text, (*before, operator.public))
     for folder in nodes:
-        if not folder.is_dir():
-            raise BadInput(
-                f"{str(folder)[:200]!r} is no node's folder", "name the folders that you start your nodes with"
-            )
+        _demand_node(folder)
         write_secret(folder / ATTESTATION_FILE, text + "\n")
     typer.echo(f"{claims.iss} says that you are a person of level {claims.lvl}; {len(nodes)} nodes bring it")
+
+
+def _demand_node(folder: Path) -> None:
+    if not folder.is_dir():
+        raise BadInput(f"{str(folder)[:200]!r} is no node's folder", "name the folders that you start your nodes with")
+
+
+def _successions(key: Path, operator: "SigningKey") -> tuple[str, ...]:
+    from gridlight.adapters.successions import BadSuccession, successions_to
+
+    with explaining(BadSuccession):
+        return successions_to(key.expanduser(), operator.public)
+
+
+def _certificate(node_id: str, key: Path, operator: "SigningKey", days: int) -> str:
+    from gridlight.adapters.certificates import certify
+    from gridlight.adapters.clock import wall_s
+    from gridlight.messages.ids import NodeId
+
+    said = _successions(key, operator)
+    return certify(operator, NodeId(node_id), now_ms=wall_s() * 1_000, days=days, successions=said)
+
+
+def _write_certificate(folder: Path, key: Path, operator: "SigningKey", days: int) -> str:
+    """Into the node's folder; the node's id."""
+    from gridlight.adapters.certificates import CERTIFICATE_FILE
+    from gridlight.adapters.signatures import write_secret
+    from gridlight.services.own_nodes import id_of_node
+
+    with explaining(ValueError):
+        node_id = id_of_node(folder)
+    write_secret(folder / CERTIFICATE_FILE, _certificate(node_id, key, operator, days) + "\n")
+    return node_id
+
+
+def _bind(folder: Path, key: Path, operator: "SigningKey") -> None:
+    """A node whose folder holds this key file, and no certificate, signs for itself each time it joins."""
+    from gridlight.adapters.certificates import CERTIFICATE_FILE
+    from gridlight.adapters.node_folder import OPERATOR_KEY_FILE
+    from gridlight.messages.operators import CERTIFICATE_DAYS_MAX
+
+    is_own_key = (folder / OPERATOR_KEY_FILE).resolve() == key.expanduser().resolve()
+    if not is_own_key or (folder / CERTIFICATE_FILE).exists():
+        _write_certificate(folder, key, operator, CERTIFICATE_DAYS_MAX)
 
 
 def _load(key: Path) -> "SigningKey":

@@ -24,6 +24,7 @@ from gridlight.core.notices import (
     CommitsSettled,
     FaultFound,
     Hears,
+    KeySucceeded,
     NodeKnown,
     NodeMissed,
     Output,
@@ -96,7 +97,7 @@ class Coordinator:
             AssignmentFailed: (scheduling,),
             AssignmentUndeliverable: (scheduling,),
             ResultSubmitted: (scheduling,),
-            TimePassed: (scheduling, verification, catalogue),
+            TimePassed: (scheduling, verification, catalogue, fleet),
             NodeEnrolled: (fleet,),
             OfferChanged: (fleet,),
             NodeDisconnected: (fleet,),
@@ -113,6 +114,7 @@ class Coordinator:
             CapacityChanged: (scheduling,),
             CapacityLost: (scheduling,),
             NodeKnown: (scheduling, reputation),
+            KeySucceeded: (reputation,),
             SlotFreed: (scheduling,),
             TaskAnswered: (reputation,),
             AnswerCommitted: (verification,),
@@ -165,7 +167,12 @@ class Coordinator:
     def next_deadline_ms(self) -> int | None:
         """When the host must call again with TimePassed."""
         due_ms = self.scheduling.next_deadline_ms()
-        for other_ms in (self.verification.next_deadline_ms(), self.catalogue.next_deadline_ms()):
+        others = (
+            self.verification.next_deadline_ms(),
+            self.catalogue.next_deadline_ms(),
+            self.fleet.next_deadline_ms(),
+        )
+        for other_ms in others:
             if other_ms is not None and (due_ms is None or other_ms < due_ms):
                 due_ms = other_ms
         return due_ms

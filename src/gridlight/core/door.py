@@ -35,26 +35,31 @@ class Door:
         self._persons = dict(ruled.persons)
         """Nullifier to the operator's key that was banned: another key of the same person does not help."""
 
-    def rule(self, event: KeyRuled) -> None:
-        """Take an administrator's word; the last one on a key stands."""
+    def rule(self, event: KeyRuled, keys: tuple[str, ...]) -> None:
+        """Take an administrator's word; the last one on a key stands. `keys` are all of its lineage."""
         if event.verdict is Verdict.BANNED:
             self._banned[event.key] = event.reason
         elif event.verdict is Verdict.ALLOWED:
-            self._banned.pop(event.key, None)
-            self._persons = {nullifier: key for nullifier, key in self._persons.items() if key != event.key}
+            for one in keys:
+                self._banned.pop(one, None)
+            self._persons = {nullifier: key for nullifier, key in self._persons.items() if key not in keys}
         else:
             self._revoked[event.key] = Bar(BarCode.CERTIFICATE_REVOKED, event.reason)
             self._revoked_until[event.key] = max(event.revoked_until, self._revoked_until.get(event.key, 0))
 
-    def bar(self, enrolled: NodeEnrolled) -> Bar | None:
-        """Why this node may not be in the network; None where it may. A banned operator's person is remembered."""
+    def bar(self, enrolled: NodeEnrolled, keys: tuple[str, ...]) -> Bar | None:
+        """Why this node may not be in the network; None where it may. `keys` are its operator's, all of the lineage.
+
+        A banned operator's person is remembered.
+        """
         attested = enrolled.attested
         if isinstance(attested, Attested):
-            if enrolled.operator in self._banned:
-                self._persons.setdefault(attested.nullifier, enrolled.operator)
+            banned = next((key for key in keys if key in self._banned), None)
+            if banned is not None:
+                self._persons.setdefault(attested.nullifier, banned)
             elif attested.nullifier in self._persons:
                 return Bar(BarCode.BANNED, self._banned[self._persons[attested.nullifier]])
-        for key in (enrolled.node_id, enrolled.operator):
+        for key in (enrolled.node_id, *keys):
             if key in self._banned:
                 return Bar(BarCode.BANNED, self._banned[key])
             serial = enrolled.certificate_serial

@@ -11,18 +11,21 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gridlight.core.door import Bar, Door, DoorSnapshot
+from gridlight.core.kin import Kin
+from gridlight.core.lineages import Lineages, LineagesSnapshot
 from gridlight.core.notices import (
     NOBODY,
     CapacityChanged,
     CapacityLost,
     Hears,
+    KeySucceeded,
     NodeKnown,
     NodeMissed,
     Output,
     WorkloadClosed,
     WorkloadOpened,
 )
-from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers
+from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.nodes import (
     AdmitNode,
@@ -57,6 +60,7 @@ FleetEvent = (
     | WorkloadClosed
     | KeyRuled
     | AttestationsRevoked
+    | TimePassed
 )
 
 
@@ -72,6 +76,7 @@ class Node(Struct, gc=False):
     """What fleet remembers of one enrolled node."""
 
     enrolled: NodeEnrolled
+    """With the first key of its operator's lineage as operator."""
     presence: Presence = Presence.OFFLINE
     session: str = ""
     process: str | UnsetType = UNSET
@@ -79,6 +84,8 @@ class Node(Struct, gc=False):
     owner_state: OwnerState = OwnerState.AVAILABLE
     bar: Bar | None = None
     """Why nothing of it counts; None where it does."""
+    key: str = ""
+    """Of its certificate, where that is a later one of the operator's."""
 
 
 class FleetSnapshot(Struct):
@@ -90,6 +97,7 @@ class FleetSnapshot(Struct):
     offers_refused: int
     closed: dict[WorkloadId, int] = {}
     door: DoorSnapshot | None = None
+    lineages: LineagesSnapshot | None = None
 
 
 class Fleet:
@@ -102,6 +110,8 @@ class Fleet:
         self._operators: dict[str, int] = {}
         self._prefixes: dict[str, int] = {}
         self._door = Door()
+        self._lineages = Lineages()
+        self._kin = Kin()
         self._persons: dict[str, dict[int, None]] = {}
         """Nullifier to the nodes that ever had it."""
         self._closed: dict[WorkloadId, int] = {}
@@ -117,6 +127,7 @@ class Fleet:
             WorkloadClosed: self._shut,
             KeyRuled: self._ruled,
             AttestationsRevoked: self._attestations_revoked,
+            TimePassed: self._overlaps_ended,
         }
 
     def index_of(self, node_id: NodeId) -> int | None:
@@ -139,6 +150,10 @@ class Fleet:
         node = self._nodes[index]
         is_same = node.offers == offer.offers and node.owner_state is offer.owner_state
         return node.presence is Presence.ONLINE and node.session == offer.session and is_same
+
+    def next_deadline_ms(self) -> int | None:
+        """When the host must call again with TimePassed."""
+        return self._lineages.next_deadline_ms()
 
     def handle(self, now_ms: int, event: FleetEvent) -> list[Output]:
         """O(workloads of one node), but O(nodes) for a start, a lost bus, a ruling, a workload that opens."""
@@ -168,23 +183,37 @@ class Fleet:
         self._closed[event.workload] = event.serial
         return [StopWorkload(workload=event.workload, serial=event.serial)]
 
-    def _ruled(self, _now_ms: int, event: KeyRuled) -> list[Output]:
+    def _ruled(self, now_ms: int, event: KeyRuled) -> list[Output]:
         """O(nodes), as administrators rule seldom."""
-        self._door.rule(event)
+        keys = self._lineages.keys_of(event.key)
+        self._door.rule(event, keys)
         concerned = [
             index
             for index, node in enumerate(self._nodes)
-            if event.key in (node.enrolled.node_id, node.enrolled.operator)
+            if event.key == node.enrolled.node_id or keys[0] == node.enrolled.operator
         ]
         told = TellRuling(gateway_id=event.gateway_id, key=event.key, verdict=event.verdict, nodes=len(concerned))
-        barred = [output for index in concerned for output in self._judge(index)]
+        barred = [output for index in concerned for output in self._judge(now_ms, index)]
         return [RecordRuling(ruled=event, nodes=len(concerned)), *barred, told]
 
-    def _judge(self, index: int) -> list[Output]:
+    def _judge(self, now_ms: int, index: int) -> list[Output]:
         """What was ruled of the node holds at once, wherever it is."""
         node = self._nodes[index]
-        node.bar = self._door.bar(node.enrolled)
+        operator = node.enrolled.operator
+        ruled = self._door.bar(node.enrolled, self._lineages.keys_of(operator))
+        node.bar = ruled or self._lineages.bar(now_ms, node.key or operator)
         return [] if node.bar is None else self._shown_out(index, node.bar)
+
+    def _overlaps_ended(self, now_ms: int, _event: TimePassed) -> list[Output]:
+        """Who is still there under a key that was succeeded a day ago is shown out. O(nodes of the operator)."""
+        outputs: list[Output] = []
+        for first in self._lineages.ended(now_ms):
+            for index in self._kin.of_operator(self._operators[first]):
+                node = self._nodes[index]
+                if node.bar is None and (bar := self._lineages.bar(now_ms, node.key or first)) is not None:
+                    node.bar = bar
+                    outputs += self._shown_out(index, bar)
+        return outputs
 
     def _attestations_revoked(self, _now_ms: int, event: AttestationsRevoked) -> list[Output]:
         """O(nodes): an issuer revokes seldom, and is heard of each index once."""
@@ -228,26 +257,40 @@ class Fleet:
     def _barred(self, node_id: NodeId, bar: Bar) -> NodeBarred:
         return NodeBarred(node_id=node_id, code=bar.code, reason=bar.reason)
 
-    def _enrolled(self, _now_ms: int, event: NodeEnrolled) -> list[Output]:
-        bar = self._door.bar(event) or self._personal_bar(event)
+    def _enrolled(self, now_ms: int, event: NodeEnrolled) -> list[Output]:
+        """An operator is known by the first key of the lineage, whichever of its keys signed for the node."""
+        keys = (*(event.predecessors or ()), event.operator)
+        enrolled, key = event, ""
+        if (operator := self._lineages.first_of(keys[0])) != event.operator:
+            enrolled, key = msgspec.structs.replace(event, operator=operator, predecessors=UNSET), event.operator
+        bar = self._enrolment_bar(now_ms, enrolled, keys)
         if bar is not None:
             return [RefuseNode(gateway_id=event.gateway_id, node_id=event.node_id, code=bar.code, reason=bar.reason)]
+        number = _number(self._operators, operator)
         index = self._index.get(event.node_id)
         if index is None:
-            self._index[event.node_id] = len(self._nodes)
-            self._nodes.append(Node(event))
-            index = len(self._nodes) - 1
+            index = self._index[event.node_id] = len(self._nodes)
+            self._nodes.append(Node(enrolled, key=key))
+            self._kin.add(index, number)
         else:
-            self._nodes[index].enrolled, self._nodes[index].bar = event, None
+            node = self._nodes[index]
+            node.enrolled, node.bar, node.key = enrolled, None, key
+            self._kin.move(index, number)
         self._remember_person(index)
         known = NodeKnown(
             node=index,
             node_id=event.node_id,
-            operator=_number(self._operators, event.operator),
+            operator=number,
             prefix=_number(self._prefixes, event.prefix) if event.prefix else NOBODY,
             endorsed=event.endorsed,
         )
-        return [known, AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
+        succeeded = [KeySucceeded(index)] if self._lineages.take(now_ms, keys) else []
+        return [known, *succeeded, AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
+
+    def _enrolment_bar(self, now_ms: int, enrolled: NodeEnrolled, keys: tuple[str, ...]) -> Bar | None:
+        refused = self._lineages.refusal(now_ms, keys, self._operators)
+        known = self._lineages.keys_of(enrolled.operator)
+        return refused or self._door.bar(enrolled, (*known, *keys)) or self._personal_bar(enrolled)
 
     def _offer_changed(self, _now_ms: int, event: OfferChanged) -> list[Output]:
         index = self._index.get(event.node_id)
@@ -319,6 +362,8 @@ class Fleet:
 
     def check(self) -> None:
         """Assert that ids and indexes say the same."""
+        self._kin.check()
+        self._lineages.check()
         assert len(self._index) == len(self._nodes)
         assert all(self._nodes[index].enrolled.node_id == node_id for node_id, index in self._index.items())
 
@@ -331,6 +376,7 @@ class Fleet:
             self.offers_refused,
             self._closed,
             self._door.snapshot(),
+            self._lineages.snapshot(),
         )
 
     def restore(self, snapshot: FleetSnapshot) -> None:
@@ -342,8 +388,10 @@ class Fleet:
         self.offers_refused = snapshot.offers_refused
         self._closed = dict(snapshot.closed)
         self._door = Door(snapshot.door)
-        self._persons = {}
-        for index in range(len(self._nodes)):
+        self._lineages = Lineages(snapshot.lineages)
+        self._persons, self._kin = {}, Kin()
+        for index, node in enumerate(self._nodes):
+            self._kin.add(index, self._operators[node.enrolled.operator])
             self._remember_person(index)
 
 

@@ -42,6 +42,11 @@ class Kin:
             yield one
             one = self._next[one]
 
+    def of_operator(self, operator: int) -> list[int]:
+        """All nodes of an operator, in order of their numbers: the same after a restart, however rings were made."""
+        first = self._first_of[operator] if operator < len(self._first_of) else _NONE
+        return [] if first == _NONE else sorted(self.of(first))
+
     def _join(self, node: int, operator: int) -> None:
         missing = operator + 1 - len(self._first_of)
         if missing > 0:

@@ -27,6 +27,12 @@ class NodeKnown(Struct, frozen=True, gc=False):
     endorsed: Tier | None
 
 
+class KeySucceeded(Struct, frozen=True, gc=False):
+    """The operator of this node has another key from now on. From fleet."""
+
+    node: int
+
+
 class CapacityChanged(Struct, frozen=True, gc=False):
     """A node in good standing lends this many slots of a workload from now on. From fleet."""
 
@@ -192,6 +198,7 @@ class WorkloadClosed(Struct, frozen=True, gc=False):
 
 Notice = (
     NodeKnown
+    | KeySucceeded
     | CapacityChanged
     | CapacityLost
     | NodeMissed

@@ -16,6 +16,7 @@ from gridlight.core.notices import (
     CommitsSettled,
     FaultFound,
     Hears,
+    KeySucceeded,
     NodeKnown,
     Output,
     TaskAnswered,
@@ -34,7 +35,9 @@ from gridlight.messages.trust import (
     TrustParameters,
 )
 
-ReputationEvent = TaskAnswered | CommitsSettled | CheckDecided | FaultFound | NodeKnown | CoordinatorStarted
+ReputationEvent = (
+    TaskAnswered | CommitsSettled | CheckDecided | FaultFound | NodeKnown | KeySucceeded | CoordinatorStarted
+)
 
 MILLION: Final = 1_000_000
 FAULTS_MAX: Final = 255
@@ -81,6 +84,7 @@ class Reputation:
             CommitsSettled: self._settled,
             CheckDecided: self._decided,
             NodeKnown: self._known,
+            KeySucceeded: self._succeeded,
             FaultFound: self._fault,
             CoordinatorStarted: self._started,
         }
@@ -105,7 +109,7 @@ class Reputation:
         return {tier: self._tiers.count(number) for tier, number in _NUMBERS.items()}
 
     def handle(self, now_ms: int, event: ReputationEvent) -> list[Output]:
-        """O(1), but for a fault: O(nodes of one operator)."""
+        """O(1), but for a fault and a succession: O(nodes of one operator)."""
         return self.hears[type(event)](now_ms, event)
 
     def _answered(self, _now_ms: int, event: TaskAnswered) -> list[Output]:
@@ -136,6 +140,12 @@ class Reputation:
         else:
             self._kin.move(node, event.operator)
         return self._endorsed(event.node, event.endorsed)
+
+    def _succeeded(self, _now_ms: int, event: KeySucceeded) -> list[Output]:
+        """Clean runs stay; whoever bought or stole them with a key shows within the next answers how far they hold."""
+        for one in self._kin.of(event.node):
+            self._forced[one] = self._trust.forced_audits
+        return []
 
     def _endorsed(self, node: int, endorsed: Tier | None) -> list[Output]:
         """The network's own word stands for what a node would have to earn; what it did since is not undone by it."""

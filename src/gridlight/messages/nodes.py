@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import AssignmentIdField, GatewayIdField, NodeIdField, WorkloadIdField
 from gridlight.messages.limits import SLOTS_PER_OFFER_MAX, WORKLOADS_PER_OFFER_MAX
-from gridlight.messages.operators import Attested, OperatorKeyField, TimeField
+from gridlight.messages.operators import SUCCESSIONS_MAX, Attested, OperatorKeyField, TimeField
 from gridlight.messages.trust import Tier
 
 ShortText = Annotated[str, Meta(pattern=r"^[ -~]{0,64}$(?!\n)")]
@@ -18,6 +18,9 @@ PrefixField = Annotated[str, Meta(pattern=r"^[0-9a-f.:/]{0,43}$(?!\n)")]
 
 SessionField = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)")]
 """Random bytes: one connection of a node."""
+
+SuccessionField = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_=.-]{1,1024}$(?!\n)")]
+"""`base64url(OperatorSuccession).base64url(signature with the old key).base64url(signature with the new key)`."""
 
 CpusField = Annotated[int, Meta(ge=1, le=4096)]
 MemoryField = Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)]
@@ -40,6 +43,8 @@ class EnrolNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", t
     """`base64url(NodeCertificate).base64url(signature)`: the operator's word that it is theirs."""
     attestation: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,2048}$(?!\n)")] | UnsetType = UNSET
     """A compact JWS: an issuer's word on the operator."""
+    successions: Annotated[tuple[SuccessionField, ...], Meta(max_length=SUCCESSIONS_MAX)] | UnsetType = UNSET
+    """How the key of the certificate followed on the operator's first one, the oldest first."""
 
 
 class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.enrolled.v1"):
@@ -60,6 +65,8 @@ class NodeEnrolled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"
     """Of the operator's certificate, where there was one."""
     attested: Attested | UnsetType = UNSET
     """Of the operator, where an issuer that the network believes says so."""
+    predecessors: Annotated[tuple[OperatorKeyField, ...], Meta(max_length=SUCCESSIONS_MAX)] | UnsetType = UNSET
+    """The operator's keys before this one, the first one first, each of which handed over to the next."""
 
 
 class AdmitNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="node.admit.v1"):

@@ -3,11 +3,14 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import GatewayIdField, NodeIdField
 
 CERTIFICATE_DAYS_MAX = 14
+SUCCESSIONS_MAX = 16
+"""Of one lineage."""
+
 REASON_CHARACTERS_MAX = 200
 OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
 TimeField = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -32,6 +35,19 @@ class NodeCertificate(Struct, frozen=True, kw_only=True, tag_field="type", tag="
     """Since 1970; at most CERTIFICATE_DAYS_MAX from when it is shown."""
     serial: TimeField
     """Of two certificates of one node the later one has the higher."""
+    lineage: OperatorKeyField | UnsetType = UNSET
+    """The operator's first key, where `operator` is a later one: without its successions the certificate is worth
+    nothing, so that a node that forgot them does not begin as another operator's.
+    """
+
+
+class OperatorSuccession(Struct, frozen=True, kw_only=True, tag_field="type", tag="operator.succession.v1"):
+    """An operator's word that a new key takes the place of the old one, signed with both and carried by the nodes."""
+
+    old_key: OperatorKeyField
+    new_key: OperatorKeyField
+    serial: TimeField
+    """When it was signed, by the signer's clock, in milliseconds since 1970."""
 
 
 class Verdict(StrEnum):
@@ -54,6 +70,12 @@ class BarCode(StrEnum):
     PERSON_TAKEN = "PERSON_TAKEN"
     """Nodes of another operator, who is the same person, are online."""
     TOO_MANY_DEVICES = "TOO_MANY_DEVICES"
+    KEY_SUCCEEDED = "KEY_SUCCEEDED"
+    """The certificate is signed with a key whose successor the network has known for longer than both may hold."""
+    SUCCESSION_REFUSED = "SUCCESSION_REFUSED"
+    """The old key has another successor, or the new one is known already."""
+    SUCCESSION_TOO_SOON = "SUCCESSION_TOO_SOON"
+    """The operator's last succession is less than a fortnight old."""
 
 
 class Attested(Struct, frozen=True, gc=False, kw_only=True):

@@ -119,7 +119,9 @@ class TrustParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     faults_forgiven: Annotated[int, Meta(ge=0, le=10)] = 1
     """Contradictions with sound probes that only quarter a node's clean run; a further one bans it."""
     forced_audits: Annotated[int, Meta(ge=0, le=10_000)] = 200
-    """Answers that are audited without exception: of a node after a fault, of an operator's others after a ban."""
+    """Answers that are audited without exception: of a node after a fault, of an operator's others after a ban, and of
+    all of an operator's nodes after its key was rotated.
+    """
     operator_share_ppm: Ppm = 5_000
     """Of an hour's tasks, and of its checks, that one operator may have; 0 sets no cap."""
     are_prefixes_distinct: bool = True

@@ -12,6 +12,7 @@ from gridlight.adapters.endorsements import ENDORSEMENT_FILE
 from gridlight.adapters.node_folder import NODE_KEY_FILE, OPERATOR_KEY_FILE
 from gridlight.adapters.preferences import PREFERENCES_FILE
 from gridlight.adapters.signatures import SigningKey, write_secret
+from gridlight.adapters.successions import successions_file
 from gridlight.messages.codec import Decoder, ProtocolViolation, encode
 from gridlight.messages.ids import NodeId
 
@@ -35,6 +36,8 @@ class Backup(Struct, frozen=True, kw_only=True, omit_defaults=True):
     node_id: str
     node_seed: str
     operator_seed: str
+    successions: str | None = None
+    """How the operator's key followed on others."""
     endorsement: str | None = None
     preferences: str | None = None
 
@@ -53,6 +56,7 @@ def write_backup(data: Path, to: Path) -> NodeId:
         node_id=node.public,
         node_seed=node.seed,
         operator_seed=operator.seed,
+        successions=_text(successions_file(data / OPERATOR_KEY_FILE)),
         endorsement=_text(data / ENDORSEMENT_FILE),
         preferences=_text(data / PREFERENCES_FILE),
     )
@@ -70,6 +74,8 @@ def restore_backup(file: Path, data: Path) -> NodeId:
                 raise CannotBackUp(f"{path} is another key, and stays", hint)
         write_secret(data / NODE_KEY_FILE, node.seed + "\n")
         write_secret(data / OPERATOR_KEY_FILE, operator.seed + "\n")
+        if backup.successions is not None:
+            write_secret(successions_file(data / OPERATOR_KEY_FILE), backup.successions)
         if backup.endorsement is not None:
             write_secret(data / ENDORSEMENT_FILE, backup.endorsement)
         if backup.preferences is not None:

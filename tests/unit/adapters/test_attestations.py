@@ -38,7 +38,7 @@ def attest(issuer: Issuer, operator: SigningKey = OPERATOR, person: str = "Ada",
 
 def checked(text: str, issuer: Issuer | TrustedIssuer, **options: Any) -> AttestationClaims:
     trusted = issuer.trusted() if isinstance(issuer, Issuer) else issuer
-    said: dict[str, Any] = {"network": NETWORK, "operator": OPERATOR.public, "now_s": NOW_S} | options
+    said: dict[str, Any] = {"network": NETWORK, "operators": (OPERATOR.public,), "now_s": NOW_S} | options
     return check_attestation(text, trusted, **said)
 
 
@@ -70,7 +70,7 @@ def test_the_issuers_word_holds_and_says_nothing_of_the_person(issuer: Issuer) -
     assert (claims.lvl, claims.dev_max, claims.status.idx) == (2, 5, 0)
     assert (claims.sub, claims.cnf.jkt) == (thumbprint(OPERATOR.public),) * 2
     assert issuer_named(text) == "https://issuer.example"
-    assert read_for_operator(text, OPERATOR.public) == claims
+    assert read_for_operator(text, (NETWORK, OPERATOR.public)) == claims
     assert b"Ada" not in b"".join(parts(text))
     assert len(text) < 1_000
 
@@ -89,7 +89,7 @@ def test_the_thumbprint_is_that_of_rfc_7638() -> None:
 def test_a_person_has_one_nullifier_in_a_network_and_another_one_elsewhere(issuer: Issuer) -> None:
     other = SigningKey.generate()
     mine, again = checked(attest(issuer), issuer), checked(attest(issuer), issuer)
-    twin = checked(attest(issuer, other), issuer, operator=other.public)
+    twin = checked(attest(issuer, other), issuer, operators=(other.public,))
     stranger = checked(attest(issuer, person="Bob"), issuer)
     elsewhere = checked(attest(issuer, network=other.public), issuer, network=other.public)
 
@@ -152,7 +152,7 @@ def test_whoever_is_no_issuer_says_nothing(issuer: Issuer) -> None:
         with pytest.raises(BadAttestation):
             checked(bad, issuer)
     with pytest.raises(BadAttestation, match="another operator"):
-        read_for_operator(text, NETWORK)
+        read_for_operator(text, (NETWORK,))
 
 
 def test_the_status_list_says_who_was_taken_back(issuer: Issuer) -> None:

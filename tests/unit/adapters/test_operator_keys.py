@@ -1,6 +1,7 @@
 """An operator's key as words and as an encrypted file, and back."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from gridlight.adapters.operator_keys import (
 from gridlight.adapters.signatures import KeyKind, SigningKey
 
 PASSWORD = "correct horse battery"
-CHEAP = {"operations": 1, "memory_bytes": 8_192}
+CHEAP: dict[str, Any] = {"operations": 1, "memory_bytes": 8_192}
 OPERATOR = SigningKey.generate()
 BACKUP = json.loads(encrypt_operator(OPERATOR, PASSWORD, **CHEAP))
 
@@ -47,7 +48,8 @@ def test_what_is_no_phrase_is_refused(phrase: str) -> None:
 def test_a_backup_opens_with_its_password_alone_and_shows_no_secret() -> None:
     data = encrypt_operator(OPERATOR, PASSWORD)
 
-    assert decrypt_operator(data, PASSWORD).seed == OPERATOR.seed
+    key, successions = decrypt_operator(data, PASSWORD)
+    assert (key.seed, successions) == (OPERATOR.seed, ())
     assert OPERATOR.seed.encode() not in data
     assert json.loads(data)["memory_bytes"] == 256 * 1024 * 1024
     with pytest.raises(BadOperatorKey, match="password"):

@@ -53,6 +53,15 @@ def test_the_last_node_of_an_operator_may_leave_and_come_back() -> None:
     assert list(kin.of(1)) == [1]
 
 
+def test_an_operators_nodes_are_found_in_order_however_they_came() -> None:
+    kin = kin_of(2, 0, 0)
+    kin.move(2, 2)
+    kin.move(0, 0)
+    kin.move(1, 2)
+
+    assert [kin.of_operator(operator) for operator in range(4)] == [[0], [], [1, 2], []]
+
+
 def test_a_move_to_where_it_is_changes_nothing() -> None:
     kin = kin_of(0, 0)
     before = kin.snapshot()

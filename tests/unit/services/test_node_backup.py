@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.successions import rotate_key
 from gridlight.services.node_backup import CannotBackUp, restore_backup, write_backup
 
-FILES = ("node.nk", "operator.nk", "endorsement", "preferences.toml")
+FILES = ("node.nk", "operator.nk", "operator.nk.successions", "endorsement", "preferences.toml")
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def node(tmp_path: Path) -> Path:
     """A node's folder."""
     folder = tmp_path / "node"
     SigningKey.load_or_create(folder / "node.nk")
-    SigningKey.load_or_create(folder / "operator.nk")
+    rotate_key(folder / "operator.nk", now_ms=1_800_000_000_000)
     (folder / "endorsement").write_text("eyJ9.c2ln\n")
     (folder / "preferences.toml").write_text("# für die Nacht 🌙\nstart_hour = 22\nend_hour = 6\n", encoding="utf-8")
     return folder
@@ -41,13 +42,14 @@ def test_keys_are_readable_by_nobody_else(node: Path, tmp_path: Path) -> None:
 
 
 def test_a_node_without_preferences_has_none_afterwards(node: Path, tmp_path: Path) -> None:
-    for name in ("endorsement", "preferences.toml"):
+    for name in ("operator.nk.successions", "endorsement", "preferences.toml"):
         (node / name).unlink()
     write_backup(node, tmp_path / "backup")
     restore_backup(tmp_path / "backup", tmp_path / "new")
 
     assert not (tmp_path / "new" / "preferences.toml").exists()
     assert not (tmp_path / "new" / "endorsement").exists()
+    assert not (tmp_path / "new" / "operator.nk.successions").exists()
 
 
 def test_it_may_be_restored_over_itself(node: Path, tmp_path: Path) -> None:

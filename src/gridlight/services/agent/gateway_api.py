@@ -22,7 +22,7 @@ import psutil
 from msgspec import UNSET
 
 from gridlight.adapters.blobs import Blobs, BlobTooLarge, DigestMismatch
-from gridlight.adapters.certificates import certify, check_certificate
+from gridlight.adapters.certificates import check_certificate, split_carried
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.manifests import SignedWorkload
 from gridlight.adapters.proxies import proxy_for
@@ -53,8 +53,6 @@ _ARTIFACT_TIMEOUT_S: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 1024 * 1024
 _LISTING_BYTES_MAX: Final = 8 * 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
-_OWN_DAYS: Final = 7
-"""Half of the longest, so that a clock that is days ahead or behind keeps nobody from joining."""
 _MIB: Final = 1024 * 1024
 _ASK_AGAIN: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 """Beside all from 500 on: a gateway whose coordinator is away, or that is overloaded, is asked again."""
@@ -116,28 +114,27 @@ class GatewayApi:
     def enrol(
         self,
         node: SigningKey,
-        operator: SigningKey,
+        carried: str,
         endorsement: str | None = None,
-        certificate: str | None = None,
         attestation: str | None = None,
     ) -> EnrolmentResponse:
         """Prove the node's key and get credentials for the bus. GatewayUnreachable or GatewayRefused.
 
-        `certificate` is what an operator signed elsewhere, and holds; `operator` signs one where there is none.
+        `carried` is the operator's certificate, and holds, with the successions below it.
         """
-        now_ms = wall_s() * 1_000
-        carried = certificate or certify(operator, NodeId(node.public), now_ms=now_ms, days=_OWN_DAYS)
+        certificate, successions = split_carried(carried)
         challenge = self._post("/v1/nodes/challenge", b"", {}, ChallengeResponse)
         enrolment = EnrolNode(
             node_id=NodeId(node.public),
-            operator=check_certificate(carried, NodeId(node.public), now_ms=now_ms).operator,
+            operator=check_certificate(certificate, NodeId(node.public), now_ms=wall_s() * 1_000).operator,
             nonce=challenge.nonce,
             agent_version=version("gridlight"),
             cpus=os.cpu_count() or 1,
             memory_mib=psutil.virtual_memory().total // _MIB,
             endorsement=endorsement,
-            certificate=carried,
+            certificate=certificate,
             attestation=UNSET if attestation is None else attestation,
+            successions=successions or UNSET,
         )
         body = codec.encode(enrolment)
         signature = base64.b64encode(node.sign(ENROLMENT_DOMAIN, body)).decode()

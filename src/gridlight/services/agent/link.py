@@ -50,6 +50,11 @@ BARS: Final = {
     BarCode.ATTESTATION_REVOKED: "Ask the issuer of your attestation for the reason.",
     BarCode.PERSON_TAKEN: "Use one operator key for all your nodes, or stop those of the other.",
     BarCode.TOO_MANY_DEVICES: "Stop another of your nodes, or ask the issuer for a higher level.",
+    BarCode.KEY_SUCCEEDED: (
+        "Sign another certificate with the operator's new key: `gridlight operator bind`; and start the node again."
+    ),
+    BarCode.SUCCESSION_REFUSED: "If it was not you who rotated the key, ask the network's founder to ban the thief's.",
+    BarCode.SUCCESSION_TOO_SOON: "Until then sign with the key before: `gridlight operator bind --key`, the file kept.",
     BarCode.CERTIFICATE_REVOKED: "Sign another certificate with `gridlight operator bind`, and start the node again.",
 }
 """What can be done."""
@@ -67,11 +72,10 @@ class Link:
         self,
         api: GatewayApi,
         node: SigningKey,
-        operator: SigningKey,
         endorsement: str | None,
         last_way: LastWay,
         *,
-        certificate: Callable[[], str | None] = lambda: None,
+        certificate: Callable[[], str],
         attestation: Callable[[], str | None] = lambda: None,
         own_bus_url: str | None = None,
         on_opened: Callable[[str, str], Awaitable[None]],
@@ -81,10 +85,9 @@ class Link:
         """None while there is no connection."""
         self._api = api
         self._node = node
-        self._operator = operator
         self._endorsement = endorsement
         self._certificate = certificate
-        """What the operator signed elsewhere, read anew each time: it may have been renewed."""
+        """What the operator signed, read or signed anew each time: it may have been renewed, and the key rotated."""
         self._attestation = attestation
         """What an issuer says of the operator; the same."""
         self._last_way = last_way
@@ -119,7 +122,14 @@ class Link:
             self._broken.set()
 
     def barred(self, said: NodeBarred) -> None:
-        """The network takes this node no longer: `keep` ends with its reason."""
+        """The network takes this node no longer: `keep` ends with its reason. Where the operator has another key by
+        now, its certificate may be here already: the node joins anew, and ends where it is refused.
+        """
+        if said.code is BarCode.KEY_SUCCEEDED:
+            _log.warning("the operator's key was succeeded: joining anew")
+            self._enrolment = None
+            self._broken.set()
+            return
         reason = f": {said.reason}" if said.reason else ""
         self._bar = f"{said.code}: the network takes this node no longer{reason}. {BARS[said.code]}"
         _log.error("barred", code=said.code, reason=said.reason)
@@ -145,7 +155,7 @@ class Link:
             certificate, attestation = self._certificate(), self._attestation()
         except BadCertificate as bad:  # no network would take it
             raise GatewayRefused(f"{bad}; {bad.hint}") from bad
-        return self._api.enrol(self._node, self._operator, self._endorsement, certificate, attestation)
+        return self._api.enrol(self._node, certificate, self._endorsement, attestation)
 
     async def keep(self) -> None:
         """Connect, and again whenever the connection breaks. Never returns; GatewayRefused ends it."""

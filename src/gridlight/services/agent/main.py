@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from gridlight.adapters.bus import BusError, Delivery
-from gridlight.adapters.certificates import carried_attestation, carried_certificate
+from gridlight.adapters.certificates import brought_certificate, carried_attestation
 from gridlight.adapters.clock import monotonic_ms, wall_s
 from gridlight.adapters.endorsements import ENDORSEMENT_FILE, read_endorsement
 from gridlight.adapters.logs import write_json_logs
@@ -85,14 +85,13 @@ class AgentService:
         self._node_id = NodeId(self._node.public)
         self._agent = Agent(self._node_id)
         self._engine = Engine(options.engine, self._node_id, folder)
-        operator = SigningKey.load_or_create(folder / OPERATOR_KEY_FILE)
+        SigningKey.load_or_create(folder / OPERATOR_KEY_FILE)  # there from the first start on, for backups
         self._link = Link(
             self._api,
             self._node,
-            operator,
             _endorsement(options.endorsement_file, folder / ENDORSEMENT_FILE, self._node_id),
             LastWay(folder / WAY_FILE),
-            certificate=lambda: carried_certificate(folder, self._node_id, now_ms=wall_s() * 1_000),
+            certificate=lambda: brought_certificate(folder, self._node_id, now_ms=wall_s() * 1_000),
             attestation=lambda: carried_attestation(folder),
             own_bus_url=options.own_bus_url,
             on_opened=self._opened,

@@ -219,7 +219,7 @@ def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
         "/v1/nodes",
         status_code=200,
         operation_class=EnrolOperation,
-        responses={200: says(EnrolmentResponse), **errors(400, 401, 403, 413, 503)},
+        responses={200: says(EnrolmentResponse), **errors(400, 401, 403, 409, 413, 503)},
     )
     async def enrol(request: AnyRequest) -> Answer:
         """Join the network with a node's key; the answer holds what the node connects with."""

@@ -52,19 +52,22 @@ class Attestations:
         self._refresh_s = refresh_s
         self._outbox = outbox
 
-    def checked(self, text: str | UnsetType, operator: str | None, now_s: int) -> Attested | UnsetType:
-        """What is known of the operator, who proved the key. A false word is refused, as with certificates."""
+    def checked(self, text: str | UnsetType, keys: tuple[str, ...], now_s: int) -> Attested | UnsetType:
+        """What is known of the operator, who proved one of these keys to be the others' heir; none where nobody did.
+
+        A false word is refused, as with certificates.
+        """
         if isinstance(text, UnsetType) or not self._issuers:
             if self._is_required:
                 raise Refusal("ATTESTATION_MISSING")
             return UNSET
-        if operator is None:
+        if not keys:
             raise Refusal("BAD_ATTESTATION", "An attestation needs a certificate of the operator that it is about.")
         try:
             issuer = self._issuers.get(issuer_named(text))
             if issuer is None:
                 raise Refusal("BAD_ATTESTATION", "This network does not believe the attestation's issuer.")
-            claims = check_attestation(text, issuer, network=self._network, operator=operator, now_s=now_s)
+            claims = check_attestation(text, issuer, network=self._network, operators=keys, now_s=now_s)
         except BadAttestation as bad:
             raise Refusal("BAD_ATTESTATION", f"The attestation does not hold: {bad}.") from None
         listed = self._lists[issuer.iss]

@@ -16,6 +16,7 @@ from gridlight.adapters.certificates import check_certificate
 from gridlight.adapters.credentials import NodeIssuer
 from gridlight.adapters.endorsements import endorsed_tier
 from gridlight.adapters.signatures import is_public_key, verify
+from gridlight.adapters.successions import predecessors
 from gridlight.core.versions import is_older
 from gridlight.messages.api import ChallengeResponse, EnrolmentResponse, NetworkResponse
 from gridlight.messages.codec import ProtocolViolation, enrolments
@@ -128,9 +129,11 @@ class Enrolments:
         try:
             enrolment = self._check(now_ms, body, signature)
             certificate = self._certificate(now_ms, enrolment)
-            operator = None if certificate is None else certificate.operator
-            attested = self.attestations.checked(enrolment.attestation, operator, now_ms // 1_000)
-            event = self._event(enrolment, certificate, attested, prefix)
+            before = self._predecessors(enrolment, certificate)
+            # An issuer's word on an earlier key holds on: who had it said whose the next one is.
+            keys = () if certificate is None else (*before, certificate.operator)
+            attested = self.attestations.checked(enrolment.attestation, keys, now_ms // 1_000)
+            event = self._event(enrolment, certificate, before, attested, prefix)
             await self._admission(event)
         except Refusal as refusal:
             self._counted.labels(refusal.code).inc()
@@ -217,10 +220,20 @@ class Enrolments:
             raise Refusal("BAD_CERTIFICATE", "The certificate is another operator's than the enrolment names.")
         return certificate
 
+    def _predecessors(self, enrolment: EnrolNode, certificate: NodeCertificate | None) -> tuple[str, ...]:
+        """The operator's keys before the certificate's; what does not lead to it is refused, as all that is false."""
+        if certificate is None:
+            return ()
+        try:
+            return predecessors(certificate, enrolment.successions or ())
+        except ProtocolViolation as violation:
+            raise Refusal("BAD_SUCCESSION", f"The successions do not hold: {str(violation)[:200]}.") from None
+
     def _event(
         self,
         enrolment: EnrolNode,
         certificate: NodeCertificate | None,
+        before: tuple[str, ...],
         attested: Attested | UnsetType,
         prefix: str,
     ) -> NodeEnrolled:
@@ -236,6 +249,7 @@ class Enrolments:
             prefix=prefix,
             certificate_serial=UNSET if certificate is None else certificate.serial,
             attested=attested,
+            predecessors=before or UNSET,
         )
 
     async def _admission(self, event: NodeEnrolled) -> None:

@@ -180,6 +180,26 @@ KINDS: Final[dict[str, Kind]] = {
         "The network revoked the certificate that the node brings.",
         "Sign another with `gridlight operator bind`.",
     ),
+    "BAD_SUCCESSION": Kind(
+        401,
+        "The operator's successions do not lead to the key that signed the certificate.",
+        "Bind the node again with `gridlight operator bind`, which writes both; keep the key's file of successions.",
+    ),
+    "KEY_SUCCEEDED": Kind(
+        403,
+        "The operator's key was succeeded by another one more than a day ago.",
+        "Sign another certificate with the new key: `gridlight operator bind`.",
+    ),
+    "SUCCESSION_REFUSED": Kind(
+        409,
+        "The network does not take the operator's new key.",
+        "If it was not you who rotated the key, ask the network's founder to ban the operator.",
+    ),
+    "SUCCESSION_TOO_SOON": Kind(
+        409,
+        "The operator's key was rotated less than 14 days ago.",
+        "Until then sign certificates with the key before: `gridlight operator bind --key`, the file that was kept.",
+    ),
     "ATTESTATION_MISSING": Kind(
         401,
         "This network takes nodes only of operators whom an issuer vouches for.",

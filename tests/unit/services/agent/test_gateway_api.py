@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus_server import free_port
@@ -16,6 +17,7 @@ from gridlight.adapters.certificates import certify, check_certificate
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.endorsements import endorse
 from gridlight.adapters.signatures import SigningKey, verify
+from gridlight.adapters.successions import succession
 from gridlight.messages.api import (
     ChallengeResponse,
     EnrolmentResponse,
@@ -30,6 +32,7 @@ from gridlight.messages.ids import NodeId
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, GatewayUnreachable, NotAGateway, apart
 
 NODE, OPERATOR = SigningKey.generate(), SigningKey.generate()
+OWN = certify(OPERATOR, NodeId(NODE.public), now_ms=wall_s() * 1_000)
 CHALLENGE = encode(ChallengeResponse(nonce="a nonce of some length", expires_s=60))
 ENROLMENT = EnrolmentResponse(
     node_id=NodeId(NODE.public),
@@ -101,7 +104,7 @@ def blobs(tmp_path: Path) -> Blobs:
 
 
 def test_a_node_proves_its_key_over_the_gateways_nonce(gateway: Gateway) -> None:
-    enrolled = GatewayApi(gateway.url + "/").enrol(NODE, OPERATOR)
+    enrolled = GatewayApi(gateway.url + "/").enrol(NODE, OWN)
 
     assert enrolled == ENROLMENT
     path, body, signature = gateway.received[-1]
@@ -113,18 +116,18 @@ def test_a_node_proves_its_key_over_the_gateways_nonce(gateway: Gateway) -> None
     assert verify(NODE.public, ENROLMENT_DOMAIN, body, base64.b64decode(signature))
 
 
-def test_what_an_operator_signed_elsewhere_is_carried_in_place_of_our_own(gateway: Gateway) -> None:
-    elsewhere = SigningKey.generate()
-    certificate = certify(elsewhere, NodeId(NODE.public), now_ms=wall_s() * 1_000)
+def test_the_certificate_is_shown_with_the_successions_below_it(gateway: Gateway) -> None:
+    new, now_ms = SigningKey.generate(), wall_s() * 1_000
+    chain = (succession(OPERATOR, new, now_ms=now_ms),)
 
-    GatewayApi(gateway.url).enrol(NODE, OPERATOR, None, certificate)
-    GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+    GatewayApi(gateway.url).enrol(NODE, OWN)
+    GatewayApi(gateway.url).enrol(NODE, certify(new, NodeId(NODE.public), now_ms=now_ms, successions=chain))
 
-    carried, own = (enrolments.decode(body) for _, body, _ in gateway.received[1::2])
-    assert (carried.operator, carried.certificate) == (elsewhere.public, certificate)
-    assert own.operator == OPERATOR.public
-    proven = check_certificate(own.certificate or "", NodeId(NODE.public), now_ms=wall_s() * 1_000)
-    assert proven.operator == OPERATOR.public
+    before, after = (enrolments.decode(body) for _, body, _ in gateway.received[1::2])
+    assert (before.operator, before.certificate, before.successions) == (OPERATOR.public, OWN, UNSET)
+    assert (after.operator, after.successions) == (new.public, chain)
+    proven = check_certificate(after.certificate or "", NodeId(NODE.public), now_ms=now_ms)
+    assert (proven.operator, proven.lineage) == (new.public, OPERATOR.public)
 
 
 def test_a_node_that_asks_why_signs_the_gateways_nonce(gateway: Gateway) -> None:
@@ -143,7 +146,7 @@ def test_a_node_that_asks_why_signs_the_gateways_nonce(gateway: Gateway) -> None
 def test_a_node_brings_its_endorsement_under_its_own_signature(gateway: Gateway) -> None:
     endorsement = endorse(SigningKey.generate(), NodeId(NODE.public), "trusted")
 
-    GatewayApi(gateway.url).enrol(NODE, OPERATOR, endorsement)
+    GatewayApi(gateway.url).enrol(NODE, OWN, endorsement)
 
     _, body, signature = gateway.received[-1]
     assert enrolments.decode(body).endorsement == endorsement
@@ -156,7 +159,7 @@ def test_a_refusal_is_told_in_the_gateways_words(gateway: Gateway, path: str) ->
     gateway.answers[path] = (403, encode(ErrorResponse(error=view, rc="BadSignature")))
 
     with pytest.raises(GatewayRefused, match=f"{path}: BAD_SIGNATURE: It is not yours. Sign it."):
-        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+        GatewayApi(gateway.url).enrol(NODE, OWN)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b'{"error": 7}'])
@@ -164,7 +167,7 @@ def test_a_refusal_without_words_is_told_by_its_number(gateway: Gateway, body: b
     gateway.answers["/v1/nodes"] = (404, body)
 
     with pytest.raises(GatewayRefused, match="HTTP 404"):
-        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+        GatewayApi(gateway.url).enrol(NODE, OWN)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -172,7 +175,7 @@ def test_a_gateway_that_cannot_now_is_asked_again(gateway: Gateway, status: int)
     gateway.answers["/v1/nodes"] = (status, b"")
 
     with pytest.raises(GatewayUnreachable, match=f"HTTP {status}"):
-        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+        GatewayApi(gateway.url).enrol(NODE, OWN)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"{}", b'{"nonce": 7, "expires_s": 60}'])
@@ -180,28 +183,28 @@ def test_what_is_no_gateways_answer_is_asked_for_again(gateway: Gateway, body: b
     gateway.answers["/v1/nodes/challenge"] = (200, body)
 
     with pytest.raises(GatewayUnreachable, match="is no gateway"):
-        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+        GatewayApi(gateway.url).enrol(NODE, OWN)
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(gateway: Gateway) -> None:
     gateway.sent_bytes_max = 10
 
     with pytest.raises(GatewayUnreachable):
-        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+        GatewayApi(gateway.url).enrol(NODE, OWN)
 
 
 def test_an_answer_without_end_is_refused(gateway: Gateway) -> None:
     gateway.answers["/v1/nodes/challenge"] = (200, b" " * (1024 * 1024 + 1))
 
     with pytest.raises(GatewayRefused, match="more than 1048576 bytes"):
-        GatewayApi(gateway.url).enrol(NODE, OPERATOR)
+        GatewayApi(gateway.url).enrol(NODE, OWN)
 
 
 def test_where_nobody_answers_it_is_asked_again() -> None:
     url = f"http://127.0.0.1:{free_port('127.0.0.1')}"
 
     with pytest.raises(GatewayUnreachable, match=f"no gateway answers at {url}"):
-        GatewayApi(url).enrol(NODE, OPERATOR)
+        GatewayApi(url).enrol(NODE, OWN)
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://127.0.0.1", ""])
@@ -217,7 +220,7 @@ def test_a_gateway_on_this_machine_is_asked_directly_whatever_proxy_there_is(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port('127.0.0.1')}")
 
-    assert GatewayApi(gateway.url).enrol(NODE, OPERATOR) == ENROLMENT
+    assert GatewayApi(gateway.url).enrol(NODE, OWN) == ENROLMENT
 
 
 def test_an_artifact_comes_into_the_cache_by_its_digest(gateway: Gateway, blobs: Blobs) -> None:

@@ -49,7 +49,9 @@ def word(issuer: Issuer, operator: str = OPERATOR, level: int = 2) -> str:
 
 def code(attestations: Attestations, text: str | None, operator: str | None = OPERATOR, *, later_s: int = 0) -> str:
     with pytest.raises(Refusal) as caught:
-        attestations.checked(UNSET if text is None else text, operator, wall_s() + later_s)
+        attestations.checked(
+            UNSET if text is None else text, () if operator is None else (operator,), wall_s() + later_s
+        )
     assert caught.value.hint
     return caught.value.code
 
@@ -77,7 +79,7 @@ async def test_an_operator_may_have_as_many_devices_as_is_known_of_the_person(
     attestations = believing(issuer, outbox)
     await attestations.refresh()
 
-    attested = attestations.checked(word(issuer, level=level), OPERATOR, wall_s())
+    attested = attestations.checked(word(issuer, level=level), (OPERATOR,), wall_s())
 
     assert attested is not UNSET
     assert (attested.level, attested.devices_max, attested.index) == (level, devices_max, 0)
@@ -96,7 +98,7 @@ async def test_what_does_not_hold_is_refused_with_its_code(issuer: Issuer, outbo
     assert code(attestations, text, NETWORK) == "BAD_ATTESTATION"
     assert code(attestations, "junk") == "BAD_ATTESTATION"
     assert code(attestations, word(other)) == "BAD_ATTESTATION"
-    assert believing(issuer, outbox, is_required=False).checked(UNSET, None, 0) is UNSET
+    assert believing(issuer, outbox, is_required=False).checked(UNSET, (), 0) is UNSET
 
 
 async def test_whoever_is_taken_back_is_refused_and_the_coordinator_is_told_once(
@@ -123,7 +125,7 @@ async def test_a_list_that_cannot_be_read_changes_nothing(issuer: Issuer, outbox
         path.unlink() if content is None else path.write_text(content)
         await attestations.refresh()
 
-    assert attestations.checked(text, OPERATOR, wall_s()) is not UNSET
+    assert attestations.checked(text, (OPERATOR,), wall_s()) is not UNSET
 
 
 async def test_many_are_told_in_parts(issuer: Issuer, outbox: Outbox) -> None:
@@ -135,6 +137,17 @@ async def test_many_are_told_in_parts(issuer: Issuer, outbox: Outbox) -> None:
     await attestations.refresh()
 
     assert [len(event.indices) for event in attestations.announcements()] == [INDICES_MAX, 1]
+
+
+async def test_an_issuers_word_on_an_earlier_key_holds_on(issuer: Issuer, outbox: Outbox) -> None:
+    attestations, text = believing(issuer, outbox), word(issuer)
+    await attestations.refresh()
+
+    before = attestations.checked(text, (OPERATOR,), wall_s())
+    after = attestations.checked(text, (OPERATOR, NETWORK), wall_s())
+
+    assert before == after
+    assert after is not UNSET
 
 
 @pytest.mark.parametrize("reason", ["", "wrong answers for sale"])
