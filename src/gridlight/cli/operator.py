@@ -40,7 +40,7 @@ def create_operator(key: KeyOption = KEY_DEFAULT, as_json: JsonOption = False) -
 @operator_app.command("show")
 def show_operator(key: KeyOption = KEY_DEFAULT) -> None:
     """Print your public key: what a network knows you by."""
-    typer.echo(_load(key).public)
+    typer.echo(load_operator(key).public)
 
 
 @operator_app.command("recover")
@@ -64,7 +64,7 @@ def back_up_operator(
     from gridlight.adapters.operator_keys import BadOperatorKey, encrypt_operator
     from gridlight.adapters.signatures import write_secret
 
-    operator = _load(key)
+    operator = load_operator(key)
     with explaining(BadOperatorKey):
         data = encrypt_operator(operator, _password(is_new=True))
     write_secret(file, data.decode("ascii"))
@@ -100,7 +100,7 @@ def bind_node(
     from gridlight.messages.ids import NodeId
     from gridlight.services.own_nodes import id_of_node
 
-    operator, now_ms = _load(key), wall_s() * 1_000
+    operator, now_ms = load_operator(key), wall_s() * 1_000
     if is_public_key(node):
         typer.echo(certify(operator, NodeId(node), now_ms=now_ms, days=days))
         return
@@ -128,7 +128,7 @@ def attest(
 
     with explaining(BadAttestation, ValueError):
         text = file.read_text(encoding="ascii").strip()
-        claims = read_for_operator(text, _load(key).public)
+        claims = read_for_operator(text, load_operator(key).public)
     for folder in nodes:
         if not folder.is_dir():
             raise BadInput(
@@ -138,7 +138,8 @@ def attest(
     typer.echo(f"{claims.iss} says that you are a person of level {claims.lvl}; {len(nodes)} nodes bring it")
 
 
-def _load(key: Path) -> "SigningKey":
+def load_operator(key: Path) -> "SigningKey":
+    """The operator's key. BadInput where there is none."""
     from gridlight.adapters.signatures import SigningKey
 
     path = key.expanduser()

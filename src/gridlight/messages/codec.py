@@ -51,6 +51,7 @@ from gridlight.messages.operators import (
     KeyRuled,
     NodeBarred,
     NodeCertificate,
+    PayoutStatement,
     RecordRuling,
     RefuseNode,
     TellRuling,
@@ -232,6 +233,7 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     RefuseNode,
     NodeBarred,
     AttestationsRevoked,
+    PayoutStatement,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -292,6 +294,7 @@ node_offers: Final[Decoder[OfferChanged]] = Decoder(OfferChanged)
 enrolments: Final[Decoder[EnrolNode]] = Decoder(EnrolNode)
 endorsements: Final[Decoder[NodeEndorsement]] = Decoder(NodeEndorsement)
 certificates: Final[Decoder[NodeCertificate]] = Decoder(NodeCertificate)
+payout_statements: Final[Decoder[PayoutStatement]] = Decoder(PayoutStatement, STATEMENT_CHARACTERS_MAX)
 reasons_samples: Final[Decoder[ReasonsSample]] = Decoder(ReasonsSample)
 manifests: Final[Decoder[Manifest]] = Decoder(Manifest, MANIFEST_BYTES_MAX)
 publications: Final[Decoder[Publication]] = Decoder(Publication, STATEMENT_CHARACTERS_MAX)
