@@ -229,7 +229,7 @@ def payments(envelope: TransactionEnvelope) -> list[Payment]:
     return operations
 
 
-def configured(purse: Purse, folder: Path, url: str, *, has_seeds: bool = True, **others: object) -> Path:
+def configured(purse: Wallet, folder: Path, url: str, *, has_seeds: bool = True, **others: object) -> Path:
     """The file of configuration of `gridlight payouts`; `others` are further keys of it."""
     values: dict[str, object] = {
         "database_url": purse.url,
