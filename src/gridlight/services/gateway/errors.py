@@ -229,7 +229,9 @@ KINDS: Final[dict[str, Kind]] = {
         409, "A statement of this or a higher serial stands.", "Sign another, with the time of now as its serial."
     ),
     "UNKNOWN_OPERATOR": Kind(
-        404, "The network knows no such operator.", "Join with a node of yours first; then the key is known."
+        404,
+        "The network knows no such operator.",
+        "Name the key that your nodes joined with: the one they are bound with, or operator.nk of a node's folder.",
     ),
     "NOT_THE_OPERATOR": Kind(
         401,
