@@ -19,7 +19,7 @@ from gridlight.messages import codec, limits
 from gridlight.messages.ledger import TellPayouts
 from gridlight.messages.manifests import Countersignature, Publication, StopOrder
 from gridlight.messages.nodes import EnrolNode, OfferChanged
-from gridlight.messages.operators import NodeCertificate, OperatorSuccession
+from gridlight.messages.operators import NodeCertificate, OperatorSuccession, PayoutStatement
 from gridlight.messages.reasons import NOT_GIVEN
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.trust import NodeEndorsement
@@ -43,6 +43,7 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("node to gateway, over HTTP", (EnrolNode,)),
     ("network's founder to gateway, inside a node's enrolment", (NodeEndorsement,)),
     ("operator to gateway, inside a node's enrolment", (NodeCertificate, OperatorSuccession)),
+    ("operator to gateway over HTTP, and on to the payer", (PayoutStatement,)),
     ("publisher to gateway, and on to nodes, over HTTP", (Publication,)),
     ("network's founder to gateway, and on to nodes, over HTTP", (Countersignature, StopOrder)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),

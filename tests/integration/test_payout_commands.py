@@ -15,6 +15,9 @@ from tests.outside.horizon import Horizon, Plan, served
 from tests.outside.killing import DeadlyHorizon
 from tests.outside.paying import Purse, configured, key
 
+from gridlight.adapters.payout_store import PayoutStore
+from gridlight.messages.operators import PayoutStatement
+
 MAIN = [sys.executable, "-c", "from gridlight.cli.main import main; main()", "payouts"]
 
 
@@ -86,3 +89,15 @@ def test_a_new_address_is_where_the_next_run_pays(tmp_path: Path, *, is_json: bo
     assert ended.returncode == 0
     assert ("1 batches confirmed" in ended.stdout) != is_json
     assert purse.chain.accounts[new].units == purse.owed["OP0"]
+
+
+def test_an_administrator_is_told_that_an_operators_own_word_goes_first(tmp_path: Path) -> None:
+    purse = Purse(tmp_path / "payer.db", 1)
+    own, given = key("own").public_key, key("another").public_key
+    store = PayoutStore.open(purse.url)
+    store.take_over(1, [PayoutStatement(operator="OP0", address=own, threshold=7, serial=1)])
+    path = configured(purse, tmp_path, "http://127.0.0.1:9")
+    ended = told("address", "--config", path, "OP0", given)
+    assert (ended.returncode, "OP0 says where to be paid" in ended.stdout) == (0, True)
+    assert [payee.destination for payee in store.payees()] == [own]
+    store.close()

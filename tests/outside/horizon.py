@@ -182,6 +182,9 @@ def served(answering: "Horizon | object") -> Iterator[str]:
             self.end_headers()
             self.wfile.write(text)
 
+        def do_PUT(self) -> None:
+            self.do_POST()
+
         def log_message(self, *_: object) -> None:
             pass
 

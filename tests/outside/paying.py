@@ -23,6 +23,7 @@ from gridlight.messages.payouts import ChannelRecord, PayoutParameters, Rail
 from gridlight.services.payer.feed import LedgerPort
 from gridlight.services.payer.payer import Payer
 from gridlight.services.payer.signing import Signer
+from gridlight.services.payer.statements import KeptWords
 
 PASSPHRASE = "A network of tests"
 FEES = 10_000_000
@@ -88,6 +89,7 @@ class Wallet:
         reached: Callable[[str], None] = lambda _: None,
         store: PayoutStore | None = None,
         ledger: LedgerPort | None = None,
+        words: KeptWords | None = None,
     ) -> tuple[Payer, Callable[[], Awaitable[None]]]:
         """One incarnation, and what closes it."""
         store = store or PayoutStore(open_engine(self.url))
@@ -106,6 +108,7 @@ class Wallet:
             clock=clock,
             pi=pi,
             ledger=ledger,
+            words=words,
             reached=reached,
         )
 
@@ -122,11 +125,18 @@ class Purse(Wallet):
     """A wallet with a chain that its money is on, and operators who are owed some: by its own books, or a network's."""
 
     def __init__(
-        self, path: Path, operators: int, *, channels: int = 1, pi: bool = False, network: str | None = None
+        self,
+        path: Path,
+        operators: int,
+        *,
+        channels: int = 1,
+        pi: bool = False,
+        network: str | None = None,
+        named: Callable[[int], str] = "OP{}".format,
     ) -> None:
         super().__init__(path, channels=channels, pi=pi)
         self.chain = Chain(PASSPHRASE)
-        self.operators = {f"OP{number}": key(f"operator {number}").public_key for number in range(operators)}
+        self.operators = {named(number): key(f"operator {number}").public_key for number in range(operators)}
         self.owed = {operator: units_due(number) for number, operator in enumerate(self.operators)}
         self.start_units = 10**12
         for account in {self.payer, *self.channel_keys, *([self.pi_key] if self.pi_key else [])}:
@@ -219,7 +229,7 @@ def payments(envelope: TransactionEnvelope) -> list[Payment]:
     return operations
 
 
-def configured(purse: Purse, folder: Path, url: str, *, has_seeds: bool = True, **others: object) -> Path:
+def configured(purse: Wallet, folder: Path, url: str, *, has_seeds: bool = True, **others: object) -> Path:
     """The file of configuration of `gridlight payouts`; `others` are further keys of it."""
     values: dict[str, object] = {
         "database_url": purse.url,

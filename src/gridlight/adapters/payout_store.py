@@ -8,13 +8,13 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, literal, select, union_all, update
 
+from gridlight.adapters.payout_tables import payout_addresses, payout_own_addresses
 from gridlight.adapters.schema import (
     migrate,
     open_engine,
     payout_actions,
-    payout_addresses,
     payout_batches,
     payout_channels,
     payout_transactions,
@@ -22,6 +22,7 @@ from gridlight.adapters.schema import (
 from gridlight.core.payout_postings import entry_of
 from gridlight.core.postings import Draft
 from gridlight.messages.ledger import Posting
+from gridlight.messages.operators import PayoutStatement
 from gridlight.messages.payouts import (
     ChannelRecord,
     DurableEffect,
@@ -75,6 +76,23 @@ class Stored(Struct, frozen=True):
     """Those in flight, and those of which the platform was not told the end."""
     day: int
     drawn_units: int
+
+
+class Payee(Struct, frozen=True):
+    """Where an operator can be paid now, and what is too little by their own word."""
+
+    operator: str
+    rail: Rail
+    destination: str
+    least_units: int
+
+
+class Taken(Struct, frozen=True):
+    """What was taken over of an operator's own word."""
+
+    serial: int
+    refused: str | None
+    taken_ms: int
 
 
 class Action(Struct, frozen=True):
@@ -150,9 +168,8 @@ class PayoutStore:
             case HoldLines() | PayLines() | PayFee() | ReleaseLines():
                 if (draft := entry_of(effect)) is not None:
                     books.post(connection, draft.key, draft.postings)
-            case RefuseAddress(operator=operator, reason=reason):
-                row = update(payout_addresses).where(payout_addresses.c.operator == operator)
-                connection.execute(row.values(refused=reason))
+            case RefuseAddress():
+                _refuse(connection, effect)
             case RecordAction():
                 self._write_action(connection, now_ms, effect)
 
@@ -235,46 +252,108 @@ class PayoutStore:
         return [_decoded(record, PayoutBatch) for record in records]
 
     def set_addresses(self, addresses: Mapping[str, tuple[Rail, str]]) -> None:
-        """Where operators are paid from now on; what was refused before is tried again."""
+        """Where operators are paid who say nothing themselves; what was refused before is tried again. A running payer
+        counts the audit log's lines, so it is the one that writes these.
+        """
         with self.engine.begin() as connection:
             for operator, (rail, destination) in addresses.items():
                 row = {"operator": operator, "rail": rail.value, "destination": destination, "refused": None}
                 connection.execute(delete(payout_addresses).where(payout_addresses.c.operator == operator))
-                connection.execute(insert(payout_addresses), row)
+                connection.execute(insert(payout_addresses), row | {"is_logged": False})
+
+    def log_given(self, now_ms: int) -> bool:
+        """Write what administrators named into the audit log; whether there was anything."""
+        table = payout_addresses
+        fresh = select(table.c.operator, table.c.rail, table.c.destination).where(~table.c.is_logged)
+        with self.engine.begin() as connection:
+            rows = connection.execute(fresh.order_by(table.c.operator)).all()
+            for operator, rail, destination in rows:
+                said = f"{operator}, by an administrator: {rail} {destination}"
+                self._write_action(connection, now_ms, RecordAction(action="address", channel="", detail=said))
+                connection.execute(update(table).where(table.c.operator == operator).values(is_logged=True))
+        return bool(rows)
+
+    def taken(self) -> dict[str, Taken]:
+        """What was taken over of operators' own words."""
+        table = payout_own_addresses
+        query = select(table.c.operator, table.c.serial, table.c.refused, table.c.taken_ms)
+        with self.engine.connect() as connection:
+            return {operator: Taken(*rest) for operator, *rest in connection.execute(query)}
+
+    def take_over(self, now_ms: int, statements: Sequence[PayoutStatement]) -> None:
+        """Operators' own words, from now on, each with its line of the audit log; batches stay as they were sealed."""
+        table = payout_own_addresses
+        with self.engine.begin() as connection:
+            for one in statements:
+                row = {"operator": one.operator, "serial": one.serial, "destination": one.address, "refused": None}
+                connection.execute(delete(table).where(table.c.operator == one.operator))
+                connection.execute(insert(table), row | {"threshold_units": one.threshold, "taken_ms": now_ms})
+                where = "nowhere" if one.address is None else f"{one.address} from {one.threshold} units on"
+                said = f"{one.operator}, by statement {one.serial}: {where}"
+                self._write_action(connection, now_ms, RecordAction(action="address", channel="", detail=said))
 
     def lines(self, available: dict[str, int]) -> tuple[PayoutLine, ...]:
         """Whoever has something available and an address that was not refused, in the order of names."""
-        table = payout_addresses
-        query = select(table.c.operator, table.c.destination, table.c.rail).where(table.c.refused.is_(None))
-        with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(table.c.operator)).all()
         return tuple(
-            PayoutLine(operator=operator, destination=destination, units=units, rail=Rail(rail))
-            for operator, destination, rail in rows
-            if (units := available.get(operator, 0)) > 0
+            PayoutLine(
+                operator=payee.operator,
+                destination=payee.destination,
+                units=units,
+                rail=payee.rail,
+                least_units=payee.least_units,
+            )
+            for payee in self.payees()
+            if (units := available.get(payee.operator, 0)) > 0
         )
 
-    def payable(self) -> list[str]:
-        """Operators with an address that was not refused, in the order of names."""
-        query = select(payout_addresses.c.operator).where(payout_addresses.c.refused.is_(None))
+    def payees(self) -> list[Payee]:
+        """Operators with an address that was not refused, in the order of names: their own, else one that was given."""
+        own, given = payout_own_addresses, payout_addresses
+        chosen = select(
+            own.c.operator, literal(Rail.CHAIN.value).label("rail"), own.c.destination, own.c.threshold_units
+        )
+        named = select(given.c.operator, given.c.rail, given.c.destination, literal(0))
+        both = union_all(
+            chosen.where(own.c.destination.is_not(None), own.c.refused.is_(None)),
+            named.where(given.c.refused.is_(None), given.c.operator.not_in(select(own.c.operator))),
+        ).subquery()
         with self.engine.connect() as connection:
-            return list(connection.execute(query.order_by(payout_addresses.c.operator)).scalars())
+            rows = connection.execute(select(both).order_by(both.c.operator)).all()
+        return [Payee(operator, Rail(rail), destination, least) for operator, rail, destination, least in rows]
 
     def refused(self) -> dict[str, str]:
         """Operators whose address took nothing, and why."""
-        table = payout_addresses
-        query = select(table.c.operator, table.c.refused).where(table.c.refused.is_not(None))
+        own, given = payout_own_addresses, payout_addresses
+        both = union_all(
+            select(own.c.operator, own.c.refused).where(own.c.refused.is_not(None)),
+            select(given.c.operator, given.c.refused).where(
+                given.c.refused.is_not(None), given.c.operator.not_in(select(own.c.operator))
+            ),
+        )
         with self.engine.connect() as connection:
-            return dict(connection.execute(query.order_by(table.c.operator)).tuples().all())
+            return {row.operator: row.refused for row in connection.execute(both)}
 
     def counts(self) -> dict[str, int]:
         """Batches by state."""
-        query = select(payout_batches.c.state, func.count()).group_by(payout_batches.c.state)
+        query = select(payout_batches.c.state, func.count().label("number")).group_by(payout_batches.c.state)
         with self.engine.connect() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.state: row.number for row in connection.execute(query)}
 
     def actions(self, limit: int) -> list[Action]:
         """The newest lines of the audit log, the newest first."""
         query = select(payout_actions).order_by(payout_actions.c.action.desc()).limit(limit)
         with self.engine.connect() as connection:
             return [Action(*row) for row in connection.execute(query)]
+
+
+def _refuse(connection: Connection, effect: RefuseAddress) -> None:
+    """The address that took nothing; one that was named meanwhile is still to be tried. Pi's platform chose where its
+    payment went, so there whatever was named is refused.
+    """
+    own, given = payout_own_addresses, payout_addresses
+    of_given = [given.c.operator == effect.operator, given.c.rail == effect.rail.value]
+    if effect.rail is Rail.CHAIN:
+        of_given.append(given.c.destination == effect.destination)
+        of_own = (own.c.operator == effect.operator) & (own.c.destination == effect.destination)
+        connection.execute(update(own).where(of_own).values(refused=effect.reason))
+    connection.execute(update(given).where(*of_given).values(refused=effect.reason))

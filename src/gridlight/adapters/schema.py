@@ -1,7 +1,9 @@
-"""The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them.
+"""The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them. Where
+operators are paid is in payout_tables.py.
 
 The journal is the truth; all tables after it and its snapshots are read models, written in the same transaction as the
-record that changed them; but for accounts, their keys and usage, which gateways write and no journal holds.
+record that changed them; but for accounts, their keys and usage, and payout statements, which gateways write and no
+journal holds.
 """
 
 import sqlite3
@@ -69,6 +71,7 @@ nodes = Table(
     Column("slots", Integer, nullable=False),
     Column("workloads", String, nullable=False),
     Column("tasks_answered", BigInteger, nullable=False),
+    Index("nodes_of_operator", "operator"),
 )
 
 _COUNTED = BigInteger().with_variant(Integer(), "sqlite")
@@ -284,15 +287,6 @@ payout_transactions = Table(
     Index("payout_transactions_of_sequence", "channel", "sequence"),
 )
 
-payout_addresses = Table(
-    "payout_addresses",
-    metadata,
-    Column("operator", String(80), primary_key=True),
-    Column("rail", String(16), nullable=False),
-    Column("destination", String(80), nullable=False),
-    Column("refused", String(64)),
-)
-
 payout_actions = Table(
     "payout_actions",
     metadata,
@@ -328,7 +322,7 @@ rulings = Table(
 )
 """The audit log of what administrators ruled of nodes and operators; lines are only ever added."""
 
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gridlight.cli import measuring, requesting, serving
+from gridlight.cli import measuring, operator_payouts, requesting, serving
 from gridlight.cli.account import account_app
 from gridlight.cli.ending import INTERRUPTED, USAGE_ERROR, fail
 from gridlight.cli.issuer import issuer_app
@@ -35,6 +35,7 @@ app.command()(measuring.demo)
 app.command()(measuring.simulate)
 app.command()(serving.setup)
 app.command()(serving.up)
+operator_app.command("payout-address")(operator_payouts.payout_address)
 app.add_typer(node_app, name="node")
 app.add_typer(network_app, name="network")
 app.add_typer(account_app, name="account")

@@ -41,6 +41,7 @@ def earnings(
         vesting=last.vesting,
         is_trusted=last.is_trusted,
         disputes=last.disputes,
+        payout=last.payout,
     )
     if csv is not None:
         write_csv(
@@ -108,6 +109,7 @@ def _print(told: "Earnings") -> None:
     typer.echo(f"as of {until}, in coin:")
     for name, amount in told.totals().items():
         typer.echo(f"  {name:<12} {amount:>18}")
+    typer.echo(_where(told))
     if told.vesting:
         typer.echo("held back, of this node:")
     for day in told.vesting:
@@ -122,3 +124,12 @@ def _print(told: "Earnings") -> None:
             typer.echo(
                 f"{utc_time(line.closed_ms)} {line.kind}: {line.pending} pending, {line.stake} stake; {line.why}"
             )
+
+
+def _where(told: "Earnings") -> str:
+    """Where the operator is paid."""
+    if told.payout is None:
+        return "paid nowhere yet, unless an administrator named an address: gridlight operator payout-address"
+    if told.payout.address is None:
+        return "paid nowhere for now, by the operator's own word"
+    return f"paid at {told.payout.address}, from {told.payout.threshold} coin on"

@@ -44,7 +44,7 @@ def show_operator(key: KeyOption = KEY_DEFAULT, as_json: JsonOption = False) -> 
     from gridlight.adapters.successions import BadSuccession, check_successions
     from gridlight.messages.codec import encode
 
-    operator = _load(key)
+    operator = load_operator(key)
     with explaining(BadSuccession):
         chain = check_successions(_successions(key, operator))
     if as_json:
@@ -77,7 +77,7 @@ def rotate_operator(
     from gridlight.messages.codec import encode
     from gridlight.services.own_nodes import id_of_node
 
-    _load(key)
+    load_operator(key)
     for folder in nodes or ():
         _demand_node(folder)
     with explaining(BadSuccession, ValueError):
@@ -115,7 +115,7 @@ def back_up_operator(
     from gridlight.adapters.operator_keys import BadOperatorKey, encrypt_operator
     from gridlight.adapters.signatures import write_secret
 
-    operator = _load(key)
+    operator = load_operator(key)
     with explaining(BadOperatorKey):
         data = encrypt_operator(operator, _password(is_new=True), successions=_successions(key, operator))
     write_secret(file, data.decode("ascii"))
@@ -151,7 +151,7 @@ def bind_node(
     """
     from gridlight.adapters.signatures import is_public_key
 
-    operator = _load(key)
+    operator = load_operator(key)
     if is_public_key(node):
         typer.echo(_certificate(node, key, operator, days))
         return
@@ -176,7 +176,7 @@ def attest(
     from gridlight.adapters.signatures import write_secret
     from gridlight.adapters.successions import check_successions
 
-    operator = _load(key)
+    operator = load_operator(key)
     with explaining(BadAttestation, ValueError):
         text = file.read_text(encoding="ascii").strip()
         before = (one.old_key for one in check_successions(_successions(key, operator)))
@@ -231,7 +231,8 @@ def _bind(folder: Path, key: Path, operator: "SigningKey") -> None:
         _write_certificate(folder, key, operator, CERTIFICATE_DAYS_MAX)
 
 
-def _load(key: Path) -> "SigningKey":
+def load_operator(key: Path) -> "SigningKey":
+    """The operator's key. BadInput where there is none."""
     from gridlight.adapters.signatures import SigningKey
 
     path = key.expanduser()

@@ -58,12 +58,16 @@ def address(
     destination: Annotated[str, typer.Argument(help="An address of the chain, or with --pi a uid of Pi's platform.")],
     pi: Annotated[bool, typer.Option("--pi", help="Pay through Pi's platform.")] = False,
 ) -> None:
-    """Set where an operator is paid. What its last address did not take is tried again."""
+    """Set where an operator is paid who does not say so by `gridlight operator payout-address`. What the last address
+    did not take is tried again.
+    """
     demand("sqlalchemy", "stellar_sdk")
     from gridlight.services.payer.main import set_address
 
     with explaining(ValueError, OSError):
-        set_address(config, operator, destination, is_pi=pi)
+        has_own = set_address(config, operator, destination, is_pi=pi)
+    if has_own:
+        typer.echo(f"{operator} says where to be paid, and that goes first")
 
 
 @payouts_app.command("signer")

@@ -5,7 +5,7 @@ from msgspec import Struct
 from gridlight.client.money_calls import signed_units
 from gridlight.messages.amounts import coins
 from gridlight.messages.ids import NodeId
-from gridlight.messages.money_api import EarningsLine, VestingView
+from gridlight.messages.money_api import EarningsLine, PayoutView, VestingView
 
 
 class Earnings(Struct, frozen=True, kw_only=True):
@@ -28,6 +28,8 @@ class Earnings(Struct, frozen=True, kw_only=True):
     is_trusted: bool
     disputes: int
     lines: list[EarningsLine]
+    payout: PayoutView | None = None
+    """Where the operator is paid by their own word, with the ends of the address alone."""
 
     def totals(self) -> dict[str, str]:
         """By name, as they are shown."""
@@ -57,6 +59,7 @@ def added_up(
     vesting: list[VestingView],
     is_trusted: bool,
     disputes: int,
+    payout: PayoutView | None = None,
 ) -> Earnings:
     """The lines of all pages, and what they come to."""
     return Earnings(
@@ -76,4 +79,5 @@ def added_up(
         is_trusted=is_trusted,
         disputes=disputes,
         lines=lines,
+        payout=payout,
     )

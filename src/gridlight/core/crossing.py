@@ -73,7 +73,7 @@ class Crossing:
 
     def _wanted(self, event: PayoutsWanted) -> list[Effect]:
         """No line is held that there is no fee for. A hold of nothing does not count, and its number is still free."""
-        state, balance = self._state, self._ledger.balance
+        state, balance, own = self._state, self._ledger.balance, event.own_least_units or {}
         if event.number != state.held + 1:
             return []
         spare = balance(NET_CHAINFEE) - state.lent_units
@@ -81,7 +81,7 @@ class Crossing:
         lines = tuple(
             PayoutLine(operator, units)
             for operator in dict.fromkeys(event.operators)
-            if (units := balance(op_avail(operator))) >= event.least_units
+            if (units := balance(op_avail(operator))) >= max(event.least_units, own.get(operator, 0))
         )
         if event.fee_units:
             affordable = (state.lent_units + within_reach) // event.fee_units - event.waiting

@@ -118,7 +118,8 @@ def failure(batch: PayoutBatch, found: TransactionFound) -> Failure:
 def drafted(
     waiting: deque[PayoutLine], seen: ChannelSeen, parameters: PayoutParameters, *, cap_left: int, lines_max: int
 ) -> tuple[PayoutLine, ...]:
-    """Who is paid next, in the order that they stand in: whoever has enough to be worth the fee and fits the cap.
+    """Who is paid next, in the order that they stand in: whoever has enough to be worth the fee and by their own
+    word, and fits the cap.
 
     All that it looked at is taken out of `waiting`: whoever was passed over comes again when that is filled anew.
     """
@@ -126,7 +127,7 @@ def drafted(
     lines: list[PayoutLine] = []
     while waiting and len(lines) < lines_max:
         line = waiting.popleft()
-        if least <= line.units <= cap_left:
+        if max(least, line.least_units) <= line.units <= cap_left:
             lines.append(line)
             cap_left -= line.units
     return tuple(lines)

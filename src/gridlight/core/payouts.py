@@ -103,6 +103,11 @@ class Payouts:
         """Those that are in flight, or that the platform was not told the end of."""
         return tuple(channel.batch for channel in self._channels.values() if channel.batch is not None)
 
+    @property
+    def announced(self) -> set[str]:
+        """Operators whose payment the platform was told of, and whose line is sealed next."""
+        return {channel.line.operator for channel in self._channels.values() if channel.line is not None}
+
     def handle(self, now_ms: int, event: PayoutEvent) -> Effects:
         """What is durable comes first; the host performs the rest only when that is on the disk."""
         match event:
@@ -150,7 +155,7 @@ class Payouts:
                 assert_never(event)
 
     def _refill(self, now_ms: int, event: PayoutsDue) -> Effects:
-        announced = {channel.line.operator for channel in self._channels.values() if channel.line is not None}
+        announced = self.announced
         self._waiting = {rail: deque() for rail in Rail}
         for line in event.lines:
             if line.operator not in announced:
@@ -230,7 +235,9 @@ class Payouts:
         said = failure(batch, found)
         effects: Effects = [PayFee(hash=found.hash, units=found.fee_units)]
         for line, code in said.dropped:
-            effects.append(RefuseAddress(operator=line.operator, destination=line.destination, reason=code))
+            effects.append(
+                RefuseAddress(operator=line.operator, destination=line.destination, reason=code, rail=line.rail)
+            )
             effects.append(channel.action("dropped", f"{line.operator} {line.units}: {code}"))
         if said.reason or not said.rest or seen.sequence > batch.sequence:
             done = msgspec.structs.replace(batch, hash=found.hash, ledger=found.ledger)

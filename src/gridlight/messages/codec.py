@@ -52,6 +52,7 @@ from gridlight.messages.operators import (
     NodeBarred,
     NodeCertificate,
     OperatorSuccession,
+    PayoutStatement,
     RecordRuling,
     RefuseNode,
     TellRuling,
@@ -234,6 +235,7 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     NodeBarred,
     AttestationsRevoked,
     OperatorSuccession,
+    PayoutStatement,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 
@@ -295,6 +297,7 @@ enrolments: Final[Decoder[EnrolNode]] = Decoder(EnrolNode)
 endorsements: Final[Decoder[NodeEndorsement]] = Decoder(NodeEndorsement)
 certificates: Final[Decoder[NodeCertificate]] = Decoder(NodeCertificate)
 successions: Final[Decoder[OperatorSuccession]] = Decoder(OperatorSuccession)
+payout_statements: Final[Decoder[PayoutStatement]] = Decoder(PayoutStatement, STATEMENT_CHARACTERS_MAX)
 reasons_samples: Final[Decoder[ReasonsSample]] = Decoder(ReasonsSample)
 manifests: Final[Decoder[Manifest]] = Decoder(Manifest, MANIFEST_BYTES_MAX)
 publications: Final[Decoder[Publication]] = Decoder(Publication, STATEMENT_CHARACTERS_MAX)

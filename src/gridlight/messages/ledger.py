@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import WorkloadIdField
 from gridlight.messages.reasons import QuestionField
@@ -196,6 +196,14 @@ class PayoutsWanted(Struct, frozen=True, gc=False, kw_only=True, tag_field="type
     """What to keep for the chain's fee on each line."""
     waiting: Annotated[int, Meta(ge=0, lt=2**53)]
     """Lines that were held before and are not paid yet."""
+    own_least_units: (
+        Annotated[
+            dict[AccountIdField, Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]],
+            Meta(max_length=PAYEES_MAX),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Of operators who want to be paid more at once, or not at all; absent where there is none."""
 
 
 class PayoutsEnded(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="payouts.ended.v1"):

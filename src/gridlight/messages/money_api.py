@@ -92,6 +92,17 @@ class VestingView(Struct, frozen=True, kw_only=True):
     tasks_missing: int
 
 
+class PayoutView(Struct, frozen=True, kw_only=True):
+    """Where an operator is paid by their own word, and from what amount on."""
+
+    address: str | None
+    """Nothing is paid while there is none."""
+    threshold: str
+    """Coins."""
+    serial: int
+    """When the operator said so, in milliseconds since 1970."""
+
+
 class EarningsLine(Struct, frozen=True, kw_only=True):
     """What one kind of entry did to an operator's accounts until a sheet of receipts was closed."""
 
@@ -118,6 +129,8 @@ class EarningsResponse(Struct, frozen=True, kw_only=True):
     """Of this node alone."""
     is_trusted: bool
     disputes: int
+    payout: PayoutView | None = None
+    """With the ends of the address alone; nothing where the operator never said."""
 
 
 class ReceiptsResponse(Struct, frozen=True, kw_only=True):

@@ -1,9 +1,11 @@
-"""What administrators say of nodes and operators over HTTP, and what they are answered."""
+"""What administrators say of nodes and operators over HTTP, what operators say of themselves, and the answers."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gridlight.messages.manifests import STATEMENT_CHARACTERS_MAX
+from gridlight.messages.money_api import PayoutView
 from gridlight.messages.operators import OperatorKeyField, ReasonText, Verdict
 
 RULINGS_LISTED_MAX = 10_000
@@ -42,3 +44,20 @@ class RulingsResponse(Struct, frozen=True, kw_only=True):
     """`GET /v1/network/operators`, the newest first: of several on one key the first one stands."""
 
     rulings: list[RulingView]
+
+
+class PayoutStatementBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`PUT /v1/operators/{key}/payout`."""
+
+    statement: Annotated[str, Meta(max_length=STATEMENT_CHARACTERS_MAX)]
+    """A PayoutStatement, signed: `base64url(JSON).base64url(signature)`."""
+
+
+class OperatorPayoutResponse(Struct, frozen=True, kw_only=True):
+    """`PUT` and `GET /v1/operators/{key}/payout`: what stands."""
+
+    operator: OperatorKeyField
+    payout: PayoutView | None
+    """Nothing where the operator never said; an administrator may have named an address then."""
+    least: str
+    """Coins: no threshold may be lower."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import GatewayIdField, NodeIdField
+from gridlight.messages.ledger import AMOUNT_MAX
 
 CERTIFICATE_DAYS_MAX = 14
 SUCCESSIONS_MAX = 16
@@ -13,6 +14,8 @@ SUCCESSIONS_MAX = 16
 
 REASON_CHARACTERS_MAX = 200
 OperatorKeyField = Annotated[str, Meta(pattern=r"^U[A-Z2-7]{55}$(?!\n)")]
+AddressField = Annotated[str, Meta(pattern=r"^(G[A-Z2-7]{55}|M[A-Z2-7]{68})$(?!\n)")]
+"""Of the chain, by its form; `adapters.chain.addresses` checks the sum within."""
 TimeField = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 ReasonText = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,200}$(?!\n)")]
 """One line for people."""
@@ -48,6 +51,18 @@ class OperatorSuccession(Struct, frozen=True, kw_only=True, tag_field="type", ta
     new_key: OperatorKeyField
     serial: TimeField
     """When it was signed, by the signer's clock, in milliseconds since 1970."""
+
+
+class PayoutStatement(Struct, frozen=True, kw_only=True, tag_field="type", tag="payout.statement.v1"):
+    """The operator's word on where they are paid, and from what amount on; signed with the operator's key."""
+
+    operator: OperatorKeyField
+    address: AddressField | None
+    """Nothing is paid while there is none."""
+    threshold: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+    """Units of 1e-7 coin; less is not paid."""
+    serial: TimeField
+    """When it was signed, in milliseconds since 1970; of two statements the one with the higher serial stands."""
 
 
 class Verdict(StrEnum):

@@ -62,6 +62,8 @@ class PayoutLine(Struct, frozen=True, kw_only=True):
     """An address (`G…` or `M…`); of Pi, the platform's uid until the payment is announced."""
     units: int
     rail: Rail = Rail.CHAIN
+    least_units: int = 0
+    """The operator's own threshold: with less the line is not drafted."""
 
 
 class PayoutBatch(Struct, frozen=True, kw_only=True):
@@ -292,6 +294,7 @@ class RefuseAddress(Struct, frozen=True, kw_only=True):
     operator: str
     destination: str
     reason: str
+    rail: Rail = Rail.CHAIN
 
 
 class RecordAction(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 
 from gridlight.core.crossing import Crossing, CrossingSnapshot, WordFromOutside
 from gridlight.core.ledger import Ledger, audited
@@ -50,7 +51,15 @@ class Books:
         assert audited(self.entries).balances == self.ledger.balances
         return told
 
-    def wants(self, number: int, *, least_units: int = 1, fee_units: int = 400, waiting: int = 0) -> TellPayouts:
+    def wants(
+        self,
+        number: int,
+        *,
+        least_units: int = 1,
+        fee_units: int = 400,
+        waiting: int = 0,
+        own: dict[str, int] | UnsetType = UNSET,
+    ) -> TellPayouts:
         told = self.hear(
             PayoutsWanted(
                 question="00" * 8,
@@ -59,6 +68,7 @@ class Books:
                 least_units=least_units,
                 fee_units=fee_units,
                 waiting=waiting,
+                own_least_units=own,
             )
         )
         assert told is not None
@@ -89,6 +99,13 @@ def test_what_operators_have_available_is_held_with_its_fees(books: Books) -> No
 def test_whoever_has_less_than_the_least_waits(books: Books) -> None:
     assert books.wants(1, least_units=501).lines == (ANNA,)
     assert books.balances(op_avail("ben")) == (500,)
+
+
+def test_whoever_has_less_than_they_want_at_once_waits_and_wanting_less_than_the_least_helps_nobody(
+    books: Books,
+) -> None:
+    assert books.wants(1, least_units=501, own={"anna": 701, "ben": 1}).lines == ()
+    assert books.wants(1, own={"anna": 700, "ben": 501}).lines == (ANNA,)
 
 
 def test_a_hold_that_is_asked_for_again_is_answered_alike_and_held_once(books: Books) -> None:

@@ -1,5 +1,6 @@
 """Who is paid next: the threshold, the day's cap, the money for fees; and what each effect does to the books."""
 
+import msgspec
 import pytest
 from tests.unit.core.payout_world import FEE, World, found, line
 
@@ -31,6 +32,15 @@ def test_nobody_is_paid_below_the_threshold(parameters: PayoutParameters, least:
     world.due(line("below", least - 1), line("at", least))
     world.look()
     assert operators(world) == ["at"]
+
+
+def test_nobody_is_paid_less_than_they_want_at_once() -> None:
+    world = World(PayoutParameters(threshold_units=500, threshold_fees=1))
+    wanted = {"below": 1_001, "at": 1_000, "low": 1}
+    lines = [msgspec.structs.replace(line(name), least_units=least) for name, least in wanted.items()]
+    world.due(*lines, msgspec.structs.replace(line("lower", 499), least_units=1))
+    world.look()
+    assert operators(world) == ["at", "low"]
 
 
 def test_a_transaction_holds_a_hundred_lines() -> None:

@@ -14,6 +14,7 @@ from gridlight.messages.payouts import (
     PaymentClosed,
     PaymentNotAnnounced,
     Rail,
+    RefuseAddress,
     SealBatch,
 )
 
@@ -63,6 +64,21 @@ def test_whoever_is_announced_is_not_paid_once_more_by_what_is_due() -> None:
     world.tell(PaymentClosed(channel="A"))
     world.look()
     assert world.one(AnnouncePayment).line == BEN
+
+
+def test_who_is_announced_is_under_way_until_the_line_is_sealed() -> None:
+    world = announced()
+    assert world.core.announced == {"ann"}
+    world.look()
+    assert world.core.announced == set()
+
+
+def test_whom_a_payment_of_the_platform_did_not_reach_is_refused_by_name_and_not_by_address() -> None:
+    world = announced()
+    world.look()
+    world.look(found(world.open_batch(), "op_no_destination"), sequence=8)
+    refused = world.one(RefuseAddress)
+    assert (refused.operator, refused.destination, refused.rail) == ("ann", "G-ann", Rail.PI)
 
 
 def test_the_platform_is_told_the_hash_until_it_hears() -> None:

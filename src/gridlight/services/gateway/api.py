@@ -48,6 +48,8 @@ from gridlight.services.gateway.metrics import CONTENT_TYPE, Metrics
 from gridlight.services.gateway.money_api import MoneyParts, money_routes
 from gridlight.services.gateway.openapi import DetectOperation, EnrolOperation, RunOperation, errors, openapi_config
 from gridlight.services.gateway.operator_api import operator_routes
+from gridlight.services.gateway.payout_api import payout_routes
+from gridlight.services.gateway.payouts import Payouts
 from gridlight.services.gateway.peers import FORWARDED_HEADER
 from gridlight.services.gateway.pictures import PicturePool
 from gridlight.services.gateway.questions import Questions
@@ -85,6 +87,7 @@ class Parts(Struct, frozen=True, eq=False, kw_only=True):
     admin: AdminToken
     accounts: Accounts
     money: MoneyParts
+    payouts: Payouts
     workloads: WorkloadParts
     metrics: Metrics
     clock: SteadyClock
@@ -101,6 +104,7 @@ def create_app(parts: Parts) -> Litestar:
         *account_routes(parts.accounts, parts.admin, parts.clock),
         *money_routes(parts.money, parts.accounts, parts.enrolments, parts.admin, parts.clock),
         *operator_routes(parts.questions, parts.store, parts.admin),
+        *payout_routes(parts.payouts, parts.enrolments, parts.admin, parts.clock),
         *why_routes(parts.questions, parts.enrolments, parts.admin, parts.clock),
         *health_routes(parts),
     ]

@@ -47,6 +47,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Whether a node without one is refused."""
     status_refresh_s: Annotated[float, Meta(ge=1, le=900)] = 30.0
     """How often issuers' status lists are read."""
+    payout_least_units: Annotated[int, Meta(ge=1, le=10**18)] = 10_000
+    """No operator's threshold may be lower, in units of 1e-7 coin: a hundred times what Stellar usually takes."""
     log_file: Path | None = None
     """Standard error where it is absent."""
 

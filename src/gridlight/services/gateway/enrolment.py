@@ -174,10 +174,21 @@ class Enrolments:
         """Refusal where it is not the node itself that asks: it signs a nonce of ours, so no old proof serves again."""
         if nonce is None or signature is None:
             raise Refusal("NOT_THE_NODE")
+        self._demand_key(now_ms, node_id, nonce, signature, domain, "node")
+
+    def demand_operator(
+        self, now_ms: int, operator: str, nonce: bytes | None, signature: bytes | None, domain: bytes
+    ) -> None:
+        """The same of an operator."""
+        if nonce is None or signature is None:
+            raise Refusal("NOT_THE_OPERATOR")
+        self._demand_key(now_ms, operator, nonce, signature, domain, "operator")
+
+    def _demand_key(self, now_ms: int, key: str, nonce: bytes, signature: bytes, domain: bytes, whose: str) -> None:
         if not self._nonces.is_valid(nonce.decode("latin-1"), now_ms):
             raise Refusal("BAD_NONCE")
-        if not verify(node_id, domain, nonce, signature):
-            raise Refusal("BAD_SIGNATURE", "The signature is not the node's over the nonce.")
+        if not verify(key, domain, nonce, signature):
+            raise Refusal("BAD_SIGNATURE", f"The signature is not the {whose}'s over the nonce.")
 
     def announcements(self) -> list[NodeEnrolled | AttestationsRevoked]:
         """Enrolments that wait, and what is revoked, for a coordinator that may not know of them."""

@@ -229,6 +229,35 @@ KINDS: Final[dict[str, Kind]] = {
         "As many nodes as the operator's attestation allows are online.",
         "Stop one of them, or ask the issuer for a higher level.",
     ),
+    "BAD_OPERATOR_KEY": Kind(400, "The operator's key is malformed.", "`gridlight operator show` prints it."),
+    "BAD_PAYOUT_STATEMENT": Kind(400, "The payout statement cannot be read.", _SEE_API),
+    "PAYOUT_UNSIGNED": Kind(
+        401, "The statement is not signed with the key of the operator whom it is for.", "Sign it with that key."
+    ),
+    "BAD_PAYOUT_ADDRESS": Kind(
+        422,
+        "Nothing can be paid to this address.",
+        "An address is G and 55, or M and 68, characters of A-Z and 2-7; copy it whole from the wallet.",
+    ),
+    "BAD_PAYOUT_THRESHOLD": Kind(
+        422, "Nobody is paid from so little, or so much, on.", "Choose one that is not below `least` of GET."
+    ),
+    "STATEMENT_AHEAD": Kind(
+        422, "The statement is from a time to come; no later one could follow it.", "Set this machine's clock."
+    ),
+    "OLD_STATEMENT": Kind(
+        409, "A statement of this or a higher serial stands.", "Sign another, with the time of now as its serial."
+    ),
+    "UNKNOWN_OPERATOR": Kind(
+        404,
+        "The network knows no such operator.",
+        "Name the key that your nodes joined with: the one they are bound with, or operator.nk of a node's folder.",
+    ),
+    "NOT_THE_OPERATOR": Kind(
+        401,
+        "Where an operator is paid is told to that operator, and to administrators.",
+        "Ask as the operator: gridlight operator payout-address. Or send `Authorization: Bearer <admin token>`.",
+    ),
     "AGENT_TOO_OLD": Kind(403, "This agent is too old for the network.", "Run: pip install --upgrade gridlight"),
     "NOT_THE_NODE": Kind(
         401,

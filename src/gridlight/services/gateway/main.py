@@ -20,6 +20,7 @@ from gridlight.adapters.blobs import Blobs
 from gridlight.adapters.bus import Bus
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
+from gridlight.adapters.kept_statements import KeptStatements
 from gridlight.adapters.ledger_lines import LedgerLines
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.store import Store
@@ -41,6 +42,7 @@ from gridlight.services.gateway.metrics import Metrics
 from gridlight.services.gateway.money_api import MoneyParts
 from gridlight.services.gateway.offered import Offered
 from gridlight.services.gateway.outbox import Outbox
+from gridlight.services.gateway.payouts import Payouts
 from gridlight.services.gateway.pictures import PicturePool
 from gridlight.services.gateway.publications import Publications
 from gridlight.services.gateway.questions import Questions
@@ -79,6 +81,7 @@ class Gateway:
         self._inputs = KeptInputs(self._metrics)
         self._store = Store.open(config.database_url)
         self._books = LedgerLines(config.database_url)
+        self._payouts = Payouts(KeptStatements(config.database_url), config.payout_least_units)
         self._offered = Offered(catalogue(), self._store)
         terms = TrustTerms(self._store)
         admin = AdminToken(config.admin_token_file.read_text(encoding="ascii").strip())
@@ -103,6 +106,7 @@ class Gateway:
             admin=admin,
             accounts=self._accounts,
             money=self._money_parts(questions),
+            payouts=self._payouts,
             workloads=self._workload_parts(admin),
             metrics=self._metrics,
             clock=self._clock,
@@ -131,6 +135,7 @@ class Gateway:
             books=self._books,
             credits=Credits(self._books, self._outbox),
             questions=questions,
+            payouts=self._payouts,
             network_key=self._config.network_key,
         )
 
@@ -194,6 +199,7 @@ class Gateway:
             await bus.close()
             self._store.close()
             self._books.close()
+            self._payouts.close()
             self._accounts.book.close()
         if self._failure is not None:
             raise self._failure

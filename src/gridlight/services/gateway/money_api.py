@@ -1,8 +1,5 @@
 """The routes on money: grants, balances and statements of accounts; and what a node earned, with its receipts."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Final
 
 import structlog
@@ -41,7 +38,9 @@ from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.openapi import errors
 from gridlight.services.gateway.own_receipts import read_cursor, receipts_page
+from gridlight.services.gateway.payouts import Payouts, shortened
 from gridlight.services.gateway.questions import Questions
+from gridlight.services.gateway.turns import Turns
 from gridlight.services.gateway.why_api import signature_of
 
 FIRST: Final = "-1.0"
@@ -63,6 +62,7 @@ class MoneyParts(Struct, frozen=True, eq=False, kw_only=True):
     books: LedgerLines
     credits: Credits
     questions: Questions
+    payouts: Payouts
     network_key: str
 
 
@@ -156,8 +156,7 @@ class _OwnBooks:
     """Which node asks for its own books; few of them at once."""
 
     def __init__(self, enrolments: Enrolments, admin: AdminToken, clock: SteadyClock) -> None:
-        self._readers = asyncio.Semaphore(READERS_MAX)
-        self._asking = 0
+        self.turns = Turns(READERS_MAX, ASKING_MAX, "Too many nodes read their books at once.")
         self._enrolments = enrolments
         self._admin = admin
         self._clock = clock
@@ -171,18 +170,6 @@ class _OwnBooks:
             nonce = headers.get(NONCE_HEADER.lower().encode())
             self._enrolments.demand_node(now_ms, node, nonce, signature_of(headers), EARNINGS_DOMAIN)
         return node
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[None]:
-        """A turn. Refusal where too many wait for theirs."""
-        if self._asking >= ASKING_MAX:
-            raise Refusal("BUSY", "Too many nodes read their books at once.")
-        self._asking += 1
-        try:
-            async with self._readers:
-                yield
-        finally:
-            self._asking -= 1
 
 
 def node_routes(
@@ -198,9 +185,10 @@ def node_routes(
         Proved as for `GET /v1/nodes/{node_id}/why`, with a signature for `gridlight.node.earnings.v1`.
         """
         node = own.demand(request, node_id)
-        async with own.reading():
+        async with own.turns.turn():
             held = await parts.questions.held_back(node)
             page = await read(earnings_page, parts.books, held.operator, after)
+            payout = await read(parts.payouts.standing, held.operator)
         return answer(
             EarningsResponse(
                 node_id=node,
@@ -211,6 +199,7 @@ def node_routes(
                 vesting=[vesting_view(day) for day in held.days],
                 is_trusted=held.is_trusted,
                 disputes=held.disputes,
+                payout=shortened(payout),
             )
         )
 
@@ -220,7 +209,7 @@ def node_routes(
         can check them offline. A page at a time: go on with `after=next_after`. Proved as for the earnings.
         """
         node, place = own.demand(request, node_id), read_cursor(after)
-        async with own.reading():
+        async with own.turns.turn():
             page = await read(receipts_page, parts.books, node, place)
         return answer(
             ReceiptsResponse(

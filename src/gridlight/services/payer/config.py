@@ -39,6 +39,8 @@ class PayerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The network's bus, to have held in its ledger what is paid; without it only what is in the payer's books is."""
     credentials: Path | None = None
     """`payer.creds` of the network's keys."""
+    statements_url: str = ""
+    """The network's database, where gateways keep what operators say of addresses; `database_url` if none is named."""
     shard: str = SHARD_DEFAULT
     parameters: PayoutParameters = PayoutParameters()
 

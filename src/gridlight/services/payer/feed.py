@@ -5,10 +5,11 @@ which it knows them. So nothing else is kept, and whichever of the two is killed
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final, Protocol
 
 import structlog
+from msgspec import UNSET
 
 from gridlight.adapters.coordinator_ledger import LedgerUnreachable
 from gridlight.adapters.payout_store import PayoutStore
@@ -56,8 +57,7 @@ class Feed:
         """Ends that the coordinator is known to have heard of."""
 
     async def settle(self) -> None:
-        """Give back what cannot be paid, and tell of all that ended. LedgerUnreachable and LedgersDisagree."""
-        self._hand_back()
+        """Tell of all that ended. LedgerUnreachable and LedgersDisagree."""
         while self._told < self._books.ends():
             number = self._told + 1
             told = await self._say(end_of(self._books.end(number), number=number, question=_question()))
@@ -70,17 +70,20 @@ class Feed:
     async def hold(self, base_fee_units: int) -> None:
         """Have held what operators with an address have available. LedgerUnreachable and LedgersDisagree."""
         parameters = self._parameters
-        payable = self._store.payable()
-        for first in range(0, len(payable), PAYEES_MAX):
+        payees = self._store.payees()
+        for first in range(0, len(payees), PAYEES_MAX):
+            some = payees[first : first + PAYEES_MAX]
+            own = {payee.operator: payee.least_units for payee in some if payee.least_units}
             number = self._books.holds() + 1
             told = await self._say(
                 PayoutsWanted(
                     question=_question(),
                     number=number,
-                    operators=tuple(payable[first : first + PAYEES_MAX]),
+                    operators=tuple(payee.operator for payee in some),
                     least_units=max(parameters.threshold_units, parameters.threshold_fees * base_fee_units, 1),
                     fee_units=FEES_RESERVED * base_fee_units,
                     waiting=self._books.waiting(),
+                    own_least_units=own or UNSET,
                 )
             )
             if told.held == number:
@@ -89,16 +92,23 @@ class Feed:
                 self._store.post(self._now_ms(), held(told), self._books, action)
                 self._reached("held")
 
-    def _hand_back(self) -> None:
-        """Where the operator has no address, or its address took nothing."""
-        payable = set(self._store.payable())
-        units = [one for one in self._books.available().items() if one[0] not in payable]
+    def hand_back(self, under_way: Container[str]) -> bool:
+        """What is not to be paid now: where the operator has no address, or its address took nothing, or it is less
+        than they want. Whether there was anything. Of those under way nothing is given back.
+        """
+        least = {payee.operator: payee.least_units for payee in self._store.payees()}
+        units = [
+            (operator, amount)
+            for operator, amount in self._books.available().items()
+            if operator not in under_way and (operator not in least or amount < least[operator])
+        ]
         for first in range(0, len(units), PAYEES_MAX):
             some = units[first : first + PAYEES_MAX]
             action = RecordAction(action="returned", channel="", detail=f"{len(some)} lines")
             draft = handed_back(self._books.ends() + 1, dict(some))
             self._store.post(self._now_ms(), draft, self._books, action)
             self._reached("handed back")
+        return bool(units)
 
     async def _say(self, word: PayerWord) -> TellPayouts:
         self._reached(f"about to say {type(word).__name__}")

@@ -18,6 +18,7 @@ from gridlight.adapters.chain.pi_platform import PiPlatform
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
 from gridlight.adapters.coordinator_ledger import CoordinatorLedger
+from gridlight.adapters.kept_statements import KeptStatements
 from gridlight.adapters.payout_store import Action, PayoutStore
 from gridlight.adapters.stored_books import StoredBooks
 from gridlight.messages.payouts import ChannelRecord, Rail
@@ -87,14 +88,17 @@ def read_status(path: Path) -> Status:
         store.close()
 
 
-def set_address(path: Path, operator: str, destination: str, *, is_pi: bool) -> None:
-    """Where an operator is paid from now on. BadAddress says what is wrong with an address."""
+def set_address(path: Path, operator: str, destination: str, *, is_pi: bool) -> bool:
+    """Where an operator is paid who says nothing; whether they do, so that this does not count. BadAddress says what is
+    wrong with an address.
+    """
     config = load_config(path, PayerConfig)
     if not is_pi:
         checked_address(destination)
     store = PayoutStore.open(config.database_url)
     try:
         store.set_addresses({operator: (Rail.PI if is_pi else Rail.CHAIN, destination)})
+        return operator in store.taken()
     finally:
         store.close()
 
@@ -164,6 +168,7 @@ async def _serve(
     horizon, pi = Horizon(config.horizon_url), None
     signer: SignerPort = _signer(config, store) if config.signer is None else RemoteSigner(config.signer)
     ledger = await _ledger_of(config)
+    words = KeptStatements(config.statements_url or config.database_url)
     if config.pi_url:
         pi = PiPlatform(config.pi_url, os.environ.get(PI_KEY_VARIABLE, ""))
     try:
@@ -178,6 +183,7 @@ async def _serve(
             clock=WallClock(),
             pi=pi,
             ledger=ledger,
+            words=words,
             told=lambda: told(status_of(store)),
         )
         _stop_on_signals(payer.stop)
@@ -187,6 +193,7 @@ async def _serve(
         if payer.disagreement:
             raise CannotPay(payer.disagreement, "is one of the two databases an old copy, or of another network?")
     finally:
+        words.close()
         await horizon.close()
         if ledger is not None:
             await ledger.close()

@@ -41,6 +41,7 @@ from gridlight.messages.payouts import (
 )
 from gridlight.services.payer.feed import Feed, LedgerPort, LedgersDisagree
 from gridlight.services.payer.signing import NotSigned, SignerPort, build
+from gridlight.services.payer.statements import KeptWords, Statements
 
 REFILL_MS: Final = 60_000
 FEED_AGAIN_MS: Final = 5_000
@@ -83,6 +84,7 @@ class Payer:
         clock: Clock,
         pi: PiPlatform | None = None,
         ledger: LedgerPort | None = None,
+        words: KeptWords | None = None,
         told: Callable[[], None] = lambda: None,
         reached: Callable[[str], None] = _ignore,
     ) -> None:
@@ -106,6 +108,7 @@ class Payer:
         if ledger is not None:
             self._feed = Feed(ledger, store, books, parameters, now_ms=clock.now_ms, reached=reached)
         self._is_fed = ledger is None
+        self._statements = None if words is None else Statements(words, store, clock.now_ms)
         store.add_channels(channels)
         stored = store.load()
         wanted = {channel.account for channel in channels}
@@ -157,6 +160,7 @@ class Payer:
         if self._feed is None:
             return True
         try:
+            self._feed.hand_back(self.core.announced)
             await self._feed.settle()
         except LedgerUnreachable as error:
             _log.warning("not_settled", problem=str(error))
@@ -185,8 +189,16 @@ class Payer:
         if now_ms < self._refill_ms:
             return
         self._refill_ms = now_ms + REFILL_MS
+        is_other = self._store.log_given(now_ms)
+        if self._statements is not None:
+            is_other = self._statements.take_over() or is_other
         if self._feed is not None:
+            if self._feed.hand_back(self.core.announced) or is_other:
+                self._tell_due()  # no channel drafts what went back, or by an old word, while the ledger is asked
             await self._feed_in(self._feed)
+        self._tell_due()
+
+    def _tell_due(self) -> None:
         self._decide(PayoutsDue(lines=self._store.lines(self._books.available()), fees_units=self._books.fees()))
 
     def _decide(self, event: PayoutEvent) -> list[OutsideEffect]:
