@@ -69,6 +69,7 @@ nodes = Table(
     Column("slots", Integer, nullable=False),
     Column("workloads", String, nullable=False),
     Column("tasks_answered", BigInteger, nullable=False),
+    Column("hold", String(16)),
 )
 
 _COUNTED = BigInteger().with_variant(Integer(), "sqlite")
@@ -328,7 +329,7 @@ rulings = Table(
 )
 """The audit log of what administrators ruled of nodes and operators; lines are only ever added."""
 
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

@@ -42,7 +42,7 @@ from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePass
 from gridlight.messages.jobs import EndJob, JobSubmitted, JobWithdrawn, Outcome
 from gridlight.messages.ledger import AccountCredited, PayoutsEnded, PayoutsWanted, PricesSet
 from gridlight.messages.nodes import NodeDisconnected, NodeEnrolled, OfferChanged
-from gridlight.messages.operators import AttestationsRevoked, KeyRuled
+from gridlight.messages.operators import AttestationsHeld, AttestationsRevoked, KeyRuled
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
     AssignmentAcknowledged,
@@ -102,6 +102,7 @@ class Coordinator:
             NodeDisconnected: (fleet,),
             KeyRuled: (fleet,),
             AttestationsRevoked: (fleet,),
+            AttestationsHeld: (fleet,),
             CoordinatorStarted: (reputation, verification, catalogue, scheduling, fleet),
             WorkloadApproved: (catalogue,),
             WorkloadStopped: (catalogue,),

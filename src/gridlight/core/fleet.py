@@ -35,9 +35,11 @@ from gridlight.messages.nodes import (
     SlotOffer,
 )
 from gridlight.messages.operators import (
+    AttestationsHeld,
     AttestationsRevoked,
     Attested,
     BarCode,
+    Hold,
     KeyRuled,
     NodeBarred,
     RecordRuling,
@@ -57,6 +59,7 @@ FleetEvent = (
     | WorkloadClosed
     | KeyRuled
     | AttestationsRevoked
+    | AttestationsHeld
 )
 
 
@@ -90,6 +93,7 @@ class FleetSnapshot(Struct):
     offers_refused: int
     closed: dict[WorkloadId, int] = {}
     door: DoorSnapshot | None = None
+    holds: dict[str, Hold] = {}
 
 
 class Fleet:
@@ -104,6 +108,8 @@ class Fleet:
         self._door = Door()
         self._persons: dict[str, dict[int, None]] = {}
         """Nullifier to the nodes that ever had it."""
+        self._holds: dict[str, Hold] = {}
+        """By issuer: what the age of its status list means for the nodes that it attests."""
         self._closed: dict[WorkloadId, int] = {}
         """Workloads that were stopped, by the serial of the word that did: whoever offers one is told."""
         self.hears: Hears = {
@@ -117,6 +123,7 @@ class Fleet:
             WorkloadClosed: self._shut,
             KeyRuled: self._ruled,
             AttestationsRevoked: self._attestations_revoked,
+            AttestationsHeld: self._attestations_held,
         }
 
     def index_of(self, node_id: NodeId) -> int | None:
@@ -197,6 +204,24 @@ class Fleet:
                 outputs += self._shown_out(index, node.bar)
         return outputs
 
+    def _attestations_held(self, _now_ms: int, event: AttestationsHeld) -> list[Output]:
+        """O(nodes), where the list's age means something else than before."""
+        if event.hold is self._holds.get(event.issuer):
+            return []
+        before = [self._hold_of(node.enrolled) for node in self._nodes]
+        self._holds.pop(event.issuer, None)
+        if event.hold is not None:
+            self._holds[event.issuer] = event.hold
+        changed = [index for index, hold in enumerate(before) if hold is not self._hold_of(self._nodes[index].enrolled)]
+        return [output for index in changed for output in (self._known(index), self._record(index))]
+
+    def _hold_of(self, enrolled: NodeEnrolled) -> Hold | None:
+        """Why the node is not trusted. The founder's own word on a node goes before an issuer's."""
+        attested = enrolled.attested
+        if enrolled.endorsed is not None or not isinstance(attested, Attested):
+            return None
+        return self._holds.get(attested.issuer) if attested.hold is UNSET else attested.hold
+
     def _shown_out(self, index: int, bar: Bar) -> list[Output]:
         if self._nodes[index].presence is Presence.OFFLINE:
             return []
@@ -240,14 +265,19 @@ class Fleet:
         else:
             self._nodes[index].enrolled, self._nodes[index].bar = event, None
         self._remember_person(index)
-        known = NodeKnown(
+        admitted = AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id)
+        return [self._known(index), admitted, self._record(index)]
+
+    def _known(self, index: int) -> NodeKnown:
+        enrolled = self._nodes[index].enrolled
+        return NodeKnown(
             node=index,
-            node_id=event.node_id,
-            operator=_number(self._operators, event.operator),
-            prefix=_number(self._prefixes, event.prefix) if event.prefix else NOBODY,
-            endorsed=event.endorsed,
+            node_id=enrolled.node_id,
+            operator=_number(self._operators, enrolled.operator),
+            prefix=_number(self._prefixes, enrolled.prefix) if enrolled.prefix else NOBODY,
+            endorsed=enrolled.endorsed,
+            hold=self._hold_of(enrolled),
         )
-        return [known, AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
 
     def _offer_changed(self, _now_ms: int, event: OfferChanged) -> list[Output]:
         index = self._index.get(event.node_id)
@@ -309,12 +339,13 @@ class Fleet:
 
     def _record(self, index: int) -> RecordNode:
         node = self._nodes[index]
-        is_online = node.presence is Presence.ONLINE
+        is_online, hold = node.presence is Presence.ONLINE, self._hold_of(node.enrolled)
         return RecordNode(
             enrolled=node.enrolled,
             is_online=is_online,
             slots=sum(offer.slots for offer in node.offers) if is_online else 0,
             workloads=tuple(offer.workload for offer in node.offers),
+            hold=UNSET if hold is None else hold,
         )
 
     def check(self) -> None:
@@ -331,6 +362,7 @@ class Fleet:
             self.offers_refused,
             self._closed,
             self._door.snapshot(),
+            self._holds,
         )
 
     def restore(self, snapshot: FleetSnapshot) -> None:
@@ -342,6 +374,7 @@ class Fleet:
         self.offers_refused = snapshot.offers_refused
         self._closed = dict(snapshot.closed)
         self._door = Door(snapshot.door)
+        self._holds = dict(snapshot.holds)
         self._persons = {}
         for index in range(len(self._nodes)):
             self._remember_person(index)
