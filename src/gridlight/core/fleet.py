@@ -205,9 +205,7 @@ class Fleet:
         return outputs
 
     def _attestations_held(self, _now_ms: int, event: AttestationsHeld) -> list[Output]:
-        """O(nodes), where the list's age means something else than before."""
-        if event.hold is self._holds.get(event.issuer):
-            return []
+        """O(nodes): a list grows old seldom, and gateways repeat themselves only to a coordinator that starts."""
         before = [self._hold_of(node.enrolled) for node in self._nodes]
         self._holds.pop(event.issuer, None)
         if event.hold is not None:

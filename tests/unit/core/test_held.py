@@ -90,8 +90,10 @@ def test_who_was_trusted_and_comes_with_level_0_is_in_shadow_and_keeps_its_clean
 def test_the_founders_own_word_goes_before_an_issuers(level: int) -> None:
     world = checked_world()
     node = joined(world, level=level, endorsed=Tier.TRUSTED)
-    world.tell(held(Hold.STATUS_LOST))
+    [record] = only(RecordNode, world.tell(word(node, level=level, endorsed=Tier.TRUSTED)))
 
+    assert record.hold is msgspec.UNSET
+    assert world.tell(held(Hold.STATUS_LOST)) == []
     assert world.tier_of(node) is Tier.TRUSTED
 
 
