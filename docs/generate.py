@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin, g
 import msgspec
 
 from gridlight.messages import codec, limits
+from gridlight.messages.api import EnrolmentResponse
 from gridlight.messages.ledger import TellPayouts
 from gridlight.messages.manifests import Countersignature, Publication, StopOrder
 from gridlight.messages.nodes import EnrolNode, OfferChanged
@@ -132,14 +133,21 @@ def _kind(hint: Any) -> str:
         return _kind(arguments[0])
     if origin is UnionType or NoneType in arguments:
         return " or ".join(_kind(argument) for argument in arguments if argument is not NoneType) + ", if any"
-    if origin is tuple:
+    if origin in (tuple, list):
         return f"list of {_kind(arguments[0])}"
     if origin is dict:
         return f"{_kind(arguments[1])} by {_kind(arguments[0])}"
     if origin is Literal:
         return " or ".join(repr(argument) for argument in arguments)
-    plain = {str: "text", int: "integer", bool: "yes or no", bytes: "base64"}
+    plain = {str: "text", int: "integer", float: "number", bool: "yes or no", bytes: "base64"}
     return plain.get(hint) or str(hint.__name__)
+
+
+def _enrolment() -> str:
+    """Drawn from the answer itself, since one that is written by hand is forgotten where a field is added."""
+    hints = get_type_hints(EnrolmentResponse)
+    rows = [(f"`{field.encode_name}`", _kind(hints[field.name])) for field in _fields_of(EnrolmentResponse)]
+    return _table(("field", "what it is"), rows)
 
 
 def _refusals() -> str:
@@ -177,6 +185,7 @@ def _said_by(path: Path) -> str:
 
 _TABLES: Final[dict[str, Callable[[], str]]] = {
     "messages": _messages,
+    "enrolment": _enrolment,
     "modules": _modules,
     "refusals": _refusals,
     "reasons": _reasons,

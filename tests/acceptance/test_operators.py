@@ -90,11 +90,14 @@ def test_operators_are_vouched_for_banned_and_taken_back(tmp_path: Path) -> None
         with started(network, folder, tmp_path / "without") as stranger:
             assert "ATTESTATION_MISSING" in stranger.ended()
 
-        word = said("issuer", "attest", operator, "--data", issuer, "--person", "Ada", "--network", network_key)
+        person = ("--person", "Ada", "--level", "0")
+        word = said("issuer", "attest", operator, "--data", issuer, *person, "--network", network_key)
         (tmp_path / "word").write_text(word)
         said("operator", "attest", tmp_path / "word", folder, "--key", key)
         with started(network, folder, tmp_path / "attested") as node:
             node.joins(network, node_id, "the attested node to be online")
+            shown = " ".join(said("network", "node", node_id, "--data", data).split())
+            assert "held in shadow: level 0 attestation" in shown
             began = time.monotonic()
             rule = ("network", "operators", "ban", operator, "--reason", "wrong answers for sale", "--data", data)
             ruled = json.loads(said(*rule, "--json"))

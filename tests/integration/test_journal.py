@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.integration.databases import postgresql
 
 from gridlight.adapters.changes import Changes
@@ -14,6 +15,7 @@ from gridlight.messages.host import RecordNode, RequestAllOffers, TimePassed
 from gridlight.messages.ids import Blake3Digest, GatewayId, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import EndJob, JobState, JobSubmitted, Outcome, Picture
 from gridlight.messages.nodes import NodeEnrolled
+from gridlight.messages.operators import Hold
 
 NODE = NodeId("U" + "A" * 55)
 JOB = JobId("req_" + "0" * 26)
@@ -120,6 +122,15 @@ def test_a_node_counts_its_answers_once_each(journal: Journal, store: Store) -> 
     [node] = store.nodes()
     assert (node.node_id, node.tasks_answered, node.online, node.slots) == (NODE, 2, False, 0)
     assert store.node_ids() == [NODE]
+
+
+def test_why_a_node_is_held_is_readable_until_nothing_holds_it(journal: Journal, store: Store) -> None:
+    commit(journal, 1, [enrolled()], Changes(1, [], [replace(online(), hold=Hold.LEVEL_0)]))
+    [held] = store.nodes()
+    commit(journal, 2, [enrolled()], Changes(2, [], [online()]))
+
+    assert held.hold is Hold.LEVEL_0
+    assert store.nodes()[0].hold is None
 
 
 def test_all_nodes_are_offline_when_all_offers_are_asked_for(journal: Journal, store: Store) -> None:

@@ -8,26 +8,28 @@ from collections import Counter
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
+from tests.properties.held_earnings import HeldEarnings
 from tests.properties.money_words import (
     DIGEST,
+    FEE,
     FOR_GOOD,
     GATEWAY,
-    HOLD_MS,
     MONEY,
     NODES,
     REQUESTERS,
     REWARD,
     Told,
+    assert_bounded,
     enrolled,
     operator,
     paid_job,
 )
+from tests.properties.paid_out import PaidOut
 from tests.unit.core.world import WORKLOAD, job_id, node_id, secret
 
-from gridlight.core import postings
 from gridlight.core.bookkeeping import Bookkeeping, BookkeepingSnapshot
-from gridlight.core.ledger import Overdrawn, audited
+from gridlight.core.ledger import audited
 from gridlight.core.receipts import is_fork, is_on, prove
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import TimePassed
@@ -37,11 +39,9 @@ from gridlight.messages.ledger import (
     NET_VERIFY,
     AccountCredited,
     Entry,
-    PayoutLine,
     PricesSet,
     RecordEntry,
     op_avail,
-    op_inflight,
     op_stake,
     req_avail,
 )
@@ -64,21 +64,21 @@ from gridlight.messages.trust import (
     Verification,
 )
 
+NODE_IDS = [node_id(node) for node in range(NODES)]
+STAKES = sorted({op_stake(operator(node)) for node in range(NODES)})
 
-class Books(RuleBasedStateMachine):
+
+class Books(PaidOut):
     """Requesters, nodes and a verifier of whom nothing is known but that they speak the protocol."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.books = Bookkeeping()
         self.now_ms = 0
-        self.entries: list[Entry] = []
         self.roots: list[SheetRoot] = []
         self.receipts: list[Receipt] = []
         self.tasks: dict[JobId, Told] = {}
-        self.commits = self.checks = self.epoch = self.batches = 0
-        self.sealed: dict[str, list[PayoutLine]] = {}
-        self.trusted: Counter[int] = Counter()
+        self.commits = self.checks = self.epoch = 0
+        self.held = [HeldEarnings() for _ in range(NODES)]
         self.credited = 0
         self.spent: Counter[str] = Counter()
         self.paid_of: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class Books(RuleBasedStateMachine):
     def begin(self) -> None:
         self.fresh()
         # So that most steps can do what they are there for.
-        for account in (*map(req_avail, REQUESTERS), op_stake(operator(0))):
+        for account in (*map(req_avail, REQUESTERS), NET_VERIFY, *STAKES):
             self.credit(account, 60_000)
         for node in range(NODES - 1):
             self.stand(node, Tier.TRUSTED)
@@ -111,21 +111,12 @@ class Books(RuleBasedStateMachine):
         return outputs
 
     def weigh(self, entry: Entry, before: Counter[str]) -> None:
-        """P1: an entry makes nothing. P7, P8: what leaves hold-back and stake is bounded."""
-        assert sum(posting.amount for posting in entry.postings) == 0
-        kind = entry.key.partition(":")[0]
-        for posting in entry.postings:
-            if kind == "slash" and posting.amount < 0:
-                assert -posting.amount <= min(before[posting.account], 3 * REWARD)
-            if kind == "claw" and posting.amount < 0:
-                assert -posting.amount <= before[posting.account]
-            if posting.account.endswith(":pending") and posting.amount < 0:
-                assert kind in ("vest", "claw")
-        if kind == "vest":
-            assert self.now_ms >= HOLD_MS
-        if kind == "final":
+        """P1, P8 and P63, and who earned it."""
+        assert_bounded(entry, before)
+        if entry.key.startswith("final:"):
             task = self.tasks[JobId(entry.key.removeprefix("final:"))]
             self.paid_of[task.account] += REWARD
+            self.held[task.node].earn(self.now_ms, REWARD)
 
     def close(self, record: RecordSheet) -> None:
         """P41 to P43: one receipt a run, each provable, and one chain."""
@@ -135,6 +126,10 @@ class Books(RuleBasedStateMachine):
         assert not any(is_fork(record.root, other) for other in self.roots)
         self.roots.append(record.root)
         self.receipts += receipts
+        served = {(job, f"{told.commit:016x}") for job, told in self.tasks.items()}
+        for one in receipts:
+            if one.amount and (one.task, one.attempt) not in served:  # a check, which is paid as an epoch begins
+                self.held[NODE_IDS.index(one.node)].earn(self.now_ms, one.amount)
         attempts = Counter((one.task, one.attempt) for one in self.receipts)
         assert all(count == 1 for count in attempts.values())
 
@@ -145,7 +140,7 @@ class Books(RuleBasedStateMachine):
         self.now_ms += days * 86_400_000
 
     @rule(
-        account=st.sampled_from([*map(req_avail, REQUESTERS), NET_VERIFY, op_stake(operator(0))]),
+        account=st.sampled_from([*map(req_avail, REQUESTERS), NET_VERIFY, *STAKES]),
         amount=st.integers(1, 9_000),
     )
     def credit(self, account: str, amount: int) -> None:
@@ -183,23 +178,23 @@ class Books(RuleBasedStateMachine):
             if data.draw(st.booleans()):
                 self.verify(data, Verification.FINAL)
 
-    @precondition(lambda self: self.open_tasks(committed=True))
-    @rule(data=st.data())
-    def age(self, data: st.DataObject) -> None:
-        """Days go by, and then an epoch begins."""
-        self.pass_time(data.draw(st.integers(1, 3)))
-        self.begin_epoch()
-
-    @rule(node=st.integers(0, NODES - 1), account=st.sampled_from(REQUESTERS))
-    def season(self, node: int, account: str) -> None:
-        """A node's earnings of one day, a later task, and as much time as they are held for."""
-        for days in (1, 3):
-            self.submit(account, Assurance.SAMPLED)
-            waiting = self.open_tasks(committed=False)
-            if waiting:
-                self.answer(waiting[-1], node, is_bound=True)
-                self.know(waiting[-1], Verification.FINAL)
-            self.pass_time(days)
+    @rule(
+        node=st.integers(0, NODES - 1),
+        account=st.sampled_from(REQUESTERS),
+        days=st.sampled_from([0, 3]),
+        is_disputed=st.booleans(),
+    )
+    def season(self, node: int, account: str, days: int, *, is_disputed: bool) -> None:
+        """A node's earnings of one day, a later task, and perhaps as much time as they are held for; or a dispute."""
+        for wait, known in ((1, Verification.FINAL), (days, Verification.FINAL), (0, Verification.DISPUTED)):
+            if known is Verification.FINAL or is_disputed:
+                self.submit(account, Assurance.SAMPLED)
+                waiting = self.open_tasks(committed=False)
+                if waiting:
+                    self.answer(waiting[-1], node, is_bound=True)
+                    self.check(waiting[-1], (node + 1) % NODES, Role.AUDIT, CheckOutcome.MATCH)
+                    self.know(waiting[-1], known)
+            self.pass_time(wait)
         self.begin_epoch()
 
     def open_tasks(self, *, committed: bool) -> list[JobId]:
@@ -239,7 +234,9 @@ class Books(RuleBasedStateMachine):
         outcome=st.sampled_from([CheckOutcome.MATCH, CheckOutcome.MISMATCH]),
     )
     def check_answer(self, data: st.DataObject, node: int, role: Role, outcome: CheckOutcome) -> None:
-        job = data.draw(st.sampled_from(self.open_tasks(committed=True)))
+        self.check(data.draw(st.sampled_from(self.open_tasks(committed=True))), node, role, outcome)
+
+    def check(self, job: JobId, node: int, role: Role, outcome: CheckOutcome) -> None:
         told = self.tasks[job]
         self.checks += 1
         told.checks += 1
@@ -280,74 +277,57 @@ class Books(RuleBasedStateMachine):
     def stand(self, node: int, tier: Tier) -> None:
         word = RecordStanding(node_id=node_id(node), tier=tier, clean_run=1, checks_passed=1, faults=0)
         self.hear(TimePassed(), word)
-        self.trusted[node] = int(tier is Tier.TRUSTED)
+        self.held[node].is_trusted = tier is Tier.TRUSTED
 
-    @precondition(lambda self: self.commits)
-    @rule(node=st.integers(0, NODES - 1), grade=st.sampled_from(FaultGrade), is_proved=st.booleans())
-    def convict(self, node: int, grade: FaultGrade, *, is_proved: bool) -> None:
+    @precondition(lambda self: self.open_tasks(committed=True))
+    @rule(data=st.data(), grade=st.sampled_from(FaultGrade), is_proved=st.booleans())
+    def convict(self, data: st.DataObject, grade: FaultGrade, *, is_proved: bool) -> None:
+        told = self.tasks[data.draw(st.sampled_from(self.open_tasks(committed=True)))]
+        self.fault(told.commit, data.draw(st.integers(0, NODES - 1)), grade, is_proved=is_proved)
+
+    @rule(node=st.integers(0, NODES - 1), account=st.sampled_from(REQUESTERS))
+    def lie(self, node: int, account: str) -> None:
+        """An answer is disputed, and a referee proves it false."""
+        self.submit(account, Assurance.SAMPLED)
+        for job in self.open_tasks(committed=False)[-1:]:
+            self.answer(job, node, is_bound=True)
+            self.know(job, Verification.DISPUTED)
+            self.fault(self.commits, node, FaultGrade.FALSE, is_proved=True)
+
+    def fault(self, commit: int, node: int, grade: FaultGrade, *, is_proved: bool) -> None:
         """P8: a fault takes what its node has pending, and of others nothing."""
         others = {one: self.books.earnings.pending(node_id(one)) for one in range(NODES) if one != node}
         word = RecordFault(
             node_id=node_id(node),
             grade=grade,
-            commit=self.commits,
+            commit=commit,
             role=Role.PRIMARY,
             said=DIGEST,
             reference=DIGEST,
             settled_by=node_id(9) if is_proved else None,
         )
-        if self.books.ledger.find(f"claw:{node_id(node)}:{self.commits}:primary") is not None:
+        key = f"{node_id(node)}:{commit}:primary"
+        if self.books.ledger.find(f"claw:{key}") or self.books.ledger.find(f"slash:{key}"):
             return  # a fault is told once
-        if self.books.ledger.find(f"slash:{node_id(node)}:{self.commits}:primary") is not None:
-            return
         self.hear(TimePassed(), word)
         assert others == {one: self.books.earnings.pending(node_id(one)) for one in others}
         if grade is FaultGrade.FALSE:
             assert self.books.earnings.pending(node_id(node)) == 0
+            self.held[node].runs = []
 
     @rule()
     def begin_epoch(self) -> None:
         """P7: what vests is old, has later tasks, is trusted and undisputed; the rest stays."""
         self.epoch += 1
-        before = {node: self.books.earnings.pending(node_id(node)) for node in range(NODES)}
-        avail = {node: self.books.ledger.balance(op_avail(operator(node))) for node in range(NODES)}
-        disputed = {told.node for told in self.tasks.values() if told.known is Verification.DISPUTED}
+        avail = {operator(node): self.books.ledger.balance(op_avail(operator(node))) for node in range(NODES)}
+        disputed = Counter(told.node for told in self.tasks.values() if told.known is Verification.DISPUTED)
         self.hear(EpochBegan(epoch=self.epoch, secret=secret(self.epoch), next_secret=secret(self.epoch + 1)))
-        for node in range(NODES):
-            if not self.trusted[node] or node in disputed:
-                assert self.books.earnings.pending(node_id(node)) >= before[node], "it vested too early"
-            assert self.books.ledger.balance(op_avail(operator(node))) >= avail[node]
-
-    # Payouts
-
-    @rule(node=st.integers(0, NODES - 1), share=st.integers(1, 3))
-    def seal(self, node: int, share: int) -> None:
-        """P46: no more than is available is ever on its way."""
-        amount = self.books.ledger.balance(op_avail(operator(node)))
-        batch = f"b{self.batches}"
-        self.batches += 1
-        line = PayoutLine(operator(node), amount // share + (share == 3) * (amount + 1))
-        if not line.amount:
-            return
-        draft = postings.seal(batch, [line])
-        try:
-            self.post(draft)
-        except Overdrawn:
-            assert line.amount > amount
-        else:
-            self.sealed[batch] = [line]
-
-    @precondition(lambda self: self.sealed)
-    @rule(data=st.data(), is_confirmed=st.booleans())
-    def resolve(self, data: st.DataObject, *, is_confirmed: bool) -> None:
-        batch = data.draw(st.sampled_from(sorted(self.sealed)))
-        lines = self.sealed.pop(batch)
-        self.post(postings.confirm(f"tx{batch}", lines) if is_confirmed else postings.give_back(batch, lines))
-
-    def post(self, draft: postings.Draft) -> None:
-        entry = self.books.ledger.post(draft.key, draft.postings)
-        if entry.seq > len(self.entries):
-            self.entries.append(entry)
+        for node, held in enumerate(self.held):
+            held.disputes = disputed[node]
+            vested = held.amount - self.books.earnings.pending(node_id(node))
+            held.vest(self.now_ms, vested)
+            avail[operator(node)] += vested
+        assert all(self.books.ledger.balance(op_avail(one)) == amount for one, amount in avail.items())
 
     # What always holds
 
@@ -363,15 +343,9 @@ class Books(RuleBasedStateMachine):
             assert (self.books.escrow.held(job) == 0) is (told.known in FOR_GOOD)
 
     @invariant()
-    def p62_what_is_on_its_way_is_the_lines_of_open_batches(self) -> None:
-        on_its_way = sum(line.amount for lines in self.sealed.values() for line in lines)
-        accounts = {op_inflight(operator(node)) for node in range(NODES)}
-        assert sum(self.books.ledger.balance(account) for account in accounts) == on_its_way
-
-    @invariant()
     def p63_nobody_is_paid_more_for_a_requesters_tasks_than_that_one_spent(self) -> None:
-        for account in REQUESTERS:
-            assert self.paid_of[account] + REWARD // 10 * (self.paid_of[account] // REWARD) <= self.spent[account]
+        for account, paid in self.paid_of.items():
+            assert paid + FEE * (paid // REWARD) <= self.spent[account]
 
     def teardown(self) -> None:
         """P4, P47: a replay and a snapshot come to the same books. P5, P44: each run is paid once, with a receipt."""

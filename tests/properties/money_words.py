@@ -1,19 +1,21 @@
 """What the machine of `money_machine` speaks of: requesters and nodes, jobs that are paid for, what it remembers."""
 
+from collections import Counter
+
 import msgspec
 from tests.unit.core.world import WORKLOAD, node_id
 
 from gridlight.messages.host import RecordNode
 from gridlight.messages.ids import Blake3Digest, GatewayId, JobId, NodeId
 from gridlight.messages.jobs import JobSubmitted
-from gridlight.messages.ledger import MoneyParameters
+from gridlight.messages.ledger import Entry, MoneyParameters
 from gridlight.messages.nodes import NodeEnrolled
 from gridlight.messages.trust import Assurance, Verification
 
 REQUESTERS = ("anna", "emil")
 NODES = 4
 HOLD_MS, HOLD_TASKS = 2 * 86_400_000, 1
-REWARD = 1_000
+REWARD, FEE = 1_000, 100
 GATEWAY = GatewayId("gateway-1")
 DIGEST = Blake3Digest("ab" * 32)
 MONEY = MoneyParameters(hold_ms=HOLD_MS, hold_tasks=HOLD_TASKS, slash_rewards_max=3)
@@ -49,6 +51,22 @@ def paid_job(job: JobId, account: str, assurance: Assurance) -> JobSubmitted:
         assurance=assurance,
         account_id=account,
     )
+
+
+def assert_bounded(entry: Entry, before: Counter[str]) -> None:
+    """P1: an entry makes nothing. P8: what leaves hold-back and stake is bounded. P63: an answer earns its reward."""
+    assert sum(posting.amount for posting in entry.postings) == 0, "an entry makes something of nothing"
+    kind = entry.key.partition(":")[0]
+    for posting in entry.postings:
+        if kind == "slash" and posting.amount < 0:
+            most = min(before[posting.account], MONEY.slash_rewards_max * REWARD)
+            assert -posting.amount <= most, "more was slashed than may be"
+        if kind == "claw" and posting.amount < 0:
+            assert -posting.amount <= before[posting.account], "more was clawed back than was pending"
+        if posting.account.endswith(":pending") and posting.amount < 0:
+            assert kind in ("vest", "claw"), "what is held back left by another way"
+        if kind == "final" and posting.amount > 0:
+            assert posting.amount == REWARD, "an answer earned another amount than its reward"
 
 
 class Told(msgspec.Struct):

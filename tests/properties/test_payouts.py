@@ -1,10 +1,11 @@
 """Payouts against a chain that may accept, drop, delay, and deny what it holds, with the payer killed at any step."""
 
 from collections import Counter
+from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import Struct
 
 from gridlight.core.ledger import Ledger
@@ -42,6 +43,9 @@ from gridlight.messages.payouts import (
 PARAMETERS = PayoutParameters(daily_cap_units=10**7, threshold_fees=1)
 CHANNELS = ("A", "B")
 FEE = 100
+
+
+T = TypeVar("T")
 
 
 class Sent(Struct, frozen=True):
@@ -121,6 +125,26 @@ class PayoutSchedules(RuleBasedStateMachine):
             case LookAtChannel() | SubmitBatch():
                 self.outside.append(effect)
 
+    def asked(self, kind: type[T]) -> list[T]:
+        """What is to be done outside, of this kind."""
+        return [effect for effect in self.outside if isinstance(effect, kind)]
+
+    @initialize()
+    def begin(self) -> None:
+        """So that most steps can do what they are there for."""
+        for operator in range(4):
+            self.earn(operator, 1_000)
+        self.go_on()
+
+    @rule()
+    def go_on(self) -> None:
+        """Ledgers close and are looked at, so that what waits for that is sealed and sent."""
+        self.refill()
+        for _ in range(2):
+            self.close_ledger(5)
+            while self.asked(LookAtChannel):
+                self.look(0, "truly")
+
     @rule(operator=st.integers(0, 5), units=st.integers(1, 10_000))
     def earn(self, operator: int, units: int) -> None:
         name = f"OP{operator}"
@@ -146,11 +170,10 @@ class PayoutSchedules(RuleBasedStateMachine):
         self.now_s += seconds
         self.tell(TimeCame())
 
+    @precondition(lambda self: self.pending)
     @rule(place=st.integers(0, 5))
     def apply(self, place: int) -> None:
         """A transaction that was accepted long ago comes into a ledger, if it still can."""
-        if not self.pending:
-            return
         one = self.pending.pop(place % len(self.pending))
         if self.sequences[one.channel] != one.sequence - 1 or one.max_time_s < self.now_s:
             return
@@ -161,17 +184,16 @@ class PayoutSchedules(RuleBasedStateMachine):
         for line in one.lines if is_paid else ():
             self.paid[line.operator] += line.units
 
-    @rule(place=st.integers(0, 1), lies=st.booleans(), stale=st.booleans(), fails=st.booleans())
-    def look(self, place: int, *, lies: bool, stale: bool, fails: bool) -> None:
-        looks = [effect for effect in self.outside if isinstance(effect, LookAtChannel)]
-        if not looks:
-            return
+    @precondition(lambda self: self.asked(LookAtChannel))
+    @rule(place=st.integers(0, 1), how=st.sampled_from(["truly", "lies", "stale", "both", "fails"]))
+    def look(self, place: int, how: str) -> None:
+        looks = self.asked(LookAtChannel)
         effect = looks[place % len(looks)]
         self.outside.remove(effect)
-        if fails:
+        if how == "fails":
             self.tell(ChannelUnseen(channel=effect.channel))
             return
-        self.tell(self.seen(effect.channel, lies=lies, stale=stale))
+        self.tell(self.seen(effect.channel, lies=how in ("lies", "both"), stale=how in ("stale", "both")))
 
     def seen(self, channel: str, *, lies: bool, stale: bool) -> ChannelSeen:
         """What the chain says, or what it should not."""
@@ -192,11 +214,10 @@ class PayoutSchedules(RuleBasedStateMachine):
         sequence = self.sequences[channel] - (stale and self.sequences[channel] > 7)
         return ChannelSeen(channel=channel, closed_s=self.now_s, base_fee_units=FEE, sequence=sequence, found=found)
 
+    @precondition(lambda self: self.asked(SubmitBatch))
     @rule(place=st.integers(0, 1), how=st.sampled_from(["accept", "delay", "lose", "twice", "low_fee"]))
     def submit(self, place: int, how: str) -> None:
-        submits = [effect for effect in self.outside if isinstance(effect, SubmitBatch)]
-        if not submits:
-            return
+        submits = self.asked(SubmitBatch)
         effect = submits[place % len(submits)]
         self.outside.remove(effect)
         batch = effect.batch
@@ -208,6 +229,17 @@ class PayoutSchedules(RuleBasedStateMachine):
         code = "tx_insufficient_fee" if how == "low_fee" else ""
         answers = {"accept": Answer.ACCEPTED, "twice": Answer.ACCEPTED, "low_fee": Answer.REFUSED}
         self.tell(SubmissionAnswered(channel=batch.channel, answer=answers.get(how, Answer.UNKNOWN), code=code))
+
+    @precondition(lambda self: self.asked(SubmitBatch))
+    @rule(how=st.sampled_from(["lies", "stale", "both"]))
+    def lose_sight(self, how: str) -> None:
+        """It is in a ledger, and once its time is over the chain denies it."""
+        channel = self.asked(SubmitBatch)[0].batch.channel
+        self.submit(0, "accept")
+        self.close_ledger(700)
+        for place, effect in enumerate(self.asked(LookAtChannel)):
+            if effect.channel == channel:
+                self.look(place, how)
 
     @rule()
     def crash(self) -> None:
@@ -231,8 +263,10 @@ class PayoutSchedules(RuleBasedStateMachine):
         for _ in range(200):
             self.close_ledger(60)
             while self.outside:
-                self.look(0, lies=False, stale=False, fails=False)
-                self.submit(0, "accept")
+                if self.asked(LookAtChannel):
+                    self.look(0, "truly")
+                if self.asked(SubmitBatch):
+                    self.submit(0, "accept")
             if not any(batch.is_open for batch in self.batches.values()):
                 break
         assert not any(batch.is_open for batch in self.batches.values())

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UnsetType
 from sqlalchemy import Connection, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -113,6 +114,7 @@ def _write_node(connection: Connection, record: RecordNode) -> None:
         "is_online": record.is_online,
         "slots": record.slots,
         "workloads": " ".join(record.workloads),
+        "hold": None if isinstance(record.hold, UnsetType) else record.hold.value,
     }
     changed = connection.execute(_UPDATE_NODE.values(values), {"recorded_id": enrolled.node_id})
     if not changed.rowcount:

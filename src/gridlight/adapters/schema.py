@@ -71,6 +71,7 @@ nodes = Table(
     Column("slots", Integer, nullable=False),
     Column("workloads", String, nullable=False),
     Column("tasks_answered", BigInteger, nullable=False),
+    Column("hold", String(16)),
     Index("nodes_of_operator", "operator"),
 )
 
@@ -322,7 +323,7 @@ rulings = Table(
 )
 """The audit log of what administrators ruled of nodes and operators; lines are only ever added."""
 
-REVISION: Final = "0009"
+REVISION: Final = "0010"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

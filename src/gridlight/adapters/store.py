@@ -26,6 +26,7 @@ from gridlight.messages.api import NodeView
 from gridlight.messages.ids import AssignmentId, Blake3Digest, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted, Outcome
 from gridlight.messages.operator_api import RulingView
+from gridlight.messages.operators import Hold
 from gridlight.messages.trust import CheckOutcome, FaultGrade, Role, Tier, TrustParameters, Verification
 from gridlight.messages.workloads import WorkloadState
 
@@ -263,4 +264,5 @@ def _node_view(row: Row[Any]) -> NodeView:
         clean_run=row.clean_run,
         checks_passed=row.checks_passed,
         faults=row.faults,
+        hold=None if row.hold is None else Hold(row.hold),
     )

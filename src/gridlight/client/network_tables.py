@@ -10,10 +10,16 @@ from rich.text import Text
 from gridlight.client.recomputing import EpochFindings
 from gridlight.messages.api import AuditsResponse, CheckView, FaultView, NodeResponse, TrustResponse
 from gridlight.messages.operator_api import RulingsResponse
+from gridlight.messages.operators import Hold
 
 NODE_ID_SHOWN: Final = 9
 DIGEST_SHOWN: Final = 12
 ABSENT: Final = "–"
+_HELD: Final = {
+    Hold.LEVEL_0: "in shadow: level 0 attestation",
+    Hold.STATUS_STALE: "as it is, since its issuer's status list was not read for an hour",
+    Hold.STATUS_LOST: "in shadow: its issuer's status list was not read for a day",
+}
 
 
 def print_audits(console: Console, audits: AuditsResponse) -> None:
@@ -38,6 +44,8 @@ def print_node(console: Console, shown: NodeResponse) -> None:
         "faults": number(node.faults),
         "tasks answered": number(node.tasks_answered),
     }
+    if node.hold is not None:
+        rows["held"] = _HELD[node.hold]
     for name, value in rows.items():
         table.add_row(name, value)
     console.print(table, soft_wrap=True)

@@ -31,6 +31,7 @@ from gridlight.messages.ledger import (
     RecordEntry,
     req_avail,
 )
+from gridlight.messages.operators import SHADOW_ONLY
 from gridlight.messages.receipts import Receipt, ReceiptStatus, RecordSheet
 from gridlight.messages.trust import (
     Assurance,
@@ -173,7 +174,8 @@ class Bookkeeping:
         self.tasks.add(PaidTask(job.job_id, job.workload, mwu, quoted))
 
     def _node(self, effect: RecordNode) -> None:
-        self.earnings.know(effect.enrolled.node_id, effect.enrolled.operator)
+        enrolled = effect.enrolled
+        self.earnings.know(enrolled.node_id, enrolled.operator, is_unpaid=effect.hold in SHADOW_ONLY)
 
     def _standing(self, effect: RecordStanding) -> None:
         if self.earnings.operator_of(effect.node_id) is not None:
@@ -216,16 +218,21 @@ class Bookkeeping:
             assert outcome.verification is Verification.UNVERIFIED, "an answer that is checked was not committed"
             assert outcome.node_id is not None
             assert outcome.assignment_id is not None
-            task.node_id, task.attempt = outcome.node_id, outcome.assignment_id
-            self._pay_served(task)
-            task.node_id = None  # it was never committed
+            if self.earnings.is_unpaid(outcome.node_id):
+                self._record(self.escrow.refund(task.job_id))
+                self._write(task, outcome.node_id, outcome.assignment_id, 0, "final")
+            else:
+                task.node_id, task.attempt = outcome.node_id, outcome.assignment_id
+                self._pay_served(task)
+                task.node_id = None  # it was never committed
             self.tasks.end(task)
 
     def _checked(self, effect: RecordCheck) -> None:
         task, attempt = self.tasks.of_commit(effect.commit), self._attempts.get(effect.check)
         if task is None or effect.node_id is None or attempt is None:
             return
-        check = PaidCheck(effect.node_id, attempt, effect.role, effect.outcome)
+        is_unpaid = self.earnings.is_unpaid(effect.node_id)
+        check = PaidCheck(effect.node_id, attempt, effect.role, effect.outcome, is_unpaid)
         if not task.is_over:
             task.checks.append(check)
         else:
@@ -274,7 +281,7 @@ class Bookkeeping:
     def _claim(self, task: PaidTask, check: PaidCheck, status: ReceiptStatus, *, is_right: bool) -> None:
         """Who was right is paid from the pool, and has its receipt then; who was not has one at once, over nothing."""
         is_known = self.earnings.operator_of(check.node_id) is not None
-        amount = pay(task.quote.reward, check.role) if is_right and is_known else 0
+        amount = pay(task.quote.reward, check.role) if is_right and is_known and not check.is_unpaid else 0
         if not amount:
             self._write(task, check.node_id, check.attempt, 0, status)
             return

@@ -43,7 +43,7 @@ from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePass
 from gridlight.messages.jobs import EndJob, JobSubmitted, JobWithdrawn, Outcome
 from gridlight.messages.ledger import AccountCredited, PayoutsEnded, PayoutsWanted, PricesSet
 from gridlight.messages.nodes import NodeDisconnected, NodeEnrolled, OfferChanged
-from gridlight.messages.operators import AttestationsRevoked, KeyRuled
+from gridlight.messages.operators import AttestationsHeld, AttestationsRevoked, KeyRuled
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import (
     AssignmentAcknowledged,
@@ -98,11 +98,8 @@ class Coordinator:
             AssignmentUndeliverable: (scheduling,),
             ResultSubmitted: (scheduling,),
             TimePassed: (scheduling, verification, catalogue, fleet),
-            NodeEnrolled: (fleet,),
-            OfferChanged: (fleet,),
-            NodeDisconnected: (fleet,),
-            KeyRuled: (fleet,),
-            AttestationsRevoked: (fleet,),
+            **dict.fromkeys((NodeEnrolled, OfferChanged, NodeDisconnected), (fleet,)),
+            **dict.fromkeys((KeyRuled, AttestationsRevoked, AttestationsHeld), (fleet,)),
             CoordinatorStarted: (reputation, verification, catalogue, scheduling, fleet),
             WorkloadApproved: (catalogue,),
             WorkloadStopped: (catalogue,),

@@ -59,6 +59,8 @@ class Account(Struct):
     is_trusted: bool = False
     disputes: int = 0
     is_listed: bool = False
+    is_unpaid: bool = False
+    """It is held in shadow, and earns nothing meanwhile."""
 
 
 class Claim(Struct, frozen=True, gc=False, order=True):
@@ -93,9 +95,15 @@ class Earnings:
         self._due: list[tuple[int, str]] = []
         self._number = 0
 
-    def know(self, node: str, operator: str) -> None:
+    def know(self, node: str, operator: str, *, is_unpaid: bool = False) -> None:
         """A node and whose it is now. What it earned for another operator stays that one's."""
-        self._nodes.setdefault(node, Account(operator)).operator = operator
+        known = self._nodes.setdefault(node, Account(operator))
+        known.operator, known.is_unpaid = operator, is_unpaid
+
+    def is_unpaid(self, node: str) -> bool:
+        """Whether what the node does now earns nothing."""
+        known = self._nodes.get(node)
+        return known is not None and known.is_unpaid
 
     def trust(self, node: str, *, is_trusted: bool) -> None:
         """What the node's tier is now."""

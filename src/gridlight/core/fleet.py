@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gridlight.core.door import Bar, Door, DoorSnapshot
-from gridlight.core.kin import Kin
+from gridlight.core.kin import Kin, number_of
 from gridlight.core.lineages import Lineages, LineagesSnapshot
 from gridlight.core.notices import (
     NOBODY,
@@ -25,6 +25,7 @@ from gridlight.core.notices import (
     WorkloadClosed,
     WorkloadOpened,
 )
+from gridlight.core.persons import Holds, Persons, personal_bar
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.nodes import (
@@ -38,9 +39,11 @@ from gridlight.messages.nodes import (
     SlotOffer,
 )
 from gridlight.messages.operators import (
+    AttestationsHeld,
     AttestationsRevoked,
     Attested,
     BarCode,
+    Hold,
     KeyRuled,
     NodeBarred,
     RecordRuling,
@@ -61,6 +64,7 @@ FleetEvent = (
     | KeyRuled
     | AttestationsRevoked
     | TimePassed
+    | AttestationsHeld
 )
 
 
@@ -98,6 +102,7 @@ class FleetSnapshot(Struct):
     closed: dict[WorkloadId, int] = {}
     door: DoorSnapshot | None = None
     lineages: LineagesSnapshot | None = None
+    holds: dict[str, Hold] = {}
 
 
 class Fleet:
@@ -112,8 +117,8 @@ class Fleet:
         self._door = Door()
         self._lineages = Lineages()
         self._kin = Kin()
-        self._persons: dict[str, dict[int, None]] = {}
-        """Nullifier to the nodes that ever had it."""
+        self._persons = Persons()
+        self._holds = Holds()
         self._closed: dict[WorkloadId, int] = {}
         """Workloads that were stopped, by the serial of the word that did: whoever offers one is told."""
         self.hears: Hears = {
@@ -128,6 +133,7 @@ class Fleet:
             KeyRuled: self._ruled,
             AttestationsRevoked: self._attestations_revoked,
             TimePassed: self._overlaps_ended,
+            AttestationsHeld: self._attestations_held,
         }
 
     def index_of(self, node_id: NodeId) -> int | None:
@@ -226,33 +232,24 @@ class Fleet:
                 outputs += self._shown_out(index, node.bar)
         return outputs
 
+    def _attestations_held(self, _now_ms: int, event: AttestationsHeld) -> list[Output]:
+        """O(nodes): a list grows old seldom, and gateways repeat themselves only to a coordinator that starts."""
+        before = [self._holds.of(node.enrolled) for node in self._nodes]
+        self._holds.hear(event)
+        changed = [
+            index for index, hold in enumerate(before) if hold is not self._holds.of(self._nodes[index].enrolled)
+        ]
+        return [output for index in changed for output in (self._known(index), self._record(index))]
+
     def _shown_out(self, index: int, bar: Bar) -> list[Output]:
         if self._nodes[index].presence is Presence.OFFLINE:
             return []
         return [*self._leave(index, Presence.OFFLINE), self._barred(self.id_of(index), bar)]
 
     def _personal_bar(self, enrolled: NodeEnrolled) -> Bar | None:
-        """A person is one operator at a time, and has so many devices online. O(devices of the person)."""
-        attested = enrolled.attested
-        if not isinstance(attested, Attested):
-            return None
-        others = [self._nodes[one] for one in self._persons.get(attested.nullifier, ())]
-        online = [
-            one.enrolled
-            for one in others
-            if one.presence is Presence.ONLINE
-            and one.enrolled.node_id != enrolled.node_id
-            and isinstance(one.enrolled.attested, Attested)
-            and one.enrolled.attested.nullifier == attested.nullifier
-        ]
-        if any(one.operator != enrolled.operator for one in online):
-            return Bar(BarCode.PERSON_TAKEN)
-        return Bar(BarCode.TOO_MANY_DEVICES) if len(online) >= attested.devices_max else None
-
-    def _remember_person(self, index: int) -> None:
-        attested = self._nodes[index].enrolled.attested
-        if isinstance(attested, Attested):
-            self._persons.setdefault(attested.nullifier, {})[index] = None
+        """O(devices of the person)."""
+        others = (self._nodes[one] for one in self._persons.others_of(enrolled))
+        return personal_bar(enrolled, [one.enrolled for one in others if one.presence is Presence.ONLINE])
 
     def _barred(self, node_id: NodeId, bar: Bar) -> NodeBarred:
         return NodeBarred(node_id=node_id, code=bar.code, reason=bar.reason)
@@ -266,7 +263,7 @@ class Fleet:
         bar = self._enrolment_bar(now_ms, enrolled, keys)
         if bar is not None:
             return [RefuseNode(gateway_id=event.gateway_id, node_id=event.node_id, code=bar.code, reason=bar.reason)]
-        number = _number(self._operators, operator)
+        number = number_of(self._operators, operator)
         index = self._index.get(event.node_id)
         if index is None:
             index = self._index[event.node_id] = len(self._nodes)
@@ -276,16 +273,21 @@ class Fleet:
             node = self._nodes[index]
             node.enrolled, node.bar, node.key = enrolled, None, key
             self._kin.move(index, number)
-        self._remember_person(index)
-        known = NodeKnown(
-            node=index,
-            node_id=event.node_id,
-            operator=number,
-            prefix=_number(self._prefixes, event.prefix) if event.prefix else NOBODY,
-            endorsed=event.endorsed,
-        )
+        self._persons.add(self._nodes[index].enrolled, index)
         succeeded = [KeySucceeded(index)] if self._lineages.take(now_ms, keys) else []
-        return [known, *succeeded, AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id), self._record(index)]
+        admitted = AdmitNode(gateway_id=event.gateway_id, node_id=event.node_id)
+        return [self._known(index), *succeeded, admitted, self._record(index)]
+
+    def _known(self, index: int) -> NodeKnown:
+        enrolled = self._nodes[index].enrolled
+        return NodeKnown(
+            node=index,
+            node_id=enrolled.node_id,
+            operator=number_of(self._operators, enrolled.operator),
+            prefix=number_of(self._prefixes, enrolled.prefix) if enrolled.prefix else NOBODY,
+            endorsed=enrolled.endorsed,
+            hold=self._holds.of(enrolled),
+        )
 
     def _enrolment_bar(self, now_ms: int, enrolled: NodeEnrolled, keys: tuple[str, ...]) -> Bar | None:
         refused = self._lineages.refusal(now_ms, keys, self._operators)
@@ -352,12 +354,13 @@ class Fleet:
 
     def _record(self, index: int) -> RecordNode:
         node = self._nodes[index]
-        is_online = node.presence is Presence.ONLINE
+        is_online, hold = node.presence is Presence.ONLINE, self._holds.of(node.enrolled)
         return RecordNode(
             enrolled=node.enrolled,
             is_online=is_online,
             slots=sum(offer.slots for offer in node.offers) if is_online else 0,
             workloads=tuple(offer.workload for offer in node.offers),
+            hold=UNSET if hold is None else hold,
         )
 
     def check(self) -> None:
@@ -377,6 +380,7 @@ class Fleet:
             self._closed,
             self._door.snapshot(),
             self._lineages.snapshot(),
+            self._holds.snapshot(),
         )
 
     def restore(self, snapshot: FleetSnapshot) -> None:
@@ -389,12 +393,8 @@ class Fleet:
         self._closed = dict(snapshot.closed)
         self._door = Door(snapshot.door)
         self._lineages = Lineages(snapshot.lineages)
-        self._persons, self._kin = {}, Kin()
+        self._holds = Holds(snapshot.holds)
+        self._persons, self._kin = Persons(), Kin()
         for index, node in enumerate(self._nodes):
             self._kin.add(index, self._operators[node.enrolled.operator])
-            self._remember_person(index)
-
-
-def _number(numbers: dict[str, int], name: str) -> int:
-    """The dense number of a name, which gets the next one where it is new."""
-    return numbers.setdefault(name, len(numbers))
+            self._persons.add(self._nodes[index].enrolled, index)

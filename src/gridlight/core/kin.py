@@ -77,3 +77,8 @@ class Kin:
         for node, operator in enumerate(self._operators):
             if self._first_of[operator] == _NONE:
                 self._first_of[operator] = node
+
+
+def number_of(numbers: dict[str, int], name: str) -> int:
+    """The dense number of a name, which gets the next one where it is new."""
+    return numbers.setdefault(name, len(numbers))

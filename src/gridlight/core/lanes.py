@@ -15,6 +15,7 @@ from gridlight.core.resting import Resting
 from gridlight.core.rollout import Rollout
 from gridlight.core.roster import MILLION, Roster
 from gridlight.messages.nodes import OwnerState
+from gridlight.messages.operators import Hold
 from gridlight.messages.reasons import Reason
 from gridlight.messages.trust import Assurance, Tier
 
@@ -27,6 +28,13 @@ _BUSY: Final = Reason.BUSY
 
 _OF_TIER: Final = {Tier.SHADOW: Reason.NEWCOMER, Tier.REFERENCE: Reason.REFERENCE, Tier.BANNED: Reason.BANNED}
 """Why a node that lends is given no ordinary task, whatever else holds of it."""
+
+_OF_HOLD: Final = {
+    Hold.LEVEL_0: Reason.HELD_LEVEL_0,
+    Hold.STATUS_STALE: Reason.NEWCOMER,
+    Hold.STATUS_LOST: Reason.HELD_STATUS_LOST,
+}
+"""The same of newcomers that are held."""
 
 
 class LaneSnapshot(Struct):
@@ -188,7 +196,8 @@ class Lane:
         """Why a node that lends would not be given the next task."""
         tier = self._roster.tier_of(node)
         if tier is not _TRUSTED:
-            return _OF_TIER[tier]
+            hold = self._roster.holds.get(node) if tier is Tier.SHADOW else None
+            return _OF_TIER[tier] if hold is None else _OF_HOLD[hold]
         if not self.trusted.is_free(node):
             return _BUSY
         return Reason.RESTING if node in self._resting else FREE

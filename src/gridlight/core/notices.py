@@ -9,6 +9,7 @@ from gridlight.messages.codec import Effect
 from gridlight.messages.ids import AssignmentId, Blake3Digest, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted
 from gridlight.messages.nodes import OwnerState
+from gridlight.messages.operators import Hold
 from gridlight.messages.trust import CheckOutcome, Comparison, Role, Tier
 from gridlight.messages.workloads import WorkloadState
 
@@ -17,7 +18,9 @@ NOBODY = -1
 
 
 class NodeKnown(Struct, frozen=True, gc=False):
-    """A node enrolled, or did so again. Operators and prefixes are dense numbers, too. From fleet."""
+    """A node enrolled, or did so again, or is held otherwise than before. Operators and prefixes are dense numbers,
+    too. From fleet.
+    """
 
     node: int
     node_id: NodeId
@@ -25,6 +28,7 @@ class NodeKnown(Struct, frozen=True, gc=False):
     prefix: int
     """NOBODY where it is unknown, which differs from every other."""
     endorsed: Tier | None
+    hold: Hold | None = None
 
 
 class KeySucceeded(Struct, frozen=True, gc=False):

@@ -17,6 +17,8 @@ class PaidCheck(Struct, frozen=True, gc=False):
     attempt: AssignmentId
     role: Role
     outcome: CheckOutcome
+    is_unpaid: bool = False
+    """Its node was held in shadow."""
 
 
 class PaidTask(Struct):

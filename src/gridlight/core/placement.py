@@ -27,7 +27,7 @@ from gridlight.core.deadlines import Deadlines
 from gridlight.core.draw import draw_many
 from gridlight.core.lanes import Lane, LaneSnapshot
 from gridlight.core.latency import BUCKET_LAST
-from gridlight.core.notices import Output
+from gridlight.core.notices import NodeKnown, Output
 from gridlight.core.outcomes import failed
 from gridlight.core.resting import Resting
 from gridlight.core.roster import Roster, RosterSnapshot
@@ -250,6 +250,12 @@ class Placement:
         """What a node had in hand is over, for this reason."""
         self.lanes[task.job.workload].reasons.end(attempt.node, reason)
         self.table.end_lease(task, attempt)
+
+    def know(self, event: NodeKnown) -> None:
+        """What is known of a node changed, and so perhaps why it is given nothing."""
+        self.roster.know(event)
+        for lane in self.lanes.values():
+            lane.stand(event.node)
 
     def withdraw(self, node: int, reason: Reason) -> None:
         """The node lends nothing any more, of any workload; the owner ends what is leased on it."""

@@ -46,6 +46,8 @@ WAITING: Final = (
     *ABSENT,
     Reason.BANNED,
     Reason.NEWCOMER,
+    Reason.HELD_LEVEL_0,
+    Reason.HELD_STATUS_LOST,
     Reason.REFERENCE,
     Reason.BUSY,
     Reason.RESTING,

@@ -25,6 +25,7 @@ from gridlight.core.notices import (
 )
 from gridlight.messages.host import CoordinatorStarted
 from gridlight.messages.ids import NodeId
+from gridlight.messages.operators import SHADOW_ONLY, Hold
 from gridlight.messages.trust import (
     PRODUCTION,
     CheckOutcome,
@@ -60,6 +61,7 @@ class ReputationSnapshot(Struct):
     forgiven_at: bytes
     forced: bytes
     known_ms: bytes
+    holds: dict[int, Hold] = {}
 
 
 class Reputation:
@@ -78,6 +80,8 @@ class Reputation:
         """The clean run at which they are forgotten: longer by what brings a node from nothing to the lowest rate."""
         self._forced = array("H")
         self._known_ms = array("q")
+        self._holds: dict[int, Hold] = {}
+        """Of the nodes that are held, why: they are not trusted, whatever they have earned."""
         self._kin = Kin()
         self.hears: Hears = {
             TaskAnswered: self._answered,
@@ -139,7 +143,16 @@ class Reputation:
             self._kin.add(node, event.operator)
         else:
             self._kin.move(node, event.operator)
-        return self._endorsed(event.node, event.endorsed)
+        return [*self._held(now_ms, node, event.hold), *self._endorsed(node, event.endorsed)]
+
+    def _held(self, now_ms: int, node: int, hold: Hold | None) -> list[Output]:
+        """What a node earned stays its own: it goes on from there once nothing holds it."""
+        before = self._holds.pop(node, None)
+        if hold is not None:
+            self._holds[node] = hold
+        if hold in SHADOW_ONLY and self.tier_of(node) is Tier.TRUSTED:
+            return self._set_tier(node, Tier.SHADOW)
+        return [] if before is None or hold is not None else self._changed(now_ms, node)
 
     def _succeeded(self, _now_ms: int, event: KeySucceeded) -> list[Output]:
         """Clean runs stay; whoever bought or stole them with a key shows within the next answers how far they hold."""
@@ -171,7 +184,8 @@ class Reputation:
         if self._suspicions[node] and clean_run >= self._forgiven_at[node]:
             self._suspicions[node] = 0
         is_old = now_ms - self._known_ms[node] >= trust.age_ms_min
-        if self.tier_of(node) is Tier.SHADOW and clean_run >= trust.trusted_after and is_old:
+        is_free = node not in self._holds
+        if is_free and self.tier_of(node) is Tier.SHADOW and clean_run >= trust.trusted_after and is_old:
             return self._set_tier(node, Tier.TRUSTED)
         return [self._record(node)]
 
@@ -255,6 +269,7 @@ class Reputation:
             forgiven_at=self._forgiven_at.tobytes(),
             forced=self._forced.tobytes(),
             known_ms=self._known_ms.tobytes(),
+            holds=self._holds,
         )
 
     def restore(self, snapshot: ReputationSnapshot) -> None:
@@ -270,3 +285,4 @@ class Reputation:
         self._forgiven_at = array("q", snapshot.forgiven_at)
         self._forced = array("H", snapshot.forced)
         self._known_ms = array("q", snapshot.known_ms)
+        self._holds = dict(snapshot.holds)

@@ -13,6 +13,7 @@ from gridlight.core.notices import NOBODY, NodeKnown
 from gridlight.core.pools import SkipReason
 from gridlight.core.shelf import FIT, THINNED, UNFIT, Fitness
 from gridlight.messages.ids import NodeId
+from gridlight.messages.operators import Hold
 from gridlight.messages.trust import Tier
 
 HOUR_MS: Final = 3_600_000
@@ -35,6 +36,7 @@ class RosterSnapshot(Struct):
     hour: int
     given: dict[int, int]
     given_total: int
+    holds: dict[int, Hold] = {}
 
 
 class Roster:
@@ -49,6 +51,8 @@ class Roster:
         self.tiers = bytearray()
         self.operators = array("i")
         self.prefixes = array("i")
+        self.holds: dict[int, Hold] = {}
+        """Of the nodes that are held, why."""
         self._is_lending = bytearray()
         self.lending_of = array("i")
         """How many nodes of each operator lend."""
@@ -74,6 +78,10 @@ class Roster:
         self.set_lending(node, is_lending=is_lending)
         self.node_ids[node] = event.node_id
         self.node_index[event.node_id] = node
+        if event.hold is None:
+            self.holds.pop(node, None)
+        else:
+            self.holds[node] = event.hold
 
     def tier_of(self, node: int) -> Tier:
         """What the node may do."""
@@ -143,6 +151,7 @@ class Roster:
             hour=self._hour,
             given=self._given,
             given_total=self._given_total,
+            holds=self.holds,
         )
 
     def restore(self, snapshot: RosterSnapshot) -> None:
@@ -152,6 +161,7 @@ class Roster:
         self.tiers = bytearray(snapshot.tiers)
         self.operators = array("i", snapshot.operators)
         self.prefixes = array("i", snapshot.prefixes)
+        self.holds = dict(snapshot.holds)
         self.lending_of = array("i", [0]) * (max(self.operators, default=-1) + 1)
         self._operators_lending = 0
         self._is_lending = bytearray(len(snapshot.lending))

@@ -248,7 +248,7 @@ class Scheduling:
     # Nodes
 
     def _known(self, _now_ms: int, event: NodeKnown) -> list[Output]:
-        self.placement.roster.know(event)
+        self.placement.know(event)
         return []
 
     def _slot_freed(self, now_ms: int, event: SlotFreed) -> list[Output]:

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridlight.messages.ids import Blake3Digest, JobId, NodeId
 from gridlight.messages.limits import DEADLINE_MS_MAX, DEADLINE_MS_MIN
+from gridlight.messages.operators import Hold
 from gridlight.messages.trust import Assurance, CheckOutcome, FaultGrade, Role, Tier, Verification
 
 
@@ -155,6 +156,8 @@ class NodeView(Struct, omit_defaults=True):
     """Answers in a row that held."""
     checks_passed: int | None = None
     faults: int | None = None
+    hold: Hold | None = None
+    """Why it is held in shadow, or does not become trusted, where that is not its own doing."""
 
 
 class NodesResponse(Struct):

@@ -47,6 +47,7 @@ from gridlight.messages.nodes import (
     SessionStands,
 )
 from gridlight.messages.operators import (
+    AttestationsHeld,
     AttestationsRevoked,
     KeyRuled,
     NodeBarred,
@@ -108,6 +109,7 @@ GatewayEvent = (
     | AccountCredited
     | KeyRuled
     | AttestationsRevoked
+    | AttestationsHeld
 )
 """What a gateway tells the coordinator."""
 
@@ -236,6 +238,7 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     AttestationsRevoked,
     OperatorSuccession,
     PayoutStatement,
+    AttestationsHeld,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 

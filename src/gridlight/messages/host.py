@@ -1,9 +1,10 @@
 """What a host tells the core about itself, and what the core asks of its host."""
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from gridlight.messages.ids import WorkloadIdField
 from gridlight.messages.nodes import NodeEnrolled
+from gridlight.messages.operators import Hold
 from gridlight.messages.trust import PRODUCTION, Comparison, TrustParameters
 
 
@@ -38,6 +39,8 @@ class RecordNode(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", 
     is_online: bool
     slots: int
     workloads: tuple[WorkloadIdField, ...]
+    hold: Hold | UnsetType = UNSET
+    """Why it is not trusted, where that is not its own doing."""
 
 
 class AnnounceCoordinator(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="coordinator.announce.v1"):

@@ -1,7 +1,7 @@
 """What an operator signs, what others vouch for of an operator, and what the network rules of nodes and operators."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -93,6 +93,21 @@ class BarCode(StrEnum):
     """The operator's last succession is less than a fortnight old."""
 
 
+class Hold(StrEnum):
+    """Why a node of an attested operator is not trusted, whatever its clean run says."""
+
+    LEVEL_0 = "level_0"
+    """The issuer knows nothing of the person: its nodes run in shadow alone, and unpaid."""
+    STATUS_STALE = "status_stale"
+    """The issuer's status list was not read for an hour: nobody becomes trusted meanwhile."""
+    STATUS_LOST = "status_lost"
+    """Nor for a day: as with level 0, until it is read again."""
+
+
+SHADOW_ONLY: Final = frozenset((Hold.LEVEL_0, Hold.STATUS_LOST))
+"""Those that keep a node in shadow, and unpaid."""
+
+
 class Attested(Struct, frozen=True, gc=False, kw_only=True):
     """What a gateway checked of an attestation: no more of a person than the network has to know."""
 
@@ -102,6 +117,8 @@ class Attested(Struct, frozen=True, gc=False, kw_only=True):
     devices_max: Annotated[int, Meta(ge=1, le=DEVICES_MAX)]
     index: IndexField
     expires_ms: TimeField
+    hold: Hold | UnsetType = UNSET
+    """What follows from its level alone, in a network that requires attestations."""
 
 
 class AttestationsRevoked(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="attestations.revoked.v1"):
@@ -109,6 +126,14 @@ class AttestationsRevoked(Struct, frozen=True, gc=False, kw_only=True, tag_field
 
     issuer: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)")]
     indices: Annotated[tuple[IndexField, ...], Meta(max_length=INDICES_MAX)]
+
+
+class AttestationsHeld(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="attestations.held.v1"):
+    """How old an issuer's status list is, as a gateway saw, and what follows for the nodes that it attests."""
+
+    issuer: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)")]
+    hold: Hold | None
+    """Nothing where the list is of the last hour."""
 
 
 class KeyRuled(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="key.ruled.v1"):

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     NOT_ROLLED_OUT = "not_rolled_out"
     BANNED = "banned"
     NEWCOMER = "newcomer"
+    HELD_LEVEL_0 = "held_level_0"
+    HELD_STATUS_LOST = "held_status_lost"
     REFERENCE = "reference"
     BUSY = "busy"
     RESTING = "resting"
@@ -77,6 +79,8 @@ NOT_GIVEN: Final = frozenset(
         Reason.NOT_ROLLED_OUT,
         Reason.BANNED,
         Reason.NEWCOMER,
+        Reason.HELD_LEVEL_0,
+        Reason.HELD_STATUS_LOST,
         Reason.REFERENCE,
         Reason.BUSY,
         Reason.RESTING,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from gridlight.core.draw import draw_keyed, is_within
@@ -24,6 +25,7 @@ from gridlight.messages.api import (
 )
 from gridlight.messages.codec import encode
 from gridlight.messages.ids import Blake3Digest, JobId, NodeId, WorkloadId
+from gridlight.messages.operators import Hold
 from gridlight.messages.reasons import Reason, WorkloadReasons
 from gridlight.messages.trust import CheckOutcome, FaultGrade, Role, Tier, Verification
 from gridlight.services.gateway.assurances import levels
@@ -109,6 +111,23 @@ def test_a_node_is_shown_with_its_faults_and_checks(stand_in: Any, network_path:
     assert ran.returncode == 0, ran.stderr
     for words in ("banned", "1,234", "false", "abababababab", "cdcdcdcdcdcd", "panel", "mismatch"):
         assert words in ran.stdout, words
+
+
+@pytest.mark.parametrize(
+    ("hold", "words"),
+    [
+        (Hold.LEVEL_0, "held in shadow: level 0 attestation"),
+        (Hold.STATUS_STALE, "held as it is, since its issuer's status list was not read for an hour"),
+        (Hold.STATUS_LOST, "held in shadow: its issuer's status list was not read for a day"),
+    ],
+)
+def test_a_node_that_is_held_is_shown_with_the_reason(stand_in: Any, hold: Hold, words: str) -> None:
+    view = replace(stand_in.nodes_response().nodes[0], tier=Tier.SHADOW, hold=hold)
+    answering(stand_in, f"/v1/nodes/{NODE}", NodeResponse(node=view))
+
+    ran = gridlight("network", "node", NODE, "--url", stand_in.url)
+
+    assert words in " ".join(ran.stdout.split())
 
 
 def test_a_node_of_which_nothing_is_known_is_shown_all_the_same(stand_in: Any) -> None:

@@ -23,7 +23,7 @@ from gridlight.messages.codec import ProtocolViolation, enrolments
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REASONS_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId, WorkloadId
 from gridlight.messages.nodes import EnrolNode, NodeEnrolled
-from gridlight.messages.operators import AttestationsRevoked, Attested, NodeCertificate, RefuseNode
+from gridlight.messages.operators import AttestationsHeld, AttestationsRevoked, Attested, NodeCertificate, RefuseNode
 from gridlight.messages.trust import Tier
 from gridlight.services.gateway.attesting import Attestations
 from gridlight.services.gateway.config import GatewayConfig
@@ -190,8 +190,8 @@ class Enrolments:
         if not verify(key, domain, nonce, signature):
             raise Refusal("BAD_SIGNATURE", f"The signature is not the {whose}'s over the nonce.")
 
-    def announcements(self) -> list[NodeEnrolled | AttestationsRevoked]:
-        """Enrolments that wait, and what is revoked, for a coordinator that may not know of them."""
+    def announcements(self) -> list[NodeEnrolled | AttestationsRevoked | AttestationsHeld]:
+        """Enrolments that wait, and what is revoked or held, for a coordinator that may not know of them."""
         return [*self._announced.values(), *self.attestations.announcements()]
 
     def _check(self, now_ms: int, body: bytes, signature: bytes | None) -> EnrolNode:

@@ -215,7 +215,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "ATTESTATION_STATUS_UNKNOWN": Kind(
         503,
-        "The network did not see the issuer's status list for a day.",
+        "The network has not read the issuer's status list yet.",
         "Try again later; the network's founder should see why it cannot be read.",
         retry_after_s=60,
     ),

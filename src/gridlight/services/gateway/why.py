@@ -72,6 +72,14 @@ SAID: Final[dict[Reason, Said]] = {
         "It is not trusted yet: newcomers only run what others have answered already.",
         "Keep it running; it becomes trusted by checks it passes, and by age.",
     ),
+    Reason.HELD_LEVEL_0: Said(
+        "It is held in shadow: level 0 attestation. It only runs what others have answered already, unpaid.",
+        "Bring an attestation of a higher level: gridlight operator attest. It goes on from what it has earned.",
+    ),
+    Reason.HELD_STATUS_LOST: Said(
+        "It is held in shadow: its issuer's status list was not read for a day. Meanwhile its runs are unpaid.",
+        "Nothing: it goes on once the list is read again. Ask the issuer, or the network's founder, why it is not.",
+    ),
     Reason.REFERENCE: Said("It is a reference node: those only settle what others dispute.", _NOTHING),
     Reason.BUSY: Said("All its slots were taken.", "Nothing, or lend more: --slots N."),
     Reason.RESTING: Said(

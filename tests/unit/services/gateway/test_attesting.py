@@ -14,8 +14,8 @@ from gridlight.messages.codec import encode
 from gridlight.messages.envelope import ENROLMENT_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.nodes import EnrolNode
-from gridlight.messages.operators import INDICES_MAX, AttestationsRevoked, BarCode, RefuseNode
-from gridlight.services.gateway.attesting import STALE_S, Attestations
+from gridlight.messages.operators import INDICES_MAX, AttestationsHeld, AttestationsRevoked, BarCode, Hold, RefuseNode
+from gridlight.services.gateway.attesting import LOST_S, STALE_S, Attestations
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal
@@ -41,6 +41,10 @@ def outbox() -> Outbox:
 
 def believing(issuer: Issuer, outbox: Outbox, *, is_required: bool = True) -> Attestations:
     return Attestations((issuer.trusted(),), network=NETWORK, is_required=is_required, refresh_s=1.0, outbox=outbox)
+
+
+def held(hold: Hold | None) -> AttestationsHeld:
+    return AttestationsHeld(issuer="https://issuer.example", hold=hold)
 
 
 def word(issuer: Issuer, operator: str = OPERATOR, level: int = 2) -> str:
@@ -83,6 +87,49 @@ async def test_an_operator_may_have_as_many_devices_as_is_known_of_the_person(
 
     assert attested is not UNSET
     assert (attested.level, attested.devices_max, attested.index) == (level, devices_max, 0)
+    assert attested.hold is (UNSET if level else Hold.LEVEL_0)
+
+
+async def test_where_attestations_are_not_required_no_level_holds_a_node_and_no_list_grows_old(
+    issuer: Issuer, outbox: Outbox
+) -> None:
+    attestations = believing(issuer, outbox, is_required=False)
+    await attestations.refresh()
+    attestations.tell_ages(wall_s() + LOST_S + 5)
+
+    attested = attestations.checked(word(issuer, level=0), (OPERATOR,), wall_s())
+
+    assert attested is not UNSET
+    assert attested.hold is UNSET
+    assert outbox.take() == []
+
+
+async def test_the_coordinator_is_told_once_of_a_list_that_grows_old_and_once_that_it_was_read(
+    issuer: Issuer, outbox: Outbox
+) -> None:
+    attestations = believing(issuer, outbox)
+    await attestations.refresh()
+    for later_s in (0, STALE_S - 5, STALE_S + 5, LOST_S - 5, LOST_S + 5, 2 * LOST_S):
+        attestations.tell_ages(wall_s() + later_s)
+    assert attestations.announcements() == [held(Hold.STATUS_LOST)]
+    await attestations.refresh()
+
+    assert outbox.take() == [held(hold) for hold in (None, Hold.STATUS_STALE, Hold.STATUS_LOST, None)]
+    assert attestations.announcements() == [held(None)]
+
+
+async def test_nothing_is_said_of_a_list_that_a_gateway_has_not_seen_until_it_should_have(
+    issuer: Issuer, outbox: Outbox, tmp_path: Path
+) -> None:
+    (tmp_path / "issuer" / "status.jwt").unlink()
+    attestations = believing(issuer, outbox)
+    await attestations.refresh()
+    assert outbox.take() == []
+
+    attestations.tell_ages(wall_s() + STALE_S + 5)
+
+    assert outbox.take() == [held(Hold.STATUS_STALE)]
+    assert code(attestations, word(issuer)) == "ATTESTATION_STATUS_UNKNOWN"
 
 
 async def test_what_does_not_hold_is_refused_with_its_code(issuer: Issuer, outbox: Outbox, tmp_path: Path) -> None:
@@ -92,7 +139,6 @@ async def test_what_does_not_hold_is_refused_with_its_code(issuer: Issuer, outbo
 
     assert code(attestations, text) == "ATTESTATION_STATUS_UNKNOWN"
     await attestations.refresh()
-    assert code(attestations, text, later_s=STALE_S + 5) == "ATTESTATION_STATUS_UNKNOWN"
     assert code(attestations, None) == "ATTESTATION_MISSING"
     assert code(attestations, text, None) == "BAD_ATTESTATION"
     assert code(attestations, text, NETWORK) == "BAD_ATTESTATION"
@@ -112,8 +158,8 @@ async def test_whoever_is_taken_back_is_refused_and_the_coordinator_is_told_once
         await attestations.refresh()
 
     revoked = AttestationsRevoked(issuer="https://issuer.example", indices=(0,))
-    assert outbox.take() == [revoked]
-    assert attestations.announcements() == [revoked]
+    assert outbox.take() == [held(None), revoked]
+    assert attestations.announcements() == [revoked, held(None)]
     assert code(attestations, text) == "ATTESTATION_REVOKED"
 
 
@@ -136,7 +182,8 @@ async def test_many_are_told_in_parts(issuer: Issuer, outbox: Outbox) -> None:
     issuer.write_status(now_s=wall_s())
     await attestations.refresh()
 
-    assert [len(event.indices) for event in attestations.announcements()] == [INDICES_MAX, 1]
+    revoked = [event for event in attestations.announcements() if isinstance(event, AttestationsRevoked)]
+    assert [len(event.indices) for event in revoked] == [INDICES_MAX, 1]
 
 
 async def test_an_issuers_word_on_an_earlier_key_holds_on(issuer: Issuer, outbox: Outbox) -> None:
