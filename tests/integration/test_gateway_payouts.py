@@ -16,6 +16,8 @@ from gridlight.adapters.clock import wall_s
 from gridlight.adapters.payout_statements import state_payout
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.statements import sign_statement
+from gridlight.adapters.successions import succession
+from gridlight.client.operator_calls import payout_call
 from gridlight.core.postings import grant
 from gridlight.messages.envelope import EARNINGS_DOMAIN, PAYOUT_ASKED_DOMAIN, PAYOUT_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId
@@ -176,3 +178,20 @@ async def test_a_node_is_told_the_ends_of_its_operators_address(stand: Stand) ->
     assert told == {"address": f"{HERE[:4]}\N{HORIZONTAL ELLIPSIS}{HERE[-4:]}", "threshold": "2.5000000", "serial": 5}
     await say(stand, operator, None, 6)
     assert (await books.ask("earnings")).json()["payout"]["address"] is None
+
+
+async def test_a_later_key_speaks_for_its_operator_and_the_one_before_it_no_more(stand: Stand) -> None:
+    first, second = join(stand), SigningKey.generate()
+    led = (succession(first, second, now_ms=1),)
+    assert (await say(stand, first, HERE, serial=5)).status_code == 200
+
+    moved = state_payout(second, THERE, threshold=LEAST, serial=6, successions=led)
+    assert (await put(stand, first.public, moved)).json()["payout"]["address"] == THERE
+    assert code(await say(stand, first, HERE, serial=7)) == (403, "KEY_SUCCEEDED")
+    nonce = (await stand.http.post("/v1/nodes/challenge")).json()["nonce"]
+    call = payout_call(second, nonce, operator=first.public, successions=led)
+    told = await stand.http.get(call.path, headers={"X-Api-Key": "", **call.headers})
+    assert (told.status_code, told.json()["payout"]["serial"]) == (200, 6)
+    of_others = payout_call(second, nonce, operator=SigningKey.generate().public, successions=led)
+    refused = await stand.http.get(of_others.path, headers={"X-Api-Key": "", **of_others.headers})
+    assert code(refused) == (401, "BAD_SUCCESSION")

@@ -121,7 +121,7 @@ def test_a_clock_that_went_back_takes_no_word_back(file: Path) -> None:
 
 def test_it_asks_in_the_operators_name(file: Path) -> None:
     operator = SigningKey.load_or_create(file)
-    call = payout_call(operator, "AAAA")
+    call = payout_call(operator, "AAAA", operator=operator.public)
     signature = base64.b64decode(call.headers["Gridlight-Signature"])
     assert verify(operator.public, PAYOUT_ASKED_DOMAIN, b"AAAA", signature)
 

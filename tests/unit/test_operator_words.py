@@ -14,12 +14,11 @@ from gridlight.adapters.certificates import (
     carried_attestation,
     carried_certificate,
     check_certificate,
-    split_carried,
 )
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.node_folder import NODE_KEY_FILE, OPERATOR_KEY_FILE
 from gridlight.adapters.signatures import SigningKey
-from gridlight.adapters.successions import predecessors
+from gridlight.adapters.successions import predecessors, split_carried
 from gridlight.cli.main import app
 from gridlight.cli.operator import PASSWORD_VARIABLE
 from gridlight.client.errors import GridlightError

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from gridlight.adapters.node_folder import OPERATOR_KEY_FILE
 from gridlight.adapters.signatures import SigningKey, verify
 from gridlight.adapters.statements import sign_statement, split_statement
-from gridlight.adapters.successions import check_successions, predecessors, successions_to
+from gridlight.adapters.successions import check_successions, predecessors, split_carried, successions_to
 from gridlight.messages.attestations import ATTESTATION_CHARACTERS_MAX
 from gridlight.messages.codec import ProtocolViolation, ViolationReason, certificates
 from gridlight.messages.envelope import CERTIFICATE_DOMAIN
@@ -61,12 +61,6 @@ def certify(
         lineage=check_successions(successions)[0].old_key if successions else UNSET,
     )
     return "\n".join((sign_statement(operator, CERTIFICATE_DOMAIN, certificate), *successions))
-
-
-def split_carried(text: str) -> tuple[str, tuple[str, ...]]:
-    """The certificate, and the successions below it."""
-    certificate, *successions = text.split() or [""]
-    return certificate, tuple(successions)
 
 
 def check_certificate(text: str, node_id: NodeId, *, now_ms: int) -> NodeCertificate:

@@ -3,7 +3,7 @@
 Gateways write what operators said; the rest is the payer's, whose database may be another.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, String, Table, true
+from sqlalchemy import BigInteger, Boolean, Column, String, Table, Text, true
 
 from gridlight.adapters.schema import metadata
 
@@ -12,7 +12,7 @@ payout_statements = Table(
     metadata,
     Column("operator", String(56), primary_key=True),
     Column("serial", BigInteger, nullable=False),
-    Column("statement", String(1024), nullable=False),
+    Column("statement", Text, nullable=False),
 )
 """Of each operator the newest, as it was signed."""
 

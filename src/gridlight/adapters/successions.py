@@ -57,6 +57,20 @@ def check_successions(texts: Sequence[str]) -> tuple[OperatorSuccession, ...]:
     return chain
 
 
+def split_carried(text: str) -> tuple[str, tuple[str, ...]]:
+    """An operator's statement, and the successions below it that lead to the key that signed it."""
+    statement, *texts = text.split() or [""]
+    return statement, tuple(texts)
+
+
+def speaking_key(operator: str, texts: Sequence[str]) -> str:
+    """Which key speaks for the operator whom networks know by this first one. ProtocolViolation."""
+    chain = check_successions(texts)
+    if chain and chain[0].old_key != operator:
+        raise ProtocolViolation(ViolationReason.WRONG_SENDER, "the successions begin with another operator's key")
+    return chain[-1].new_key if chain else operator
+
+
 def predecessors(certificate: NodeCertificate, texts: Sequence[str]) -> tuple[str, ...]:
     """The operator's keys before the one that signed a certificate, the first one first. ProtocolViolation."""
     chain = check_successions(texts)

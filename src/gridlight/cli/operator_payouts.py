@@ -1,7 +1,8 @@
 """`gridlight operator payout-address`: where an operator is paid and from what amount on, by their own word."""
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -36,30 +37,48 @@ def payout_address(
     from gridlight.client.requester import Gridlight
     from gridlight.messages.codec import encode
 
-    operator = load_operator(key)
+    speaker = _speaker(key)
     if address is not None and address != NOWHERE:
         _check(address)
     units = None if threshold is None else _units(threshold)
     with Gridlight(network) as gateway:
-        told = _standing(gateway, operator)
+        told = _standing(gateway, speaker)
         if address is not None or units is not None:
-            told = _stated(gateway, operator, told, address, units)
+            told = _stated(gateway, speaker, told, address, units)
     if as_json:
         typer.echo(encode(told).decode())
     else:
         _print(told)
 
 
-def _standing(gateway: "Gridlight", operator: "SigningKey") -> "OperatorPayoutResponse":
+class Speaker(NamedTuple):
+    """Who speaks for an operator: the key of now, and how it followed on the one that networks know."""
+
+    key: "SigningKey"
+    operator: str
+    successions: tuple[str, ...]
+
+
+def _speaker(path: Path) -> Speaker:
+    from gridlight.adapters.successions import BadSuccession, check_successions, successions_to
+
+    key = load_operator(path)
+    with explaining(BadSuccession):
+        texts = successions_to(path.expanduser(), key.public)
+    return Speaker(key, check_successions(texts)[0].old_key if texts else key.public, texts)
+
+
+def _standing(gateway: "Gridlight", speaker: Speaker) -> "OperatorPayoutResponse":
     from gridlight.client.operator_calls import CHALLENGE_CALL, challenges, payout_call, payout_responses
 
     nonce = gateway.exchange(CHALLENGE_CALL, challenges).nonce
-    return gateway.exchange(payout_call(operator, nonce), payout_responses)
+    call = payout_call(speaker.key, nonce, operator=speaker.operator, successions=speaker.successions)
+    return gateway.exchange(call, payout_responses)
 
 
 def _stated(
     gateway: "Gridlight",
-    operator: "SigningKey",
+    speaker: Speaker,
     before: "OperatorPayoutResponse",
     address: str | None,
     threshold: int | None,
@@ -77,8 +96,14 @@ def _stated(
     units = threshold or _units(before.least if stood is None else stood.threshold)
     serial = max(wall_s() * 1_000, 0 if stood is None else stood.serial + 1)
     with explaining(ProtocolViolation):
-        text = state_payout(operator, None if where == NOWHERE else where, threshold=units, serial=serial)
-    return gateway.exchange(state_payout_call(operator.public, text), payout_responses)
+        text = state_payout(
+            speaker.key,
+            None if where == NOWHERE else where,
+            threshold=units,
+            serial=serial,
+            successions=speaker.successions,
+        )
+    return gateway.exchange(state_payout_call(speaker.operator, text), payout_responses)
 
 
 def _check(address: str) -> None:

@@ -7,7 +7,7 @@ from gridlight.adapters.signatures import SigningKey
 from gridlight.client.exchange import ANSWER_BYTES_MAX, READ_TIMEOUT_S, Call
 from gridlight.messages.api import ChallengeResponse
 from gridlight.messages.codec import Decoder, encode
-from gridlight.messages.envelope import NONCE_HEADER, PAYOUT_ASKED_DOMAIN, SIGNATURE_HEADER
+from gridlight.messages.envelope import NONCE_HEADER, PAYOUT_ASKED_DOMAIN, SIGNATURE_HEADER, SUCCESSIONS_HEADER
 from gridlight.messages.operator_api import (
     KeyRuledResponse,
     OperatorPayoutResponse,
@@ -40,11 +40,15 @@ def rulings_call(limit: int) -> Call:
     return Call(method="GET", path=_PATH, timeout_s=READ_TIMEOUT_S, parameters={"limit": str(limit)})
 
 
-def payout_call(operator: SigningKey, nonce: str) -> Call:
-    """`GET /v1/operators/{key}/payout`: the operator signs a nonce of the gateway's to prove who asks."""
-    signature = base64.b64encode(operator.sign(PAYOUT_ASKED_DOMAIN, nonce.encode("ascii"))).decode()
+def payout_call(key: SigningKey, nonce: str, *, operator: str, successions: tuple[str, ...] = ()) -> Call:
+    """`GET /v1/operators/{key}/payout`: the operator signs a nonce of the gateway's to prove who asks, with the key
+    that the successions lead to from the one that the network knows.
+    """
+    signature = base64.b64encode(key.sign(PAYOUT_ASKED_DOMAIN, nonce.encode("ascii"))).decode()
     headers = {NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
-    return Call(method="GET", path=_payout(operator.public), timeout_s=READ_TIMEOUT_S, headers=headers)
+    if successions:
+        headers[SUCCESSIONS_HEADER] = " ".join(successions)
+    return Call(method="GET", path=_payout(operator), timeout_s=READ_TIMEOUT_S, headers=headers)
 
 
 def state_payout_call(operator: str, statement: str) -> Call:

@@ -8,6 +8,7 @@ MESSAGE_HEADER = "Gridlight-Message"
 SIGNATURE_HEADER = "Gridlight-Signature"
 """Base64 of the 64 bytes of Ed25519."""
 NONCE_HEADER = "Gridlight-Nonce"
+SUCCESSIONS_HEADER = "Gridlight-Successions"
 """Where what is signed is the nonce alone: the node proves that it is the one that asks."""
 
 REPLY_DOMAIN = b"gridlight.node.reply.v1\0"

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from gridlight.messages.manifests import STATEMENT_CHARACTERS_MAX
 from gridlight.messages.money_api import PayoutView
-from gridlight.messages.operators import OperatorKeyField, ReasonText, Verdict
+from gridlight.messages.operators import SUCCESSIONS_MAX, OperatorKeyField, ReasonText, Verdict
 
 RULINGS_LISTED_MAX = 10_000
 
@@ -49,8 +49,8 @@ class RulingsResponse(Struct, frozen=True, kw_only=True):
 class PayoutStatementBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`PUT /v1/operators/{key}/payout`."""
 
-    statement: Annotated[str, Meta(max_length=STATEMENT_CHARACTERS_MAX)]
-    """A PayoutStatement, signed: `base64url(JSON).base64url(signature)`."""
+    statement: Annotated[str, Meta(max_length=(SUCCESSIONS_MAX + 1) * (STATEMENT_CHARACTERS_MAX + 1))]
+    """A PayoutStatement, signed: `base64url(JSON).base64url(signature)`; below it successions, a line each."""
 
 
 class OperatorPayoutResponse(Struct, frozen=True, kw_only=True):

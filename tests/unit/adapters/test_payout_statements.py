@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from gridlight.adapters.payout_statements import check_payout_statement, state_payout
+from gridlight.adapters.payout_statements import check_payout_statement, state_payout, succession_count
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.statements import sign_statement
+from gridlight.adapters.successions import succession
 from gridlight.messages.codec import ProtocolViolation, ViolationReason
 from gridlight.messages.envelope import CERTIFICATE_DOMAIN, PAYOUT_DOMAIN
 from gridlight.messages.ledger import AMOUNT_MAX
@@ -77,3 +78,13 @@ def test_what_is_no_statement_is_refused(text: str) -> None:
 def test_what_no_network_understands_is_not_even_signed(address: str, threshold: int, serial: int) -> None:
     with pytest.raises(ProtocolViolation):
         state_payout(OPERATOR, address, threshold=threshold, serial=serial)
+
+
+def test_a_later_key_speaks_for_the_operator_whom_networks_know_by_the_first() -> None:
+    led = (succession(OPERATOR, OTHER, now_ms=5),)
+    text = state_payout(OTHER, ADDRESS, threshold=7, serial=9, successions=led)
+
+    assert check_payout_statement(text, OPERATOR.public) == SAID
+    assert (succession_count(TEXT), succession_count(text)) == (0, 1)
+    assert reason(text, OTHER.public) is ViolationReason.WRONG_SENDER
+    assert reason(f"{TEXT}\n{led[0]}") is ViolationReason.BAD_SIGNATURE, "the key before it speaks no more"

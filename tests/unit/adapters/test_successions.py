@@ -12,7 +12,6 @@ from gridlight.adapters.certificates import (
     brought_certificate,
     certify,
     check_certificate,
-    split_carried,
 )
 from gridlight.adapters.signatures import SigningKey, write_secret
 from gridlight.adapters.statements import join_parts, split_parts
@@ -23,6 +22,7 @@ from gridlight.adapters.successions import (
     check_successions,
     predecessors,
     rotate_key,
+    split_carried,
     succession,
     successions_file,
     successions_to,

@@ -22,11 +22,12 @@ import psutil
 from msgspec import UNSET
 
 from gridlight.adapters.blobs import Blobs, BlobTooLarge, DigestMismatch
-from gridlight.adapters.certificates import check_certificate, split_carried
+from gridlight.adapters.certificates import check_certificate
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.manifests import SignedWorkload
 from gridlight.adapters.proxies import proxy_for
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.successions import split_carried
 from gridlight.messages import codec
 from gridlight.messages.api import (
     ChallengeResponse,

@@ -9,9 +9,10 @@ from litestar.params import FromPath
 
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.signatures import is_public_key
+from gridlight.adapters.successions import speaking_key
 from gridlight.messages.amounts import coins
-from gridlight.messages.codec import Decoder
-from gridlight.messages.envelope import NONCE_HEADER, PAYOUT_ASKED_DOMAIN
+from gridlight.messages.codec import Decoder, ProtocolViolation
+from gridlight.messages.envelope import NONCE_HEADER, PAYOUT_ASKED_DOMAIN, SUCCESSIONS_HEADER
 from gridlight.messages.limits import MESSAGE_BYTES_MAX
 from gridlight.messages.money_api import PayoutView
 from gridlight.messages.operator_api import OperatorPayoutResponse, PayoutStatementBody
@@ -50,7 +51,8 @@ def payout_routes(
     async def state(request: AnyRequest, key: FromPath[str]) -> Answer:
         """Say where the operator of this key is paid, and from what amount on. `statement` is a PayoutStatement, signed
         with the key for `gridlight.operator.payout.v1`; nothing else proves who says it. Its serial must be higher than
-        that of the one that stands. Without an address nothing is paid.
+        that of the one that stands. Without an address nothing is paid. Where the key was succeeded, the one that took
+        its place signs, and the successions stand below, a line each.
         """
         operator = _operator(key)
         said = await read_body(request, _bodies, "BAD_PAYOUT_STATEMENT")
@@ -65,12 +67,14 @@ def payout_routes(
     )
     async def standing(request: AnyRequest, key: FromPath[str]) -> Answer:
         """Where the operator said to be paid, and from what amount on. Proved as for `GET /v1/nodes/{node_id}/why`,
-        with the operator's signature for `gridlight.operator.payout.asked.v1`; or with the admin token.
+        with the operator's signature for `gridlight.operator.payout.asked.v1`; or with the admin token. Where the key
+        was succeeded, `Gridlight-Successions` holds how, one after the other.
         """
         operator, headers = _operator(key), dict(request.scope["headers"])
         if not admin.is_sent(headers):
             nonce = headers.get(NONCE_HEADER.lower().encode())
-            enrolments.demand_operator(clock.now_ms(), operator, nonce, signature_of(headers), PAYOUT_ASKED_DOMAIN)
+            key = _speaking_key(operator, headers)
+            enrolments.demand_operator(clock.now_ms(), key, nonce, signature_of(headers), PAYOUT_ASKED_DOMAIN)
         async with turns.turn():
             if not await read(payouts.knows, operator):
                 raise Refusal("UNKNOWN_OPERATOR")
@@ -83,3 +87,12 @@ def _operator(key: str) -> str:
     if not is_public_key(key):
         raise Refusal("BAD_OPERATOR_KEY")
     return key
+
+
+def _speaking_key(operator: str, headers: dict[bytes, bytes]) -> str:
+    """Which key of the operator's may ask."""
+    texts = headers.get(SUCCESSIONS_HEADER.lower().encode(), b"").decode("latin-1").split()
+    try:
+        return speaking_key(operator, texts)
+    except ProtocolViolation as violation:
+        raise Refusal("BAD_SUCCESSION", f"The successions do not hold: {str(violation)[:200]}.") from None

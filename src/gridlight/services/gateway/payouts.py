@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gridlight.adapters.chain.addresses import BadAddress, checked_address
 from gridlight.adapters.kept_statements import KeptStatements
-from gridlight.adapters.payout_statements import check_payout_statement
+from gridlight.adapters.payout_statements import check_payout_statement, succession_count
 from gridlight.messages.amounts import coins
 from gridlight.messages.codec import ProtocolViolation, ViolationReason
 from gridlight.messages.money_api import PayoutView
@@ -45,6 +45,9 @@ class Payouts:
             raise Refusal("STATEMENT_AHEAD")
         if not self._kept.knows(operator):
             raise Refusal("UNKNOWN_OPERATOR")
+        stands = self._kept.find(operator)
+        if stands is not None and succession_count(text) < succession_count(stands):
+            raise Refusal("KEY_SUCCEEDED", "A later key of this operator has said where to be paid.")
         if not self._kept.keep(statement, text):
             raise Refusal("OLD_STATEMENT")
         return _view(statement)

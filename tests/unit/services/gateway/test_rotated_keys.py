@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from gridlight.adapters.certificates import certify, split_carried
+from gridlight.adapters.certificates import certify
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.credentials import NetworkKeys
 from gridlight.adapters.signatures import SigningKey
-from gridlight.adapters.successions import succession
+from gridlight.adapters.successions import split_carried, succession
 from gridlight.messages.codec import encode
 from gridlight.messages.envelope import ENROLMENT_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId

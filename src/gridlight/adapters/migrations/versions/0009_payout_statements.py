@@ -15,7 +15,7 @@ def upgrade() -> None:
         "payout_statements",
         sa.Column("operator", sa.String(56), primary_key=True),
         sa.Column("serial", sa.BigInteger, nullable=False),
-        sa.Column("statement", sa.String(1024), nullable=False),
+        sa.Column("statement", sa.Text, nullable=False),
     )
     op.create_table(
         "payout_own_addresses",
