@@ -31,6 +31,7 @@ from gridlight.messages.ledger import (
     RecordEntry,
     req_avail,
 )
+from gridlight.messages.nodes import NodeEnrolled
 from gridlight.messages.operators import SHADOW_ONLY
 from gridlight.messages.receipts import Receipt, ReceiptStatus, RecordSheet
 from gridlight.messages.trust import (
@@ -150,8 +151,9 @@ class Bookkeeping:
                 self._out += self.crossing.hear(event)
             case JobSubmitted():
                 self._submitted(event, effects)
-            case _:
-                pass
+            case NodeEnrolled():  # what it may do is told before the node itself is
+                for record in [one for one in effects if type(one) is RecordNode]:
+                    self._node(record)
         self._wrong = {(one.commit, one.node_id): self._reward(one) for one in effects if type(one) is RecordFault}
         for effect in effects:
             handler = self._handlers.get(type(effect))

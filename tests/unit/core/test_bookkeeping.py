@@ -4,10 +4,9 @@ import msgspec
 import pytest
 from tests.unit.core.audits import checked_world, next_check, next_effects
 from tests.unit.core.hearing import TRUST
+from tests.unit.core.paying import FEE, PRICES, REWARD, balance, begin_epoch, pinned, priced, serve, submit
 from tests.unit.core.world import (
     OTHER_WORKLOAD,
-    OUTPUT,
-    WORKLOAD,
     World,
     ends,
     job_id,
@@ -15,6 +14,7 @@ from tests.unit.core.world import (
     only,
     outcome,
     sends,
+    slots,
     submitted,
 )
 
@@ -22,15 +22,13 @@ from gridlight.core.bookkeeping import Bookkeeping
 from gridlight.core.coordinator import Coordinator
 from gridlight.messages.codec import Effect
 from gridlight.messages.ids import NodeId
-from gridlight.messages.jobs import JobCode, JobState, SendAssignment, Shortfall
+from gridlight.messages.jobs import JobCode, JobState, Shortfall
 from gridlight.messages.ledger import (
     EXT_CHAIN,
     NET_FEE,
     NET_SLASH,
     NET_VERIFY,
     AccountCredited,
-    MoneyParameters,
-    PricesSet,
     RecordEntry,
     op_avail,
     op_pending,
@@ -38,54 +36,10 @@ from gridlight.messages.ledger import (
     req_avail,
     req_escrow,
 )
-from gridlight.messages.receipts import Receipt, RecordSheet
+from gridlight.messages.receipts import RecordSheet
 from gridlight.messages.trust import Assurance, RecordCommit, RecordVerification, Tier, Verification
 
-REWARD, FEE = 1_000, 100
 WRONG = b"\1" * 12
-PRICES = PricesSet(money=MoneyParameters(hold_ms=1_000, hold_tasks=1), work={WORKLOAD: REWARD})
-
-
-def priced(world: World, *, funds: int = 100_000) -> World:
-    """Prices are set, every node is known, and Anna has money."""
-    world.tell(PRICES)
-    for number in range(1, world.nodes_made + 1):
-        world.coordinator.bookkeeping.earnings.know(node_id(number), node_id(number))
-        tier = world.coordinator.reputation.tier_of(number - 1)
-        world.coordinator.bookkeeping.earnings.trust(node_id(number), is_trusted=tier is not Tier.SHADOW)
-    if funds:
-        world.tell(AccountCredited(key="grant:anna", account=req_avail("anna"), amount=funds))
-    return world
-
-
-def submit(world: World, assurance: Assurance = Assurance.AUDITED, *, is_public: bool = False) -> list[Effect]:
-    """A job that Anna pays for."""
-    world.jobs_made += 1
-    job = submitted(job_id(world.jobs_made), assurance=assurance, is_public=is_public)
-    return world.tell(msgspec.structs.replace(job, account_id="anna"))
-
-
-def serve(
-    world: World, assurance: Assurance = Assurance.AUDITED, *, output: bytes = OUTPUT, is_public: bool = False
-) -> tuple[SendAssignment, list[Effect]]:
-    (send,) = sends(submit(world, assurance, is_public=is_public))
-    return send, world.result(send, output=output)
-
-
-def pinned(world: World, node: NodeId, assurance: Assurance = Assurance.SAMPLED) -> list[Effect]:
-    """A job that Anna pays for, and this node shall do."""
-    world.jobs_made += 1
-    job = submitted(job_id(world.jobs_made), assurance=assurance, pinned_node=node)
-    return world.tell(msgspec.structs.replace(job, account_id="anna"))
-
-
-def balance(world: World, account: str) -> int:
-    return world.coordinator.bookkeeping.ledger.balance(account)
-
-
-def begin_epoch(world: World, epoch: int = 2) -> tuple[RecordSheet, list[Receipt]]:
-    (sheet,) = only(RecordSheet, world.begin_epoch(epoch))
-    return sheet, list(sheet.receipts)
 
 
 @pytest.fixture
@@ -260,6 +214,17 @@ def test_earnings_vest_at_an_epochs_begin(world: World) -> None:
         pass
     begin_epoch(world)
     assert balance(world, op_avail(send.node_id)) == REWARD
+
+
+def test_a_founders_node_is_trusted_in_the_books_from_its_enrolment_on() -> None:
+    world = priced(World())
+    node = world.enrol()
+    world.offer(node, slots(1))
+    serve(world, Assurance.NONE)
+    world.now_ms += 86_400_001
+    serve(world, Assurance.NONE)
+    begin_epoch(world)
+    assert balance(world, op_avail(node)) == REWARD
 
 
 def test_what_nobody_settles_in_time_is_refunded(world: World) -> None:

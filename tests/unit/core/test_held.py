@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from tests.unit.core.asking_why import why
 from tests.unit.core.audits import checked_world, next_check, next_effects
 from tests.unit.core.hearing import TRUST
-from tests.unit.core.test_bookkeeping import REWARD, balance, begin_epoch, pinned, priced, serve
+from tests.unit.core.paying import REWARD, balance, begin_epoch, pinned, priced, serve
 from tests.unit.core.world import World, enrolled, node_id, only, sends
 
 from gridlight.core.fleet import FleetSnapshot

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.unit.core.audits import checked_world
-from tests.unit.core.test_bookkeeping import priced
+from tests.unit.core.paying import priced
 from tests.unit.core.test_money import earn
 from tests.unit.core.world import OTHER_WORKLOAD, WORKLOAD
 
