@@ -71,7 +71,7 @@ def test_the_nodes_template_lets_a_node_answer_and_offer_and_nothing_else(keys: 
     issued = claims_of(keys.issue_node_jwt(SigningKey.generate().public))
     assert scope["key"] == issued["iss"]
     assert scope["template"]["pub"] == {"allow": ["offer.{{subject()}}"]}
-    assert scope["template"]["sub"] == {"allow": ["task.{{subject()}}.>", "_INBOX_{{subject()}}.>"]}
+    assert scope["template"]["sub"] == {"allow": ["task.{{subject()}}.>", "task.all.control", "_INBOX_{{subject()}}.>"]}
     assert scope["template"]["resp"] == {"max": 2, "ttl": 900 * 10**9}
 
 

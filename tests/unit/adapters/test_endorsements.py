@@ -67,7 +67,7 @@ def test_nobody_endorses_itself_or_says_more_than_was_signed() -> None:
     assert reason_of(endorse(SigningKey.generate(), NODE_ID, "trusted")) is ViolationReason.BAD_SIGNATURE
     assert reason_of(f"{more}.{signature}") is ViolationReason.BAD_SIGNATURE
     assert reason_of(f"{said}.") is ViolationReason.BAD_SIGNATURE
-    assert reason_of(said) is ViolationReason.BAD_SIGNATURE
+    assert reason_of(said) is ViolationReason.MALFORMED
 
 
 def test_what_the_network_signed_for_something_else_is_no_endorsement() -> None:
