@@ -244,7 +244,8 @@ class _LeanClient(Client):
     """nats-py's client, with the steps of each message that cost most, and those that can hang, replaced.
 
     They are not public: the version is pinned by the lock file and tests/integration/test_bus.py notices a change.
-    Sending 270,000 bytes took 0.36 ms of CPU, mostly in copies; it takes 0.12 ms.
+    Sending 270,000 bytes took 0.36 ms of CPU, mostly in copies; it takes 0.12 ms. Writing at once, and not by a task of
+    nats-py's, takes 0.82 of the CPU of a short message that is sent and received (median of five pairs).
     """
 
     async def send(self, subject: str, reply: str, headers: bytes, body: bytes) -> None:

@@ -13,13 +13,11 @@ from msgspec import Struct
 
 from gridlight.adapters.signatures import SigningKey, verify, write_secret
 from gridlight.adapters.statements import join_parts, split_parts
+from gridlight.core.lineages import DAY_MS, PAUSE_MS
 from gridlight.messages.codec import ProtocolViolation, ViolationReason, encode, successions
 from gridlight.messages.envelope import SUCCEEDED_DOMAIN, SUCCEEDING_DOMAIN
 from gridlight.messages.operators import SUCCESSIONS_MAX, NodeCertificate, OperatorSuccession
 
-DAY_MS: Final = 86_400_000
-PAUSE_DAYS: Final = 14
-"""Networks take no second succession sooner."""
 _BYTES_MAX: Final = 64 * 1024
 _NAME_CHARACTERS: Final = 12
 
@@ -123,10 +121,10 @@ def _demand_pause(chain: tuple[OperatorSuccession, ...], now_ms: int) -> None:
             f"this key's operator had {SUCCESSIONS_MAX} successions, and may have no more",
             "`gridlight operator create` makes a new operator",
         )
-    left_ms = chain[-1].serial + PAUSE_DAYS * DAY_MS - now_ms if chain else 0
+    left_ms = chain[-1].serial + PAUSE_MS - now_ms if chain else 0
     if left_ms > 0:
         raise BadSuccession(
-            f"this key took the place of another less than {PAUSE_DAYS} days ago, and networks take no other so soon",
+            f"this key took another's place less than {PAUSE_MS // DAY_MS} days ago; networks take no other so soon",
             f"days until then: {-(-left_ms // DAY_MS)}; where the key was stolen, ask your networks to ban it",
         )
 

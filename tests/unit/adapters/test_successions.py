@@ -16,8 +16,6 @@ from gridlight.adapters.certificates import (
 from gridlight.adapters.signatures import SigningKey, write_secret
 from gridlight.adapters.statements import join_parts, split_parts
 from gridlight.adapters.successions import (
-    DAY_MS,
-    PAUSE_DAYS,
     BadSuccession,
     check_successions,
     predecessors,
@@ -27,13 +25,13 @@ from gridlight.adapters.successions import (
     successions_file,
     successions_to,
 )
+from gridlight.core.lineages import PAUSE_MS
 from gridlight.messages.codec import ProtocolViolation, encode
 from gridlight.messages.envelope import SUCCEEDED_DOMAIN, SUCCEEDING_DOMAIN
 from gridlight.messages.ids import NodeId
 from gridlight.messages.operators import SUCCESSIONS_MAX, NodeCertificate, OperatorSuccession
 
 NOW_MS = 1_800_000_000_000
-PAUSE_MS = PAUSE_DAYS * DAY_MS
 KEYS = [SigningKey.generate() for _ in range(SUCCESSIONS_MAX + 2)]
 FIRST, SECOND, THIRD = KEYS[:3]
 CHAIN = tuple(succession(old, new, now_ms=NOW_MS) for old, new in pairwise(KEYS))

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.unit.core.fleets import again
 from tests.unit.core.world import GATEWAY, enrolled, node_id, offer, slots
 
-from gridlight.core.fleet import Fleet, FleetSnapshot, Presence
+from gridlight.core.fleet import Fleet, Presence
 from gridlight.core.notices import CapacityLost, NodeMissed
 from gridlight.messages.host import RecordNode
 from gridlight.messages.nodes import AdmitNode, NodeDisconnected, NodeEnrolled
@@ -42,13 +43,6 @@ def online() -> Fleet:
         fleet.handle(0, event)
         fleet.handle(0, offer(event.node_id, slots(1)))
     return fleet
-
-
-def again(fleet: Fleet) -> Fleet:
-    """As after a restart."""
-    restored = Fleet()
-    restored.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(fleet.snapshot()), type=FleetSnapshot))
-    return restored
 
 
 def test_a_banned_operators_nodes_lose_what_they_have_and_are_told_why() -> None:

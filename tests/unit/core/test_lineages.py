@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
+from tests.unit.core.fleets import again
 from tests.unit.core.world import GATEWAY, enrolled, node_id, offer, slots
 
 from gridlight.core.coordinator import Coordinator
-from gridlight.core.fleet import Fleet, FleetSnapshot, Presence
+from gridlight.core.fleet import Fleet, Presence
 from gridlight.core.lineages import DAY_MS, OVERLAP_MS, PAUSE_MS, Lineages, LineagesSnapshot
 from gridlight.core.notices import CapacityLost, KeySucceeded, NodeKnown, Output
 from gridlight.messages.host import CoordinatorStarted, RecordNode, TimePassed
@@ -54,13 +55,6 @@ def started(fleet: Fleet, *events: NodeEnrolled) -> Fleet:
         fleet.handle(0, event)
         fleet.handle(0, offer(event.node_id, slots(1)))
     return fleet
-
-
-def again(fleet: Fleet) -> Fleet:
-    """As after a restart."""
-    restored = Fleet()
-    restored.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(fleet.snapshot()), type=FleetSnapshot))
-    return restored
 
 
 def test_a_new_key_is_the_same_operator_and_its_nodes_are_watched() -> None:

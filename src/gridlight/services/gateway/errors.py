@@ -188,7 +188,7 @@ KINDS: Final[dict[str, Kind]] = {
     "KEY_SUCCEEDED": Kind(
         403,
         "The operator's key was succeeded by another one more than a day ago.",
-        "Sign another certificate with the new key: `gridlight operator bind`.",
+        "Sign with the new key; a node's certificate by `gridlight operator bind`.",
     ),
     "SUCCESSION_REFUSED": Kind(
         409,

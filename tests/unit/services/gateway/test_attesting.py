@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import UNSET
+from tests.unit.services.gateway.enrolling import gateway_config
 
 from gridlight.adapters.clock import wall_s
 from gridlight.adapters.credentials import NetworkKeys
@@ -16,7 +17,6 @@ from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.nodes import EnrolNode
 from gridlight.messages.operators import INDICES_MAX, AttestationsHeld, AttestationsRevoked, BarCode, Hold, RefuseNode
 from gridlight.services.gateway.attesting import LOST_S, STALE_S, Attestations
-from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.metrics import Metrics
@@ -62,17 +62,7 @@ def code(attestations: Attestations, text: str | None, operator: str | None = OP
 
 @pytest.fixture
 def enrolments(tmp_path: Path, outbox: Outbox) -> Enrolments:
-    keys = NetworkKeys.create(tmp_path / "keys")
-    config = GatewayConfig(
-        nats_url="nats://127.0.0.1:4222",
-        public_nats_url="nats://network.example:4222",
-        credentials=keys.creds_file("gateway"),
-        node_signer_key=keys.node_issuer_file,
-        network_key=keys.network_public,
-        database_url="sqlite://",
-        admin_token_file=tmp_path / "admin.token",
-        blobs_folder=tmp_path,
-    )
+    config = gateway_config(NetworkKeys.create(tmp_path / "keys"), tmp_path)
     return Enrolments(config, GATEWAY, outbox=outbox, workloads=[], metrics=Metrics("test"))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.unit.services.gateway.enrolling import gateway_config
 
 from gridlight.adapters.certificates import DAY_MS, certify
 from gridlight.adapters.credentials import NetworkKeys
@@ -44,17 +45,7 @@ def keys(tmp_path: Path) -> NetworkKeys:
 
 @pytest.fixture
 def config(keys: NetworkKeys, tmp_path: Path) -> GatewayConfig:
-    return GatewayConfig(
-        nats_url="nats://127.0.0.1:4222",
-        public_nats_url="nats://network.example:4222",
-        credentials=keys.creds_file("gateway"),
-        node_signer_key=keys.node_issuer_file,
-        network_key=keys.network_public,
-        database_url="sqlite://",
-        admin_token_file=tmp_path / "admin.token",
-        blobs_folder=tmp_path,
-        node_jwt_ttl_s=3_600,
-    )
+    return gateway_config(keys, tmp_path)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import UNSET
+from tests.unit.services.gateway.enrolling import gateway_config
 
 from gridlight.adapters.certificates import certify
 from gridlight.adapters.clock import wall_s
@@ -15,7 +16,6 @@ from gridlight.messages.codec import encode
 from gridlight.messages.envelope import ENROLMENT_DOMAIN
 from gridlight.messages.ids import GatewayId, NodeId
 from gridlight.messages.nodes import EnrolNode, NodeEnrolled
-from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.metrics import Metrics
@@ -34,17 +34,7 @@ def outbox() -> Outbox:
 
 @pytest.fixture
 def enrolments(tmp_path: Path, outbox: Outbox) -> Enrolments:
-    keys = NetworkKeys.create(tmp_path / "keys")
-    config = GatewayConfig(
-        nats_url="nats://127.0.0.1:4222",
-        public_nats_url="nats://network.example:4222",
-        credentials=keys.creds_file("gateway"),
-        node_signer_key=keys.node_issuer_file,
-        network_key=keys.network_public,
-        database_url="sqlite://",
-        admin_token_file=tmp_path / "admin.token",
-        blobs_folder=tmp_path,
-    )
+    config = gateway_config(NetworkKeys.create(tmp_path / "keys"), tmp_path)
     return Enrolments(config, GatewayId("gateway-1"), outbox=outbox, workloads=[], metrics=Metrics("test"))
 
 
