@@ -16,9 +16,6 @@ FILTER_DESCRIPTOR: Final = 4
 Given = dict[int, tuple[int, ...]]
 """Our descriptor, and the numbers under which a child gets it."""
 
-_AWAY: Final = 40
-"""Descriptors from here on stand in nobody's way in a child that has not begun yet."""
-
 
 def spawn(
     command: Sequence[str],
@@ -47,11 +44,12 @@ def spawn(
 
 def start_child(path: str, words: Sequence[str], environment: Mapping[str, str], given: Given) -> int:
     """Start a program with nothing to read, and each of our descriptors under its own numbers; its process id."""
-    # First out of those numbers' way: one of ours may have the number that another one is to get.
-    away = {descriptor: _AWAY + index for index, descriptor in enumerate(given)}
+    # First out of everybody's way: one of ours may have the number that another one has, or is to get.
+    taken = {*given, *(number for numbers in given.values() for number in numbers)}
+    away = {ours: max(taken) + 1 + index for index, ours in enumerate(given)}
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         *((os.POSIX_SPAWN_DUP2, ours, far) for ours, far in away.items()),
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         *((os.POSIX_SPAWN_DUP2, away[ours], theirs) for ours, numbers in given.items() for theirs in numbers),
         *((os.POSIX_SPAWN_CLOSE, far) for far in away.values()),
     ]
