@@ -193,12 +193,16 @@ def expired(network: Network) -> Served:
     return Served(body=network.signed(now_s=wall_s() - 30 * 86_400))
 
 
+def older(network: Network) -> Served:
+    return Served(body=network.signed(now_s=wall_s() - 60))
+
+
 def of_tomorrow(network: Network) -> Served:
     return Served(body=network.signed(now_s=wall_s() + 86_400))
 
 
 @pytest.mark.parametrize(
-    "answer", [too_large, not_there, redirected, slow, packed, of_another_key, expired, of_tomorrow]
+    "answer", [too_large, not_there, redirected, slow, packed, of_another_key, expired, older, of_tomorrow]
 )
 async def test_what_does_not_count_leaves_the_old_list_standing_until_that_is_too_old(
     answer: Callable[[Network], Served], network: Network, serving: Serving, monkeypatch: pytest.MonkeyPatch

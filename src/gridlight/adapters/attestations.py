@@ -104,8 +104,16 @@ def read_for_operator(text: str, operators: tuple[str, ...]) -> AttestationClaim
     return claims
 
 
-def revoked_indices(text: str, issuer: TrustedIssuer, *, now_s: int) -> frozenset[int]:
-    """Which of the issuer's attestations hold no longer. BadAttestation."""
+class StatusRead(Struct, frozen=True):
+    """What a status list says."""
+
+    issued_s: int
+    revoked: frozenset[int]
+    """Which of the issuer's attestations hold no longer."""
+
+
+def read_status(text: str, issuer: TrustedIssuer, *, now_s: int, newest_s: int = 0) -> StatusRead:
+    """The issuer's list, unless one that was issued later, at `newest_s`, was read already. BadAttestation."""
     claims, signed, signature = _read(text, STATUS_TYPE, _statuses)
     if not verify_bare(issuer.key, signed, signature, KeyKind.USER):
         raise BadAttestation("the status list is not signed with its issuer's key")
@@ -113,6 +121,8 @@ def revoked_indices(text: str, issuer: TrustedIssuer, *, now_s: int) -> frozense
         raise BadAttestation("the status list is another one's")
     if claims.exp <= now_s or claims.iat > now_s + SKEW_S:
         raise BadAttestation("the status list is not of now")
+    if claims.iat < newest_s:
+        raise BadAttestation("the status list is older than the one that was read before")
     unpacking = zlib.decompressobj()
     try:
         bits = unpacking.decompress(_bytes(claims.status_list.lst), STATUS_BYTES_MAX + 1)
@@ -120,7 +130,8 @@ def revoked_indices(text: str, issuer: TrustedIssuer, *, now_s: int) -> frozense
         raise BadAttestation(f"the status list cannot be unpacked: {error}") from error
     if len(bits) > STATUS_BYTES_MAX or not unpacking.eof:
         raise BadAttestation("the status list is too long, or broken off")
-    return frozenset(8 * place + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1)
+    revoked = (8 * place + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1)
+    return StatusRead(claims.iat, frozenset(revoked))
 
 
 def _sign(key: SigningKey, typ: str, claims: Struct) -> str:

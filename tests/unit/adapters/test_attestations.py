@@ -13,7 +13,7 @@ from gridlight.adapters.attestations import (
     check_attestation,
     issuer_named,
     read_for_operator,
-    revoked_indices,
+    read_status,
     thumbprint,
 )
 from gridlight.adapters.issuer import CannotIssue, Issuer
@@ -159,12 +159,12 @@ def test_the_status_list_says_who_was_taken_back(issuer: Issuer) -> None:
     others = [SigningKey.generate() for _ in range(20)]
     for one in others:
         attest(issuer, one)
-    before = revoked_indices(issuer.write_status(now_s=NOW_S).read_text(), issuer.trusted(), now_s=NOW_S)
+    before = read_status(issuer.write_status(now_s=NOW_S).read_text(), issuer.trusted(), now_s=NOW_S).revoked
     counts = [issuer.revoke(others[index].public) for index in (0, 9, 19)]
     after = issuer.write_status(now_s=NOW_S).read_text()
 
     assert (before, counts) == (frozenset(), [1, 1, 1])
-    assert revoked_indices(after, issuer.trusted(), now_s=NOW_S) == {0, 9, 19}
+    assert read_status(after, issuer.trusted(), now_s=NOW_S).revoked == {0, 9, 19}
     with pytest.raises(CannotIssue, match="holds"):
         issuer.revoke(others[0].public)
 
@@ -185,7 +185,7 @@ def test_a_status_list_that_is_old_or_anothers_or_a_bomb_is_refused(issuer: Issu
 
     for flaw, one in bad.items():
         with pytest.raises(BadAttestation, match=flaw):
-            revoked_indices(one, trusted, now_s=NOW_S)
+            read_status(one, trusted, now_s=NOW_S)
 
 
 def test_an_issuer_is_made_once_and_asked_properly(issuer: Issuer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import httpx
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
-from gridlight.adapters.attestations import BadAttestation, check_attestation, issuer_named, revoked_indices
+from gridlight.adapters.attestations import BadAttestation, check_attestation, issuer_named, read_status
 from gridlight.adapters.clock import wall_s
 from gridlight.messages.attestations import DEVICES_OF_LEVEL, STATUS_CHARACTERS_MAX, TrustedIssuer
 from gridlight.messages.operators import INDICES_MAX, AttestationsHeld, AttestationsRevoked, Attested, Hold
@@ -33,6 +33,7 @@ class StatusList(Struct):
     """One issuer's list as it was last seen."""
 
     revoked: frozenset[int] = frozenset()
+    issued_s: int = 0
     seen_s: int | None = None
 
     def hold(self, since_s: int, now_s: int) -> Hold | None:
@@ -129,18 +130,18 @@ class Attestations:
                 _log.warning("status_list_old", issuer=iss, hold=hold.value)
 
     async def _refresh(self, issuer: TrustedIssuer) -> None:
+        before = self._lists[issuer.iss]
         try:
             async with asyncio.timeout(FETCH_S_MAX):
                 text = await _fetched(issuer.status_uri)
-            revoked = revoked_indices(text, issuer, now_s=wall_s())
+            read = read_status(text, issuer, now_s=wall_s(), newest_s=before.issued_s)
         except (OSError, TimeoutError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             _log.warning("status_list_not_read", issuer=issuer.iss, error=str(error)[:200])
             return
-        before = self._lists[issuer.iss]
-        for event in _told(issuer.iss, revoked - before.revoked):
+        for event in _told(issuer.iss, read.revoked - before.revoked):
             _log.info("attestations_revoked", issuer=issuer.iss, count=len(event.indices))
             self._outbox.add(event)
-        self._lists[issuer.iss] = StatusList(revoked, wall_s())
+        self._lists[issuer.iss] = StatusList(read.revoked, read.issued_s, wall_s())
 
 
 def _told(iss: str, revoked: frozenset[int]) -> list[AttestationsRevoked]:
