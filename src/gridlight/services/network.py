@@ -7,7 +7,6 @@ nodes. `network.json` is there while the network is up, and only then.
 import asyncio
 import fcntl
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -37,9 +36,10 @@ from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outsi
 from gridlight.services.issuers import issuers_of
 from gridlight.services.own_account import ensure_account
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
+from gridlight.services.own_payer import own_payer
 from gridlight.services.prices import PricesFile, coordinator_keys
 from gridlight.services.setup import ensure_weights
-from gridlight.services.supervisor import Program, Supervisor
+from gridlight.services.supervisor import Program, Supervisor, raise_open_files_max
 
 NODES_MAX: Final = 50
 REFERENCES_MAX: Final = 9
@@ -51,7 +51,7 @@ ENGINE_DEFAULT: Final = "subprocess"
 """What one starts on one's own machine runs first-party code alone; a node that joins by hand takes the strongest."""
 
 NETWORK_FILE: Final = "network.json"
-STOP_ORDER: Final = ("agent", "gateway", "coordinator", "nats")
+STOP_ORDER: Final = ("payer", "agent", "gateway", "coordinator", "nats")
 
 _POLL_S: Final = 0.1
 _ANSWER_TIMEOUT_S: Final = 5.0
@@ -114,7 +114,7 @@ def run(
     with _locked(folder):
         addresses = find_addresses(folder / "nats", http, outside)
         write_json_logs(folder / "up.jsonl", service="up")
-        _raise_open_files_max()
+        raise_open_files_max()
         (folder / NETWORK_FILE).unlink(missing_ok=True)  # left by a killed one: its process ids are others' by now
         set_up()
         try:
@@ -153,6 +153,7 @@ class Network:
         self._money: Final = money
         """What the coordinator is told of prices."""
         self._at: Final = addresses
+        self._payer: Final = own_payer(folder, keys, addresses.nats_url, self._database_url)
         self._nodes: Final = {node.name: node for node in nodes}
         self._stopping: Final = asyncio.Event()
         self._ready_at_ms: Final = monotonic_ms() + READY_TIMEOUT_MS
@@ -219,6 +220,9 @@ class Network:
             own = {node.node_id for node in self._nodes.values()}
             if not await self._comes("every node", lambda: _are_lending(http, own)):
                 return False
+        if self._payer is not None:
+            told = self._configured("payer", self._payer.config)
+            self._supervisor.start(self._program("payer", "payouts", "run", "--watch", "--config", str(told)))
         self._is_ready = True
         self._write_network_file()
         return True
@@ -292,6 +296,7 @@ class Network:
                 "blobs_folder": cache_folder() / "blobs",
                 "published_folder": self._folder / "gateway" / "published",
                 **issuers_of(self._folder),
+                **({} if self._payer is None else self._payer.gateway),
             },
         )
 
@@ -307,13 +312,19 @@ class Network:
         )
 
     def _service(self, role: str, config: dict[str, Any]) -> Program:
+        return self._program(role, role, "--config", str(self._configured(role, config)))
+
+    def _configured(self, role: str, config: dict[str, Any]) -> Path:
         folder = self._folder / role
         folder.mkdir(exist_ok=True)
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
         path = folder / "config.toml"
         path.write_text(tomli_w.dumps(plain), encoding="utf-8")
-        command = [*self._command, role, "--config", str(path)]
-        return Program(name=role, role=role, command=command, log_file=folder / "log.jsonl")
+        return path
+
+    def _program(self, role: str, *words: str) -> Program:
+        log_file = self._folder / role / "log.jsonl"
+        return Program(name=role, role=role, command=[*self._command, *words], log_file=log_file)
 
     @property
     def _database_url(self) -> str:
@@ -322,7 +333,9 @@ class Network:
     def _write_network_file(self) -> None:
         if not self._is_ready:
             return
-        entries = [self._entry(name, pid) for name, pid in self._supervisor.process_ids().items()]
+        ids = self._supervisor.process_ids()
+        ids.pop("payer", None)  # its readers know the four roles that every network has
+        entries = [self._entry(name, pid) for name, pid in ids.items()]
         text = encode(NetworkEntry(url=self._at.url, nats_url=self._at.nats_url, processes=entries))
         path = self._folder / NETWORK_FILE
         partial = path.with_suffix(".partial")
@@ -369,12 +382,6 @@ def _locked(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
-
-
-def _raise_open_files_max() -> None:
-    """Each connection of the bus and the gateway is a file, and the children inherit this."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _tell(stage: str, *_: int) -> None:

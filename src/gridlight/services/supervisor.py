@@ -6,6 +6,7 @@ killed supervisor leaves behind.
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,12 @@ class Backoff:
         delay_ms = self._next_ms
         self._next_ms = min(max(2 * delay_ms, RESTART_DELAY_MS_FIRST), RESTART_DELAY_MS_MAX)
         return delay_ms
+
+
+def raise_open_files_max() -> None:
+    """To what this process may have at most: each connection of a service is a file, and children inherit this."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Supervisor:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from stellar_sdk import Keypair
 
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.configuration import load_config
@@ -23,6 +24,7 @@ from gridlight.services.addresses import CannotStart
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.network import run
+from gridlight.services.payer.config import PayerConfig
 
 WAIT_S = 60.0
 FAKE = Path(__file__).with_name("fake_gridlight.py")
@@ -309,3 +311,49 @@ def test_a_run_that_is_stopped_before_it_is_ready_ends_cleanly(tmp_path: Path, s
 def test_an_address_that_is_none_is_refused(tmp_path: Path, http: str) -> None:
     with pytest.raises(CannotStart, match="should be HOST:PORT"):
         run(1, tmp_path / "net", http)
+
+
+PAYER = Keypair.from_raw_ed25519_seed(b"p" * 32).public_key
+
+
+def test_a_payer_runs_where_the_founder_wrote_how_to_pay(tmp_path: Path, start: StartUp) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    said = f'horizon_url = "http://127.0.0.1:1"\npayer = "{PAYER}"\nseeds = "/nowhere"\n'
+    said += "[parameters]\nthreshold_units = 70_000\n"
+    (folder / "payouts.toml").write_text(said)
+    up = start(folder, nodes=0)
+    up.ready()
+    network = up.network()
+    up.stop()
+
+    payer = load_config(folder / "payer" / "config.toml", PayerConfig)
+    gateway = load_config(folder / "gateway" / "config.toml", GatewayConfig)
+    assert [one["role"] for one in network["processes"]] == ["nats", "coordinator", "gateway"]
+    assert '"name": "payer"' in (folder / "up.jsonl").read_text()
+    assert (payer.nats_url, payer.statements_url) == (network["nats_url"], gateway.database_url)
+    assert payer.credentials == folder / "keys" / "payer.creds"
+    assert (payer.database_url, payer.seeds) == (f"sqlite:///{folder / 'payer' / 'payouts.db'}", Path("/nowhere"))
+    assert (payer.parameters.threshold_units, gateway.payout_least_units) == (70_000, 70_000)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('payer = "GOOD"', "horizon_url"),
+        ('horizon_url = "http://127.0.0.1:1"\npayer = "GWRONG"', "56 characters, and this has 6"),
+        ('horizon_url = "http://127.0.0.1:1"\npayer = "GOOD"\npayees = 3', "payees"),
+    ],
+)
+def test_a_network_does_not_start_with_a_payer_that_could_not(
+    tmp_path: Path, start: StartUp, said: str, why: str
+) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "payouts.toml").write_text(said.replace("GOOD", PAYER))
+
+    status, _, errors = start(folder, nodes=0).end()
+
+    assert status != 0
+    assert "CannotStart" in errors
+    assert why in errors
