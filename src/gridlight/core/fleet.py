@@ -25,7 +25,7 @@ from gridlight.core.notices import (
     WorkloadClosed,
     WorkloadOpened,
 )
-from gridlight.core.persons import Holds, Persons, personal_bar
+from gridlight.core.persons import Holds, Persons, is_vouched_for, personal_bar
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, RecordNode, RequestAllOffers, TimePassed
 from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.nodes import (
@@ -41,7 +41,6 @@ from gridlight.messages.nodes import (
 from gridlight.messages.operators import (
     AttestationsHeld,
     AttestationsRevoked,
-    Attested,
     BarCode,
     Hold,
     KeyRuled,
@@ -90,6 +89,8 @@ class Node(Struct, gc=False):
     """Why nothing of it counts; None where it does."""
     key: str = ""
     """Of its certificate, where that is a later one of the operator's."""
+    is_revoked: bool = False
+    """What its issuer attested holds no longer, whatever else is ruled."""
 
 
 class FleetSnapshot(Struct):
@@ -205,9 +206,9 @@ class Fleet:
     def _judge(self, now_ms: int, index: int) -> list[Output]:
         """What was ruled of the node holds at once, wherever it is."""
         node = self._nodes[index]
-        operator = node.enrolled.operator
-        ruled = self._door.bar(node.enrolled, self._lineages.keys_of(operator))
-        node.bar = ruled or self._lineages.bar(now_ms, node.key or operator)
+        ruled = self._door.bar(node.enrolled, self._lineages.keys_of(node.enrolled.operator))
+        revoked = Bar(BarCode.ATTESTATION_REVOKED) if node.is_revoked else None
+        node.bar = ruled or self._lineages.bar(now_ms, node.key or node.enrolled.operator) or revoked
         return [] if node.bar is None else self._shown_out(index, node.bar)
 
     def _overlaps_ended(self, now_ms: int, _event: TimePassed) -> list[Output]:
@@ -221,15 +222,14 @@ class Fleet:
                     outputs += self._shown_out(index, bar)
         return outputs
 
-    def _attestations_revoked(self, _now_ms: int, event: AttestationsRevoked) -> list[Output]:
+    def _attestations_revoked(self, now_ms: int, event: AttestationsRevoked) -> list[Output]:
         """O(nodes): an issuer revokes seldom, and is heard of each index once."""
         gone = {(event.issuer, index) for index in event.indices}
         outputs: list[Output] = []
         for index, node in enumerate(self._nodes):
-            attested = node.enrolled.attested
-            if node.bar is None and isinstance(attested, Attested) and (attested.issuer, attested.index) in gone:
-                node.bar = Bar(BarCode.ATTESTATION_REVOKED)
-                outputs += self._shown_out(index, node.bar)
+            if is_vouched_for(node.enrolled, gone):
+                node.is_revoked = True
+                outputs += self._judge(now_ms, index)
         return outputs
 
     def _attestations_held(self, _now_ms: int, event: AttestationsHeld) -> list[Output]:
@@ -271,7 +271,7 @@ class Fleet:
             self._kin.add(index, number)
         else:
             node = self._nodes[index]
-            node.enrolled, node.bar, node.key = enrolled, None, key
+            node.enrolled, node.bar, node.key, node.is_revoked = enrolled, None, key, False
             self._kin.move(index, number)
         self._persons.add(self._nodes[index].enrolled, index)
         succeeded = [KeySucceeded(index)] if self._lineages.take(now_ms, keys) else []

@@ -1,6 +1,7 @@
 """What issuers' words on operators mean for their nodes: who is one person, and who is held back from being trusted."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from msgspec import UNSET
 
@@ -26,6 +27,12 @@ class Persons:
         """Nodes that had the same person once, this one perhaps among them."""
         attested = enrolled.attested
         return self._nodes.get(attested.nullifier, ()) if isinstance(attested, Attested) else ()
+
+
+def is_vouched_for(enrolled: NodeEnrolled, words: AbstractSet[tuple[str, int]]) -> bool:
+    """By one of these words: each an issuer, and the word's place in its status list."""
+    attested = enrolled.attested
+    return isinstance(attested, Attested) and (attested.issuer, attested.index) in words
 
 
 def personal_bar(enrolled: NodeEnrolled, online: Iterable[NodeEnrolled]) -> Bar | None:

@@ -203,6 +203,20 @@ def test_a_ban_is_on_the_person_so_that_another_key_does_not_help() -> None:
             assert isinstance(one.handle(5, attested(STRANGER, node_id(101)))[1], AdmitNode)
 
 
+@pytest.mark.parametrize("is_banned_first", [True, False])
+def test_a_lifted_ban_gives_no_attestation_back(*, is_banned_first: bool) -> None:
+    ban, revoked = ruled(OPERATOR), AttestationsRevoked(issuer=ISSUER, indices=(7,))
+    fleet = persons()
+    for event in (ban, revoked) if is_banned_first else (revoked, ban):
+        fleet.handle(2, event)
+
+    for one in (fleet, again(fleet)):
+        one.handle(3, ruled(OPERATOR, Verdict.ALLOWED))
+        assert one.handle(4, offer(NODE, slots(1))) == [NodeBarred(node_id=NODE, code=BarCode.ATTESTATION_REVOKED)]
+        one.handle(5, attested(NODE, index=8))
+        assert isinstance(one.handle(6, offer(NODE, slots(1)))[-1], RecordNode)
+
+
 def test_whose_attestation_is_taken_back_loses_its_place_and_comes_back_with_another() -> None:
     fleet = persons()
     fleet.handle(1, NodeDisconnected(node_id=OTHER))
