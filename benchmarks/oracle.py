@@ -98,9 +98,11 @@ def expected(cell: Cell, *, nodes: int = 10_000, rounds: int = 4_000, seed: int 
     return Figures(wrong / answers, 1 + runs / answers, wrong, caught_total)
 
 
-def scenario_of(cell: Cell, answers: int) -> Scenario:
-    """The simulated world of a cell, for about so many answers."""
+def scenario_of(cell: Cell, answers: int, nodes: int | None = None) -> Scenario:
+    """The simulated world of a cell, for about so many answers; with so many nodes beside the reference nodes."""
     scenario = load_scenario(SCENARIO)
+    if nodes is not None:
+        scenario = replace(scenario, nodes=replace(scenario.nodes, count=nodes + REFERENCES))
     nodes, a_second = scenario.nodes.count - REFERENCES, scenario.demand.tasks_per_second
     ill = nodes * cell.fraction_ppm // 1_000_000
     adversary = replace(
@@ -118,9 +120,9 @@ def scenario_of(cell: Cell, answers: int) -> Scenario:
     )
 
 
-def simulated(cell: Cell, *, answers: int, seed: int = 1) -> tuple[Figures, Truth]:
+def simulated(cell: Cell, *, answers: int, seed: int = 1, nodes: int | None = None) -> tuple[Figures, Truth]:
     """The same with the real core."""
-    world = World(scenario_of(cell, answers), seed)
+    world = World(scenario_of(cell, answers, nodes), seed)
     world.run(lambda _stage, _done, _total: None)
     truth = world.truth
     wrong = truth.wrong_accepted / max(truth.finals, 1)

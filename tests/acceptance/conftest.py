@@ -1,4 +1,7 @@
-"""The networks that tests share: one that is only asked, and one that is disturbed and comes back by itself."""
+"""The networks that tests share: one that is only asked, and one that is disturbed and comes back by itself.
+
+They end with the last test of this folder: idle as they are, the rest of the run would wait for them.
+"""
 
 import json
 from collections.abc import Iterator
@@ -24,14 +27,14 @@ def bus(photos: dict[str, Path]) -> Path:
     return photos["bus.jpg"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def network(photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Seven nodes, of which nobody kills or freezes anything."""
     with running(tmp_path_factory.mktemp("network"), NODES) as one:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def disturbed_network(photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Seven nodes for tests that kill and freeze."""
     with running(tmp_path_factory.mktemp("disturbed"), NODES) as one:

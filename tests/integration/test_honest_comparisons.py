@@ -6,7 +6,7 @@ from benchmarks.honest_comparisons import VARIANTS, Findings, Sitting, at_most, 
 from gridlight.messages.results import Detection, encode_detections
 from gridlight.workloads.detection.run import Output
 
-COMPARISONS = 200
+COMPARISONS = 100
 FORGERIES = {
     "empty",
     "another picture's",

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.integration.engines import (
     CONFINING,
@@ -44,6 +46,9 @@ PREPARE = WorkerSpec(arguments=("prepare",), limits=Limits(memory_mib=512))
 
 READY = said_in_shell(FrameHeader(id="ready"))
 """What a third party's program says first, in the shell of its image."""
+
+LEAKS_WHEN_ASKED = f"{READY} head -c 1 <&3 >/dev/null; x=0123456789abcdef; while :; do x=$x$x; done"
+"""Not before: it may well be dead else before podman has said that it runs."""
 
 
 @pytest.fixture(scope="module", params=CONFINING)
@@ -170,15 +175,33 @@ async def test_a_worker_that_leaks_dies_of_its_own_memory_and_it_is_said(
 ) -> None:
     here = tmp_path_factory.mktemp("here")
     monkeypatch.chdir(here)
-    script = f"{READY} x=0123456789abcdef; while :; do x=$x$x; done"
-    worker = await sandbox.start(shell(third_party, script), ready_timeout_s=READY_S)
+    worker = await sandbox.start(shell(third_party, LEAKS_WHEN_ASKED), ready_timeout_s=READY_S)
 
-    async with asyncio.timeout(20):
-        reason = await worker.ended()
+    with pytest.raises(WorkerCrashed):
+        await worker.call(FrameHeader(id="1"), timeout_s=READY_S)
+    reason = await worker.ended()
 
     assert "memory" in reason or "137" in reason, reason
     assert await is_all_gone()
     assert list(here.iterdir()) == [], "nothing of it stays where the agent was started"
+
+
+async def test_why_a_container_ended_is_asked_until_its_engine_knows(tmp_path: Path) -> None:
+    """What watches a container for podman hears of its end when the machine gets around to it."""
+    require("podman")
+    async with opened("podman", tmp_path) as sandbox:
+        worker = await sandbox.start(PREPARE, ready_timeout_s=READY_S)
+        assert isinstance(worker, WorkerProcess)
+        watcher = psutil.Process(worker.pid).parent()
+        assert watcher is not None
+        assert watcher.name() == "conmon"
+        watcher.suspend()
+        os.kill(worker.pid, signal.SIGKILL)
+        saying = asyncio.create_task(worker.ended())
+        await asyncio.sleep(0.5)
+        watcher.resume()
+
+        assert "137" in await saying
 
 
 async def test_a_worker_that_answers_without_end_is_killed(sandbox: Sandbox, third_party: str) -> None:

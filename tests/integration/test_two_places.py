@@ -3,7 +3,9 @@
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -162,16 +164,49 @@ def status(folder: Path) -> NodeStatus:
 async def test_who_comes_once_it_was_told_is_not_cut(server: Server, connections: Connections) -> None:
     """A ban may be lifted within the moment that a node is given to leave by itself."""
     node = server.node()
-    node_id = NodeId(node.key.public)
-    cutter = await Cutter.listening(await connections.open(server, server.keys.creds_file("system")))
-    names = [subjects.node_connection(node_id, letter * 16) for letter in "ab"]
-    before = await connections.open(server, node, name=names[0], reconnect=False)
+    system = await connections.open(server, server.keys.creds_file("system"))
+    answers = Inbox()
+    await system.subscribe("_INBOX.>", answers)
+    async with cutting(system) as cutter:
+        before, since = (subjects.node_connection(NodeId(node.key.public), letter * 16) for letter in "ab")
+        old = await connections.open(server, node, name=before, reconnect=False)
+        await cutter.cut_soon(NodeId(node.key.public))
+        await answers.next()
+        new = await connections.open(server, node, name=since, reconnect=False)
+
+        await eventually("the old one is cut", lambda: not old.is_connected)
+
+        await new.flush()
+
+
+async def test_who_came_just_before_is_cut_by_a_busy_coordinator_too(server: Server, connections: Connections) -> None:
+    """What the server says of connections is heard late there: so late that no time in it could be trusted."""
+    node = server.node()
+    system = await connections.open(server, server.keys.creds_file("system"))
+    async with cutting(system) as cutter, asyncio.TaskGroup() as tasks:
+        name = subjects.node_connection(NodeId(node.key.public), "a" * 16)
+        just_come = await connections.open(server, node, name=name, reconnect=False)
+        busy = tasks.create_task(work_without_end())
+        await cutter.cut_soon(NodeId(node.key.public))
+
+        await eventually("it is cut", lambda: not just_come.is_connected)
+
+        busy.cancel()
+
+
+@asynccontextmanager
+async def cutting(system: Bus) -> AsyncIterator[Cutter]:
+    cutter = await Cutter.listening(system)
     async with asyncio.TaskGroup() as tasks:
-        cutting = tasks.create_task(cutter.cut_for_ever())
-        cutter.cut_soon(node_id)
-        since = await connections.open(server, node, name=names[1], reconnect=False)
+        at_work = tasks.create_task(cutter.cut_for_ever())
+        yield cutter
+        at_work.cancel()
 
-        await eventually("the old one is cut", lambda: not before.is_connected)
 
-        await since.flush()
-        cutting.cancel()
+async def work_without_end() -> None:
+    """Each step keeps the loop for as long as a large batch does."""
+    while True:
+        until_s = time.monotonic() + 0.1
+        while time.monotonic() < until_s:
+            pass
+        await asyncio.sleep(0)

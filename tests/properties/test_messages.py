@@ -73,7 +73,7 @@ def replaced(said: Any, path: tuple[Any, ...], number: int) -> Any:
 
 
 @pytest.mark.parametrize("kind", MESSAGE_TYPES, ids=lambda kind: kind.__name__)
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_any_message_comes_back_from_its_bytes(kind: type[msgspec.Struct], data: st.DataObject) -> None:
     message = data.draw(messages(kind))
@@ -87,6 +87,7 @@ def test_any_events_come_back_from_their_record(events: list[Event]) -> None:
     assert decode_record(encode_record(events)) == events
 
 
+@settings(max_examples=50)
 @given(
     header=st.builds(
         FrameHeader,
@@ -109,14 +110,14 @@ def test_any_frame_header_comes_back_from_its_bytes(header: FrameHeader, body_by
 
 
 @pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_arbitrary_bytes_are_a_message_or_a_violation(decoder: Decoder[Any], data: bytes) -> None:
     with contextlib.suppress(ProtocolViolation):
         decoder.decode(data)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_a_spoilt_message_is_a_message_or_a_violation(data: st.DataObject) -> None:
     line = bytearray(encode(data.draw(messages(data.draw(st.sampled_from(MESSAGE_TYPES))))))
@@ -131,7 +132,7 @@ def test_a_spoilt_message_is_a_message_or_a_violation(data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("kind", HEARD, ids=lambda kind: kind.__name__)
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_no_number_is_taken_that_cannot_be_journalled(kind: type[msgspec.Struct], data: st.DataObject) -> None:
     said = json.loads(encode(data.draw(messages(kind))))
@@ -153,7 +154,7 @@ def test_a_list_of_detections_comes_back_in_its_one_order(found: list[Detection]
     assert encode_detections(again[::-1]) == output
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(output=st.binary(max_size=60) | st.lists(rows, max_size=4).map(b"".join))
 def test_whatever_is_taken_as_detections_is_the_only_form_of_them(output: bytes) -> None:
     try:

@@ -20,6 +20,7 @@ from gridlight.core.latency import BOUNDS_MS, BUCKET_LAST
 from gridlight.core.outcomes import PINNED_MAX, WAITING_MAX, refused_by_load
 from gridlight.core.pools import Pool
 from gridlight.core.scheduling import SETTLING_MS
+from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import JobCode, JobState
 
 
@@ -192,20 +193,19 @@ def test_a_free_slot_is_no_way_past_those_who_wait() -> None:
     assert refused_by_load(job, pool, waiting=1, service_ms=200) is not None
 
 
-def let_wait(world: World, count: int) -> None:
-    """Submit jobs that all wait; the invariants are checked once, at the end."""
-    for _ in range(count):
-        world.jobs_made += 1
-        job = submitted(job_id(world.jobs_made), deadline_ms=60_000)
-        assert world.coordinator.handle(world.now_ms, job) == []
-    world.coordinator.check()
+def let_wait(world: World, count: int, pinned_node: NodeId | None = None) -> None:
+    """Submit jobs that all wait."""
+    with world.in_bulk():
+        for _ in range(count):
+            assert world.submit(deadline_ms=60_000, pinned_node=pinned_node) == []
 
 
 def test_the_queue_is_bounded_however_fast_it_moves() -> None:
     world = World()
     world.join(slot_count=200)
-    for _ in range(200):
-        world.assign()
+    with world.in_bulk():
+        for _ in range(200):
+            world.assign()
     let_wait(world, WAITING_MAX)
 
     refusal = outcome(world.submit(deadline_ms=60_000))
@@ -238,8 +238,7 @@ def test_jobs_pinned_to_one_node_wait_in_a_bounded_queue() -> None:
     world = World()
     node = world.join()
     world.assign(pinned_node=node)
-    for _ in range(PINNED_MAX):
-        assert world.submit(pinned_node=node) == []
+    let_wait(world, PINNED_MAX, pinned_node=node)
 
     refusal = outcome(world.submit(pinned_node=node))
 

@@ -119,8 +119,9 @@ def test_more_than_a_batch_of_tasks_falls_due_in_several_calls() -> None:
     world = World()
     world.join()
     world.restart()  # so that all may wait, with nobody online
-    for _ in range(DUE_MAX + 5):
-        world.submit(deadline_ms=1_000)
+    with world.in_bulk():
+        for _ in range(DUE_MAX + 5):
+            world.submit(deadline_ms=1_000)
     world.now_ms += 1_000
 
     first, second = world.time_passed(), world.time_passed()

@@ -167,10 +167,11 @@ def test_half_the_budget_is_kept_for_tasks_of_which_half_the_deadline_is_gone() 
 
 def test_a_storm_of_late_nodes_makes_eight_hedges_and_six_in_a_hundred_beside_the_reserve() -> None:
     world = World()
-    for _ in range(450):
-        world.join()
-    for _ in range(200):
-        acknowledged(world)
+    with world.in_bulk():
+        for _ in range(450):
+            world.join()
+        for _ in range(200):
+            acknowledged(world)
 
     hedges = sends(world.pass_ms(P99_MS))
 

@@ -215,8 +215,9 @@ def test_a_single_answer_that_a_reference_contradicts_is_corrected_without_a_dis
 
 def test_more_than_may_be_attended_to_at_once_is_attended_to_in_the_next_call() -> None:
     hearing = Hearing()
-    for _ in range(DUE_MAX + 1):
-        hearing.commit(audit_ppm=MILLION)
+    with hearing.in_bulk():
+        for _ in range(DUE_MAX + 1):
+            hearing.commit(audit_ppm=MILLION)
     hearing.now_ms += TRUST.audit_delay_ms_max + 1
 
     asked = [len(hearing.tell(TimePassed())) for _ in range(3)]

@@ -1,6 +1,7 @@
 """A coordinator with a clock that the test moves: builders of events, and readers of what it answered."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -159,6 +160,7 @@ class World:
         self.trust = trust
         self.jobs_made = 0
         self.nodes_made = 0
+        self._is_in_bulk = False
         self.restart(workloads=workloads, seed=seed)
         self.now_ms += SETTLED_MS
 
@@ -167,8 +169,17 @@ class World:
     def tell(self, event: Event) -> list[Effect]:
         """One event, now."""
         effects = self.coordinator.handle(self.now_ms, event)
-        self.coordinator.check()
+        if not self._is_in_bulk:
+            self.coordinator.check()
         return effects
+
+    @contextmanager
+    def in_bulk(self) -> Iterator[None]:
+        """Very many events of one kind: the invariants are checked once, at the end."""
+        self._is_in_bulk = True
+        yield
+        self._is_in_bulk = False
+        self.coordinator.check()
 
     def time_passed(self) -> list[Effect]:
         """The host calls, whether anything is due or not; whatever was due is then in the future."""

@@ -35,6 +35,10 @@ _PROCESSES_MORE: Final = 24
 """The runtime's own threads count while it starts the worker."""
 
 _REMOVE_TRIES_MAX: Final = 3
+_END_TRIES_MAX: Final = 20
+_END_PAUSE_S: Final = 0.1
+_STATE: Final = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}"
+_RUNNING: Final = "running"
 _NAME: Final = re.compile(r"[^a-zA-Z0-9]")
 
 _KEEPER: Final = """
@@ -171,7 +175,7 @@ class Podman:
         """Remove the container and its files, and say why it ended."""
         why = ""
         with suppress(EngineUnavailable):
-            why = _ending(await _said_by("inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", name))
+            why = _ending(await _last_state(name))
         for _ in range(_REMOVE_TRIES_MAX):  # one that is just ending may not be removed at once
             with suppress(EngineUnavailable):
                 await _said_by("rm", "--force", "--ignore", "--time", "0", "--volumes", name)
@@ -231,7 +235,19 @@ async def _said_by(*words: str) -> str:
     return said.decode(errors="replace")
 
 
+async def _last_state(name: str) -> str:
+    """As soon as podman knows of the end; conmon tells it, which may come later than the end itself."""
+    state = ""
+    for _ in range(_END_TRIES_MAX):
+        state = await _said_by("inspect", "--format", _STATE, name)
+        if not state.startswith(_RUNNING):
+            break
+        await asyncio.sleep(_END_PAUSE_S)
+    return state.partition(" ")[2]
+
+
 def _ending(state: str) -> str:
+    """In words, from the exit code and whether the kernel killed it for its memory."""
     code, _, was_out_of_memory = state.strip().partition(" ")
     if was_out_of_memory == "true":
         return "it took more than its memory"

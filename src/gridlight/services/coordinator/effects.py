@@ -118,14 +118,14 @@ class Performer:
         await self._tell_node(said.node_id, said)
         if isinstance(said, NodeBarred):
             _log.warning("a node is barred", node_id=said.node_id, code=said.code, reason=said.reason)
-            self._cut(said.node_id, spared=None)
+            await self._cut(said.node_id, spared=None)
         elif said.refused is not None:
             _log.warning("a node runs in two places", node_id=said.node_id, refused=said.refused)
-            self._cut(said.node_id, spared=said.session)
+            await self._cut(said.node_id, spared=said.session)
 
-    def _cut(self, node_id: NodeId, spared: str | None) -> None:
+    async def _cut(self, node_id: NodeId, spared: str | None) -> None:
         if self._cutter is not None:
-            self._cutter.cut_soon(node_id, spared=spared)
+            await self._cutter.cut_soon(node_id, spared=spared)
 
     async def _tell_node(
         self, node_id: NodeId | None, said: RequestOffer | SessionStands | NodeBarred | StopWorkload

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,8 @@ from gridlight.client.errors import BadInput
 from gridlight.client.network_file import NetworkFile, NetworkProcess
 from gridlight.messages.codec import encode
 from gridlight.messages.ids import NodeId
+
+WAIT_S = 60.0
 
 
 def write_network(folder: Path, pids: list[int], data: list[str] | None = None) -> Path:
@@ -29,6 +33,14 @@ def write_network(folder: Path, pids: list[int], data: list[str] | None = None) 
     return path
 
 
+def until_status_is(process: "subprocess.Popen[bytes]", is_it: Callable[[str], bool]) -> None:
+    """A signal is sent at once, and heeded when the process has its turn on a processor."""
+    ends_s = time.monotonic() + WAIT_S
+    while not is_it(psutil.Process(process.pid).status()):
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)
+
+
 def test_one_is_killed_one_is_frozen_and_woken(tmp_path: Path, sleepers: list[subprocess.Popen[bytes]]) -> None:
     path = write_network(tmp_path, [process.pid for process in sleepers])
     disturbance = Disturbance(path, now_ms=iter([1000, 2000]).__next__)
@@ -37,13 +49,13 @@ def test_one_is_killed_one_is_frozen_and_woken(tmp_path: Path, sleepers: list[su
 
     assert (disturbance.killed, disturbance.frozen) == ("U2", "U4")
     assert sleepers[2].wait(timeout=5) == -9
-    assert psutil.Process(sleepers[4].pid).status() == psutil.STATUS_STOPPED
+    until_status_is(sleepers[4], lambda status: status == psutil.STATUS_STOPPED)
     assert [row for row, process in enumerate(sleepers) if process.poll() is not None] == [2]
 
     disturbance.wake()
     disturbance.wake()
 
-    assert psutil.Process(sleepers[4].pid).status() != psutil.STATUS_STOPPED
+    until_status_is(sleepers[4], lambda status: status != psutil.STATUS_STOPPED)
     assert (disturbance.struck_ms, disturbance.woken_ms) == (1000, 2000)
 
 
