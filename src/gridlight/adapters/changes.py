@@ -43,8 +43,18 @@ _ALL_OFFLINE = update(nodes).values(is_online=False, slots=0)
 class Changes:
     """What one batch of events and effects does to the read models, gathered so that each table is written once."""
 
-    def __init__(self, now_ms: int, events: Iterable[Event], effects: Sequence[Effect], sign: Sign = unsigned) -> None:
-        self._opened = [_opened_row(now_ms, event) for event in events if type(event) is JobSubmitted]
+    def __init__(
+        self,
+        now_ms: int,
+        events: Iterable[Event],
+        effects: Sequence[Effect],
+        sign: Sign = unsigned,
+        *,
+        waited: Iterable[tuple[int, Iterable[Event]]] = (),
+    ) -> None:
+        """`waited` are earlier batches without effects, each with its time: of them, only new jobs are read."""
+        told = (*waited, (now_ms, events))
+        self._opened = [_opened_row(at_ms, one) for at_ms, some in told for one in some if type(one) is JobSubmitted]
         self._ended: list[dict[str, Any]] = []
         self._answers: Counter[NodeId] = Counter()
         self._nodes: list[RecordNode] = []

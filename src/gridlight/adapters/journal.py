@@ -74,7 +74,7 @@ class Journal:
     def commit(self, record: Record, changes: Changes, earlier: Sequence[Record] = ()) -> None:
         """Write one record and the read models it changed, on the disk when this returns. JournalFenced.
 
-        `earlier` are the records just before it that waited for this transaction, and changed no read model.
+        `earlier` are the records just before it that waited for this transaction.
         """
         with self._writer.begin():
             try:
