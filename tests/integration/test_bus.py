@@ -112,6 +112,30 @@ async def test_a_handler_that_raises_is_reported_and_hears_the_next(server: Serv
     assert [type(error) for error in errors] == [AssertionError]
 
 
+async def test_a_listener_hears_in_order_though_one_message_makes_it_raise(
+    server: Server, connections: Connections
+) -> None:
+    errors: list[Exception] = []
+    bus = await connections.open(server, server.privileged(), on_error=errors.append)
+    heard: list[Delivery] = []
+
+    def listener(delivery: Delivery) -> None:
+        assert delivery.body != b"bad"
+        heard.append(delivery)
+
+    await bus.listen("control.test", listener)
+    await bus.publish("control.test", b"bad")
+    await bus.publish("control.test", b"one", message=MESSAGE, signature=SIGNATURE)
+    await bus.publish("control.test", b"two", reply="control.reply")
+    await bus.flush()
+
+    assert [(one.body, one.message, one.signature, one.reply) for one in heard] == [
+        (b"one", MESSAGE, SIGNATURE, ""),
+        (b"two", None, None, "control.reply"),
+    ]
+    assert [type(error) for error in errors] == [AssertionError]
+
+
 async def test_more_than_the_bus_carries_at_once_is_refused_here(server: Server, connections: Connections) -> None:
     bus = await connections.open(server, server.privileged())
 
@@ -132,7 +156,9 @@ async def test_after_a_kill_of_the_server_services_come_back_with_their_subscrip
 
     gateway = await connections.open(server, server.keys.creds_file("gateway"), on_reconnected=on_reconnected)
     heard = Inbox()
+    announced: list[Delivery] = []
     await gateway.subscribe(subjects.inboxes(GATEWAY), heard)
+    await gateway.listen(subjects.control_announcements("s0"), announced.append)
     await gateway.flush()
 
     server.kill()
@@ -146,6 +172,8 @@ async def test_after_a_kill_of_the_server_services_come_back_with_their_subscrip
     other = await connections.open(server, server.privileged())
     await other.publish(subjects.inbox(GATEWAY, ASSIGNMENT), b"reply")
     assert (await heard.next()).body == b"reply"
+    await other.publish(subjects.control_announcements("s0"), b"[]")
+    await eventually(lambda: [one.body for one in announced] == [b"[]"])
 
 
 async def test_a_service_waits_for_a_server_that_is_not_there_yet(server: Server, connections: Connections) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from gridlight.adapters.prepared import Prepared
 from gridlight.adapters.receipts import read_root
 from gridlight.adapters.schema import entries, ledger_lines, migrate, open_engine, receipts, sheets
 from gridlight.core.ledger import BooksBroken, Ledger, LedgerSnapshot
@@ -24,10 +25,10 @@ READ_AT_ONCE: Final = 10_000
 _POSTINGS: Final = msgspec.json.Decoder(tuple[Posting, ...])
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 _ROOT: Final = msgspec.json.Decoder(SheetRoot)
-_INSERT_ENTRY: Final = insert(entries)
-_INSERT_LINE: Final = insert(ledger_lines)
-_INSERT_SHEET: Final = insert(sheets)
-_INSERT_RECEIPT: Final = insert(receipts)
+_INSERT_ENTRY: Final = Prepared(insert(entries))
+_INSERT_LINE: Final = Prepared(insert(ledger_lines))
+_INSERT_SHEET: Final = Prepared(insert(sheets))
+_INSERT_RECEIPT: Final = Prepared(insert(receipts))
 _encode: Final = msgspec.json.Encoder().encode
 
 Sign = Callable[[SheetRoot], str | None]
@@ -82,7 +83,7 @@ class BookChanges:
                 (_INSERT_RECEIPT, self._receipts),
             ):
                 if rows:
-                    connection.execute(statement, rows)
+                    statement.write(connection, rows)
         except IntegrityError as error:
             raise EntryTwice(f"the books have this already: {error.orig}") from error
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gridlight.adapters.books import BookChanges, Sign, unsigned
 from gridlight.adapters.offered import WorkloadChanges
+from gridlight.adapters.prepared import Prepared
 from gridlight.adapters.schema import jobs, nodes, rulings
 from gridlight.adapters.verified import VerificationChanges
 from gridlight.messages.codec import Effect, Event
@@ -19,16 +20,18 @@ from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import EndJob, JobSubmitted
 from gridlight.messages.operators import RecordRuling
 
-_INSERT_JOB = {
-    "sqlite": sqlite.insert(jobs).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(jobs).on_conflict_do_nothing(),
-}
-_END_JOB = (
+_INSERT_JOB = Prepared(
+    {
+        "sqlite": sqlite.insert(jobs).on_conflict_do_nothing(),
+        "postgresql": postgresql.insert(jobs).on_conflict_do_nothing(),
+    }
+)
+_END_JOB = Prepared(
     update(jobs)
     .where(jobs.c.job_id == bindparam("ended_id"), jobs.c.outcome.is_(None))  # what was once said stands
     .values(outcome=bindparam("outcome"), ended_ms=bindparam("ended_ms"))
 )
-_COUNT_ANSWERS = (
+_COUNT_ANSWERS = Prepared(
     update(nodes)
     .where(nodes.c.node_id == bindparam("answering_id"))
     .values(tasks_answered=nodes.c.tasks_answered + bindparam("answered"))
@@ -40,8 +43,18 @@ _ALL_OFFLINE = update(nodes).values(is_online=False, slots=0)
 class Changes:
     """What one batch of events and effects does to the read models, gathered so that each table is written once."""
 
-    def __init__(self, now_ms: int, events: Iterable[Event], effects: Sequence[Effect], sign: Sign = unsigned) -> None:
-        self._opened = [_opened_row(now_ms, event) for event in events if type(event) is JobSubmitted]
+    def __init__(
+        self,
+        now_ms: int,
+        events: Iterable[Event],
+        effects: Sequence[Effect],
+        sign: Sign = unsigned,
+        *,
+        waited: Iterable[tuple[int, Iterable[Event]]] = (),
+    ) -> None:
+        """`waited` are earlier batches without effects, each with its time: of them, only new jobs are read."""
+        told = (*waited, (now_ms, events))
+        self._opened = [_opened_row(at_ms, one) for at_ms, some in told for one in some if type(one) is JobSubmitted]
         self._ended: list[dict[str, Any]] = []
         self._answers: Counter[NodeId] = Counter()
         self._nodes: list[RecordNode] = []
@@ -72,9 +85,9 @@ class Changes:
         """Within the transaction of the journal's record."""
         if self._opened:
             # A job may be told twice, by a gateway that announces its open jobs again: the first word stands.
-            connection.execute(_INSERT_JOB[connection.dialect.name], self._opened)
+            _INSERT_JOB.write(connection, self._opened)
         if self._ended:
-            connection.execute(_END_JOB, self._ended)
+            _END_JOB.write(connection, self._ended)
         if self._are_all_offline:
             connection.execute(_ALL_OFFLINE)
         for record in self._nodes:
@@ -83,7 +96,7 @@ class Changes:
             connection.execute(insert(rulings), self._rulings)
         if self._answers:
             answers = [{"answering_id": node_id, "answered": count} for node_id, count in self._answers.items()]
-            connection.execute(_COUNT_ANSWERS, answers)
+            _COUNT_ANSWERS.write(connection, answers)
         self._verified.write(connection)
         self._offered.write(connection)
         self._books.write(connection)

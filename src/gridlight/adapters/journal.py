@@ -11,12 +11,13 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from gridlight.adapters.changes import Changes
+from gridlight.adapters.prepared import Prepared
 from gridlight.adapters.schema import journal, migrate, open_engine, snapshots
 from gridlight.messages.codec import Event, decode_record, encode_record
 
 SNAPSHOTS_KEPT: Final = 2
 _READ_AT_ONCE: Final = 1_000
-_INSERT_RECORD = insert(journal)
+_INSERT_RECORD: Final = Prepared(insert(journal))
 
 
 class JournalFenced(Exception):
@@ -73,11 +74,11 @@ class Journal:
     def commit(self, record: Record, changes: Changes, earlier: Sequence[Record] = ()) -> None:
         """Write one record and the read models it changed, on the disk when this returns. JournalFenced.
 
-        `earlier` are the records just before it that waited for this transaction, and changed no read model.
+        `earlier` are the records just before it that waited for this transaction.
         """
         with self._writer.begin():
             try:
-                self._writer.execute(_INSERT_RECORD, [_row(one) for one in (*earlier, record)])
+                _INSERT_RECORD.write(self._writer, [_row(one) for one in (*earlier, record)])
             except IntegrityError as error:
                 first = earlier[0] if earlier else record
                 raise JournalFenced(f"record {first.sequence} was written by another coordinator") from error

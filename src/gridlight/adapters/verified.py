@@ -8,9 +8,10 @@ from enum import Enum
 from typing import Any, Final, assert_never, cast, get_args
 
 import msgspec
-from sqlalchemy import Connection, Table, Update, bindparam, delete, literal_column, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gridlight.adapters.prepared import Prepared
 from gridlight.adapters.schema import checks, commits, epochs, faults, network, standings
 from gridlight.messages.codec import Effect, Event, TrustRecord
 from gridlight.messages.host import CoordinatorStarted
@@ -31,36 +32,34 @@ CHECKS_KEPT_MAX: Final = 100_000
 _THE_ROW: Final = 1
 
 Row = dict[str, Any]
-ByDialect = dict[str, Any]
-"""A statement in the words of each database."""
 
 
-def _insert_once(table: Table, **values: Any) -> ByDialect:
+def _insert_once(table: Table, **values: Any) -> Prepared:
     """What was once recorded stands: a record that comes again changes nothing."""
     statement: Any
-    made: ByDialect = {}
+    made: dict[str, Any] = {}
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):
         statement = dialect.insert(table).on_conflict_do_nothing()
         made[name] = statement.values(values) if values else statement
-    return made
+    return Prepared(made)
 
 
-def _insert_or_replace(table: Table) -> ByDialect:
+def _insert_or_replace(table: Table) -> Prepared:
     """The newest word is the one that counts."""
     key = list(table.primary_key.columns)
     statement: Any
-    made: ByDialect = {}
+    made: dict[str, Any] = {}
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):
         statement = dialect.insert(table)
         newest = {column.name: statement.excluded[column.name] for column in table.columns if column not in key}
         made[name] = statement.on_conflict_do_update(index_elements=key, set_=newest)
-    return made
+    return Prepared(made)
 
 
 _PROVISIONAL: Final = Verification.PROVISIONAL.value
 _DISPUTED: Final = Verification.DISPUTED.value
 _INSERT_COMMIT: Final = _insert_once(commits)
-_VERIFY: Final = (
+_VERIFY: Final = Prepared(
     update(commits)
     .where(commits.c.commit == bindparam("of_commit"))
     .where((commits.c.verification == _PROVISIONAL) | (commits.c.verification == _DISPUTED))  # the others stay
@@ -68,14 +67,14 @@ _VERIFY: Final = (
 )
 
 
-def _settling(*, are_bound_kept: bool) -> Update:
+def _settling(*, are_bound_kept: bool) -> Prepared:
     wanted = (
         update(commits)
         .where(commits.c.node_id == bindparam("of_node"), commits.c.commit <= bindparam("up_to"))
         .where(commits.c.verification == literal_column(f"'{_PROVISIONAL}'"))  # in words, as the index has it
     )
     wanted = wanted.where(commits.c.is_bound.is_(False)) if are_bound_kept else wanted
-    return wanted.values(verification=bindparam("known"), changed_ms=bindparam("now_ms"))
+    return Prepared(wanted.values(verification=bindparam("known"), changed_ms=bindparam("now_ms")))
 
 
 _SETTLE: Final = _settling(are_bound_kept=True)
@@ -88,12 +87,12 @@ _FORGET_CHECKS: Final = delete(checks).where(checks.c.check <= bindparam("forgot
 _INSERT_FAULT: Final = _insert_once(faults)
 _REPLACE_STANDING: Final = _insert_or_replace(standings)
 _INSERT_EPOCH: Final = _insert_once(epochs)
-_BEGIN_EPOCH: Final = (
+_BEGIN_EPOCH: Final = Prepared(
     update(epochs)
     .where(epochs.c.epoch == bindparam("begun"), epochs.c.began_ms.is_(None))
     .values(began_ms=bindparam("now_ms"))
 )
-_REVEAL_EPOCH: Final = (
+_REVEAL_EPOCH: Final = Prepared(
     update(epochs)
     .where(epochs.c.epoch == bindparam("revealed"), epochs.c.secret.is_(None))
     .values(secret=bindparam("told"), revealed_ms=bindparam("now_ms"))
@@ -113,7 +112,7 @@ class VerificationChanges:
 
     def __init__(self, now_ms: int, events: Iterable[Event], effects: Iterable[Effect]) -> None:
         self._now_ms = now_ms
-        self._answers: list[tuple[Any, list[Row]]] = []
+        self._answers: list[tuple[Prepared, list[Row]]] = []
         self._checks: list[Row] = []
         self._faults: list[Row] = []
         self._standings: dict[NodeId, Row] = {}
@@ -154,7 +153,7 @@ class VerificationChanges:
             case _:
                 assert_never(effect)
 
-    def _answer(self, statement: Any, row: Row) -> None:
+    def _answer(self, statement: Prepared, row: Row) -> None:
         if self._answers and self._answers[-1][0] is statement:
             self._answers[-1][1].append(row)
         else:
@@ -173,8 +172,7 @@ class VerificationChanges:
         )
         for statement, rows in (*self._answers, *later):
             if rows:
-                chosen = statement[connection.dialect.name] if isinstance(statement, dict) else statement
-                connection.execute(chosen, rows)
+                statement.write(connection, rows)
         if self._checks:
             newest = max(row["check"] for row in self._checks)
             connection.execute(_FORGET_CHECKS, {"forgotten": newest - CHECKS_KEPT_MAX})

@@ -28,13 +28,17 @@ class Resident:
 
     def __init__(self) -> None:
         self._agent = psutil.Process()
+        self._workers: dict[int, psutil.Process] = {}
+        """Those of the last look: to find one costs more than to ask it."""
         self.worker_bytes = 0
 
     def look(self, workers: Iterable[int]) -> tuple[int, int]:
         """Of the agent, and of one worker."""
+        known, self._workers = self._workers, {}
         for pid in workers:
             try:
-                self.worker_bytes = max(self.worker_bytes, psutil.Process(pid).memory_info().rss)
+                worker = self._workers[pid] = known.get(pid) or psutil.Process(pid)
+                self.worker_bytes = max(self.worker_bytes, worker.memory_info().rss)
             except psutil.Error:
                 continue  # it ended meanwhile
         return self._agent.memory_info().rss, self.worker_bytes or WORKER_BYTES_EXPECTED

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from gridlight.adapters.bus import Bus, BusError, BusRefused, Delivery
+from gridlight.adapters.bus import Bus, BusError, BusRefused, Listener
 from gridlight.adapters.certificates import BadCertificate
 from gridlight.adapters.clock import monotonic_ms
 from gridlight.adapters.credentials import NodeCredentials
@@ -79,7 +79,7 @@ class Link:
         attestation: Callable[[], str | None] = lambda: None,
         own_bus_url: str | None = None,
         on_opened: Callable[[str, str], Awaitable[None]],
-        on_delivery: Callable[[Delivery], Awaitable[None]],
+        on_delivery: Listener,
     ) -> None:
         self.bus: Bus | None = None
         """None while there is no connection."""
@@ -225,7 +225,7 @@ class Link:
             ping_interval_s=10.0,
         )
         for subject in (subjects.node_tasks(node_id), subjects.EVERY_NODE):
-            await bus.subscribe(subject, self._on_delivery)
+            await bus.listen(subject, self._on_delivery)
         self.bus = bus
         self._last_way.keep(way.kind)
         _log.info("connected", nats_url=way.url, way=way.kind)

@@ -172,7 +172,7 @@ class AgentService:
     async def _opened(self, session: str, process: str) -> None:
         self._tell(BusOpened(session, process))
 
-    async def _delivered(self, delivery: Delivery) -> None:
+    def _delivered(self, delivery: Delivery) -> None:
         """A message on this node's own subjects; whoever may publish there is the network's."""
         self._ownership.keeping.add(len(delivery.message or b"") + len(delivery.body))
         try:

@@ -20,6 +20,7 @@ from gridlight.adapters.journal import Journal, Record
 from gridlight.core.coordinator import CORE_VERSION, Coordinator
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import TimePassed
+from gridlight.messages.jobs import JobSubmitted
 from gridlight.messages.tasks import AssignmentAcknowledged
 
 BATCH_EVENTS_MAX: Final = 1_000
@@ -27,8 +28,9 @@ INBOX_EVENTS_MAX: Final = 100_000
 SNAPSHOT_EACH_EVENTS: Final = 100_000
 RECORD_WAITS_MS_MAX: Final = 1_000
 _RECORDS_WAITING_MAX: Final = 100
-_MAY_WAIT: Final = (TimePassed, AssignmentAcknowledged)
-"""What no read model is made of, and what a dead coordinator's successor does as well without."""
+_MAY_WAIT: Final = (TimePassed, AssignmentAcknowledged, JobSubmitted)
+"""What a dead coordinator's successor does as well without: of a job that waits for a node nobody was told, and its
+gateway tells of it again."""
 
 _log = structlog.get_logger()
 
@@ -130,8 +132,7 @@ class Loop:
         if not effects and self._may_wait(record):
             self._waiting.append(record)
             return
-        self._journal.commit(record, Changes(now_ms, events, effects, self._sign), self._waiting)
-        self._waiting = []
+        self._commit(record, effects)
         await self._perform(effects)
         if self._since_snapshot >= self._snapshot_each_events:
             self._save_snapshot()
@@ -143,8 +144,13 @@ class Loop:
         return is_early and all(type(event) in _MAY_WAIT for event in record.events)
 
     def _commit_waiting(self) -> None:
-        *earlier, last = self._waiting
-        self._journal.commit(last, Changes(last.now_ms, last.events, [], self._sign), earlier)
+        self._commit(self._waiting.pop(), [])
+
+    def _commit(self, record: Record, effects: list[Effect]) -> None:
+        """With all that waited for it."""
+        waited = [(one.now_ms, one.events) for one in self._waiting]
+        changes = Changes(record.now_ms, record.events, effects, self._sign, waited=waited)
+        self._journal.commit(record, changes, self._waiting)
         self._waiting = []
 
     def _save_snapshot(self) -> None:

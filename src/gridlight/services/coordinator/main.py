@@ -43,6 +43,8 @@ _COLLECT_S: Final = 1.0
 """A collection takes as long as there is new since the last one: 1 to 4 ms after a thousand tasks, 60 after a minute of
 them."""
 _PUT_AGAIN_S: Final = 0.1
+_QUESTIONS_MAX: Final = 10_000
+"""That wait to be answered; whose question is left asks again."""
 
 _log = structlog.get_logger()
 
@@ -54,6 +56,7 @@ class CoordinatorService:
         self._config = config
         self._presence = Presence()
         self._buses: list[Bus] = []
+        self._asked: asyncio.Queue[GatewayQuestion] = asyncio.Queue(_QUESTIONS_MAX)
         self._stopping = asyncio.Event()
         self._error: Exception | None = None
 
@@ -92,7 +95,7 @@ class CoordinatorService:
         await follow_presence(system, config.account, on_disconnected=self._heard_disconnect)
         _still_collector()
         async with asyncio.TaskGroup() as tasks:
-            own = (self._sweep(), self._collect(), self._begin_epochs(epochs))
+            own = (self._answer(), self._sweep(), self._collect(), self._begin_epochs(epochs))
             for_ever = (performer.ask_nodes(), cutter.cut_for_ever(), *own)
             helpers = [tasks.create_task(one) for one in for_ever]
             tasks.create_task(self._stop_when_told())
@@ -108,9 +111,9 @@ class CoordinatorService:
             raise self._error
 
     async def _listen(self, bus: Bus) -> None:
-        await bus.subscribe(subjects.control_events(self._config.shard), self._heard_gateway)
-        await bus.subscribe(subjects.OFFERS, self._heard_offer)
-        await bus.subscribe(subjects.payer_words(self._config.shard), self._heard_payer)
+        await bus.listen(subjects.control_events(self._config.shard), self._heard_gateway)
+        await bus.listen(subjects.OFFERS, self._heard_offer)
+        await bus.listen(subjects.payer_words(self._config.shard), self._heard_payer)
 
     async def _connect(self, name: str, credentials: Path) -> Bus:
         return await Bus.connect(
@@ -126,7 +129,7 @@ class CoordinatorService:
         await self._stopping.wait()
         self._loop.stop()
 
-    async def _heard_gateway(self, delivery: Delivery) -> None:
+    def _heard_gateway(self, delivery: Delivery) -> None:
         try:
             words = codec.gateway_words.decode(delivery.body)
         except ProtocolViolation as violation:
@@ -134,17 +137,28 @@ class CoordinatorService:
             return
         for word in words:
             if isinstance(word, GatewayQuestion):
-                await self._performer.tell(word.gateway_id, answer(self._loop.core, word))
+                self._ask(word)
             else:
                 self._loop.put(word)
 
-    async def _heard_payer(self, delivery: Delivery) -> None:
+    def _ask(self, question: GatewayQuestion) -> None:
+        try:
+            self._asked.put_nowait(question)
+        except asyncio.QueueFull:
+            _log.warning("a gateway's question is left: too many wait")
+
+    async def _answer(self) -> None:
+        while True:
+            question = await self._asked.get()
+            await self._performer.tell(question.gateway_id, answer(self._loop.core, question))
+
+    def _heard_payer(self, delivery: Delivery) -> None:
         try:
             self._loop.put(codec.payer_words.decode(delivery.body))
         except ProtocolViolation as violation:
             _log.warning("a payer's word refused", error=str(violation))
 
-    async def _heard_offer(self, delivery: Delivery) -> None:
+    def _heard_offer(self, delivery: Delivery) -> None:
         node_id = NodeId(delivery.subject.removeprefix("offer."))
         try:
             offer = codec.node_offers.decode(delivery.message or b"")

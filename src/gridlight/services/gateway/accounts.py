@@ -89,7 +89,7 @@ class Accounts:
         key = headers.get(b"x-api-key") or headers.get(b"apikey") or (b"" if is_admin else bearer)
         if not key and not is_admin:
             raise Refusal("NO_API_KEY")
-        known = await self._known(key, self._prefix(request)) if key else None
+        known = await self._known(key, request) if key else None
         caller = Caller(known=known, is_admin=is_admin)
         caller.demand(scope)
         return caller
@@ -140,22 +140,22 @@ class Accounts:
         for one, total in zip(spent, totals, strict=True):
             self._quotas.saved(one, total.count)
 
-    async def _known(self, sent: bytes, prefix: str) -> KnownKey:
+    async def _known(self, sent: bytes, request: AnyRequest) -> KnownKey:
         key = read_api_key(sent.decode("latin-1"))
         if key is None:
             raise Refusal("UNKNOWN_API_KEY", "What was sent does not have an API key's form.")
         held = self._held.get(key.key_id)
-        if held is None and not self._failures.is_free(monotonic_ms(), prefix, FAILURES):
+        if held is None and not self._failures.is_free(monotonic_ms(), self._prefix(request), FAILURES):
             raise Refusal("TOO_MANY_FAILURES", retry_after_s=60)
         if held is None or held.until_ms < monotonic_ms():
-            held = await self._look(key, prefix)
+            held = await self._look(key, request)
         if not hmac.compare_digest(held.known.digest, key.digest):
-            raise self._failed(prefix)
+            raise self._failed(request)
         if held.known.key.revoked_ms is not None:
             raise Refusal("API_KEY_REVOKED")
         return held.known
 
-    async def _look(self, key: ApiKey, prefix: str) -> _Held:
+    async def _look(self, key: ApiKey, request: AnyRequest) -> _Held:
         now_ms = self._clock.now_ms()
         try:
             known = await read(self.book.find, key.key_id, now_ms // DAY_MS)
@@ -165,7 +165,7 @@ class Accounts:
             _log.warning("key_not_looked_up", error=str(error))
             raise Refusal("NOT_READY", "The accounts cannot be read at this moment.") from None
         if known is None:
-            raise self._failed(prefix)
+            raise self._failed(request)
         self._quotas.seen(now_ms, known.account.account_id, known.used_today)
         self._held.pop(key.key_id, None)
         held = self._held[key.key_id] = _Held(known, monotonic_ms() + KEY_S_MAX * 1_000)
@@ -173,11 +173,12 @@ class Accounts:
             del self._held[next(iter(self._held))]
         return held
 
-    def _failed(self, prefix: str) -> Refusal:
-        self._failures.take(monotonic_ms(), prefix, FAILURES)
+    def _failed(self, request: AnyRequest) -> Refusal:
+        self._failures.take(monotonic_ms(), self._prefix(request), FAILURES)
         return Refusal("UNKNOWN_API_KEY")
 
     def _prefix(self, request: AnyRequest) -> str:
+        """Where a request comes from. Only asked where a key fails or is new: it costs more than all else here."""
         connected = request.client.host if request.client else ""
         forwarded = [value for name, value in request.scope["headers"] if name == FORWARDED_HEADER]
         return prefix_of(peer_of(connected, forwarded, self._trusted_proxies))

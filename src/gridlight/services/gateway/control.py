@@ -76,7 +76,7 @@ class Control:
         self._bus = bus
         await bus.subscribe(subjects.control_effects(self._shard, self._gateway_id), self._on_effects)
         await bus.subscribe(subjects.control_announcements(self._shard), self._on_effects)
-        await bus.subscribe(subjects.inboxes(self._gateway_id), self._on_reply)
+        await bus.listen(subjects.inboxes(self._gateway_id), self._on_reply)
         await bus.flush()
 
     async def send_events(self) -> None:
@@ -173,7 +173,7 @@ class Control:
         except BusError as error:
             _log.warning("assignment_not_sent", subject=publication.subject, error=str(error))
 
-    async def _on_reply(self, delivery: Delivery) -> None:
+    def _on_reply(self, delivery: Delivery) -> None:
         if not delivery.no_responders:
             received = SignedReply(delivery.message, delivery.signature, delivery.body)
             self._dispatch.receive(monotonic_ms(), delivery.subject, received)

@@ -23,6 +23,16 @@ from gridlight.services.gateway.replies import SentAssignment, SignedReply, Stag
 ASSIGNMENTS_KEPT_MAX: Final = 20_000
 """Sent assignments outlive their jobs, since a cancelled node still owes its word; the oldest are forgotten."""
 
+TOGETHER_MS_MAX: Final = 250
+"""So long after its assignment was sent, an acknowledgement may wait for the result, and share its message and its
+commit. Nothing follows from one before 600 ms, or before the first hedge may be made."""
+
+TOGETHER_SHARE: Final = 8
+"""One part in so many of the deadline: before it, no hedge is made."""
+
+PATIENCE_MS: Final = 25
+"""How long one waits for company whose result takes longer by the node's own estimate."""
+
 _log = structlog.get_logger()
 
 
@@ -77,6 +87,7 @@ class Dispatch:
                 job_id=effect.job_id,
                 manifest=held.manifest,
                 sent_ms=now_ms,
+                deadline_ms=assignment.deadline_ms,
             )
         )
         return Publication(
@@ -110,18 +121,19 @@ class Dispatch:
         except ProtocolViolation as violation:
             self._reject(assignment, violation)
             return
-        self._outbox.add(self._advance(now_ms, assignment, reply))
+        self._advance(now_ms - assignment.sent_ms, assignment, reply)
 
-    def _advance(self, now_ms: int, assignment: SentAssignment, reply: NodeReply) -> NodeReply:
-        elapsed_ms = now_ms - assignment.sent_ms
+    def _advance(self, elapsed_ms: int, assignment: SentAssignment, reply: NodeReply) -> None:
         if isinstance(reply, AssignmentAcknowledged):
             assignment.stage = Stage.ACKNOWLEDGED
             self._ack_seconds.observe(elapsed_ms / 1_000)
-            return msgspec.structs.replace(reply, elapsed_ms=elapsed_ms)  # whatever the node says of it
+            timed = msgspec.structs.replace(reply, elapsed_ms=elapsed_ms)  # whatever the node says of it
+            self._outbox.add(timed, patience_ms=patience_ms(assignment.deadline_ms, elapsed_ms, reply.eta_ms))
+            return
         assignment.stage = Stage.ANSWERED
         if isinstance(reply, ResultSubmitted):
             self._result_seconds.observe(elapsed_ms / 1_000)
-        return reply
+        self._outbox.add(reply)
 
     def _reject(self, assignment: SentAssignment, violation: ProtocolViolation) -> None:
         self._rejected[violation.reason].inc()
@@ -144,6 +156,12 @@ class Dispatch:
         self._assignments[assignment.assignment_id] = assignment
         if len(self._assignments) > self._assignments_max:
             self._assignments.popitem(last=False)
+
+
+def patience_ms(deadline_ms: int, elapsed_ms: int, eta_ms: int) -> int:
+    """How long an acknowledgement waits for company, that came so long after sending and says when the result comes."""
+    together_ms = min(TOGETHER_MS_MAX, deadline_ms // TOGETHER_SHARE)
+    return max(together_ms - elapsed_ms, PATIENCE_MS) if elapsed_ms + eta_ms < together_ms else PATIENCE_MS
 
 
 def _assignment_of(inbox: str) -> AssignmentId:

@@ -30,6 +30,8 @@ class SentAssignment(Struct, eq=False, kw_only=True):
     job_id: JobId
     manifest: Manifest
     sent_ms: int
+    deadline_ms: int
+    """What was left when it was sent."""
     stage: Stage = Stage.SENT
 
 

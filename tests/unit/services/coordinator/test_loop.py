@@ -11,12 +11,16 @@ from sqlalchemy.exc import OperationalError
 from tests.unit.core.world import (
     WORKLOAD,
     ends,
+    enrolled,
     job_id,
+    offer,
     sends,
+    slots,
     submitted,
 )
 from tests.unit.services.coordinator.hosting import (
     JOINED,
+    NODE,
     STARTED,
     WAIT_S,
     Performed,
@@ -160,6 +164,46 @@ async def test_what_changes_nothing_outside_is_written_within_a_second_if_nothin
                 await asyncio.sleep(0.01)
 
     assert [record.events for record in journal.records_after(1)] == [[TimePassed()]]
+
+
+async def test_a_job_that_waits_for_a_node_is_written_with_what_gives_it_one(
+    journal: Journal, performed: Performed, url: str
+) -> None:
+    store = Store.open(url)
+    loop = loop_of(journal, performed)
+    async with running(loop):
+        put(loop, STARTED, enrolled(NODE), offer(NODE, slots(1)), submitted(job_id(1)))
+        await performed.until(sends)
+        put(loop, submitted(job_id(2)))
+        await until_handled(loop)
+        while_it_waits = store.job(job_id(2))
+        waits_since_ms = loop.core.now_ms
+        put(loop, result(sends(performed.effects)[0]))
+        await performed.until(lambda effects: len(sends(effects)) == 2)
+        sent = store.job(job_id(2))
+    store.close()
+
+    assert while_it_waits is None
+    assert sent is not None
+    assert sent.submitted_ms == waits_since_ms
+    assert whole_fold(journal).snapshot() == loop.core.snapshot()
+
+
+async def test_a_job_that_goes_on_waiting_is_written_within_a_second(
+    journal: Journal, performed: Performed, url: str
+) -> None:
+    store = Store.open(url)
+    loop = loop_of(journal, performed)
+    async with running(loop):
+        put(loop, STARTED, enrolled(NODE), offer(NODE, slots(1)), submitted(job_id(1)))
+        await performed.until(sends)
+        put(loop, submitted(job_id(2)))
+        async with asyncio.timeout(WAIT_S):
+            while store.job(job_id(2)) is None:  # noqa: ASYNC110  (the disk tells nobody)
+                await asyncio.sleep(0.01)
+    store.close()
+
+    assert len(sends(performed.effects)) == 1
 
 
 async def test_time_passes_without_any_word_from_outside(journal: Journal, performed: Performed) -> None:

@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.services.gateway.conftest import GATEWAY, OUTPUT, Gateway, Node
 
+from gridlight.core.attempts import ACK_SOFT_MS
+from gridlight.core.placement import HEDGE_SHARE
 from gridlight.messages import subjects
 from gridlight.messages.codec import GatewayEvent, assignments, node_controls
 from gridlight.messages.ids import AssignmentId
@@ -21,7 +23,7 @@ from gridlight.messages.tasks import (
     FailureCode,
     UndeliverableReason,
 )
-from gridlight.services.gateway.dispatch import Dispatch
+from gridlight.services.gateway.dispatch import PATIENCE_MS, TOGETHER_MS_MAX, TOGETHER_SHARE, Dispatch, patience_ms
 from gridlight.services.gateway.replies import SignedReply
 
 
@@ -322,3 +324,25 @@ async def test_what_is_remembered_of_sent_assignments_is_bounded(gateway: Gatewa
     gateway.dispatch.receive(0, inbox, node.signed(node.acknowledgement(forgotten)))
 
     assert gateway.rejected("unknown_assignment") == 1
+
+
+@pytest.mark.parametrize(
+    ("deadline_ms", "elapsed_ms", "eta_ms", "waits_ms"),
+    [
+        (4_000, 5, 60, 245),  # until 250 ms after sending: its result is there by then
+        (4_000, 245, 1, 25),
+        (4_000, 5, 245, 25),  # whose result takes longer
+        (4_000, 700, 0, 25),
+        (800, 5, 60, 95),  # until an eighth of the deadline is gone, when the first hedge may be made
+        (800, 5, 2_000, 25),  # which says that it will be late
+    ],
+)
+def test_an_acknowledgement_waits_for_a_result_that_comes_soon(
+    deadline_ms: int, elapsed_ms: int, eta_ms: int, waits_ms: int
+) -> None:
+    assert patience_ms(deadline_ms, elapsed_ms, eta_ms) == waits_ms
+
+
+def test_nothing_follows_from_an_acknowledgement_while_it_waits() -> None:
+    assert TOGETHER_MS_MAX + PATIENCE_MS < ACK_SOFT_MS
+    assert TOGETHER_SHARE >= HEDGE_SHARE

@@ -4,6 +4,8 @@ from gridlight.messages.jobs import JobWithdrawn
 from gridlight.services.gateway.jobs import new_job_id
 from gridlight.services.gateway.outbox import EVENTS_PER_BATCH_MAX, Outbox
 
+LONG_MS = 600_000
+
 
 def withdrawals(count: int) -> list[JobWithdrawn]:
     return [JobWithdrawn(job_id=new_job_id()) for _ in range(count)]
@@ -51,3 +53,44 @@ async def test_a_cleared_outbox_waits_for_new_events() -> None:
 
     outbox.add(withdrawals(1)[0])
     await waiting
+
+
+async def test_what_is_patient_goes_with_the_next_that_is_not() -> None:
+    outbox = Outbox()
+    first, second, third = withdrawals(3)
+    outbox.add(first, patience_ms=LONG_MS)
+    outbox.add(second, patience_ms=LONG_MS)
+
+    waiting = asyncio.ensure_future(outbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    outbox.add(third)
+    await waiting
+    assert outbox.take() == [first, second, third]
+
+
+async def test_the_least_patient_says_when_all_go() -> None:
+    outbox = Outbox()
+    first, second, third = withdrawals(3)
+    outbox.add(first, patience_ms=LONG_MS)
+    outbox.add(second, patience_ms=1)
+    outbox.add(third, patience_ms=LONG_MS)
+
+    await asyncio.wait_for(outbox.wait(), 10)
+
+    assert outbox.take() == [first, second, third]
+
+
+async def test_patience_ends_with_what_it_was_for() -> None:
+    outbox = Outbox()
+    outbox.add(withdrawals(1)[0], patience_ms=1)
+    outbox.take()
+    outbox.add(withdrawals(1)[0], patience_ms=LONG_MS)
+
+    await asyncio.sleep(0.01)  # in which the first one's patience would have ended
+
+    waiting = asyncio.ensure_future(outbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
