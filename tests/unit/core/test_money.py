@@ -197,7 +197,7 @@ def earn(ledger: Ledger, earnings: Earnings, now_ms: int, amount: int = 100, nod
     operator = earnings.operator_of(node)
     assert operator is not None
     post(ledger, postings.grant(f"earned:{ledger.seq}", op_pending(operator), amount))
-    earnings.earned(now_ms, node, amount)
+    earnings.earned(now_ms, node, earnings.operator_of(node) or "", amount)
     earnings.check()
 
 
@@ -372,7 +372,7 @@ def test_who_is_not_known_earned_nothing(earnings: Earnings) -> None:
 
 
 def claimed(task: str, node: str, amount: int) -> Claim:
-    return Claim(JobId(task), NodeId(node), AssignmentId(f"a{task}"), amount, WORKLOAD, 1, "final")
+    return Claim(JobId(task), NodeId(node), AssignmentId(f"a{task}"), amount, WORKLOAD, 1, "final", OPERATOR_OF[node])
 
 
 # Payouts
