@@ -221,6 +221,25 @@ receipts = Table(
     Index("receipts_of_attempt", "attempt"),
 )
 
+word_pages = Table(
+    "word_pages",
+    metadata,
+    Column("page", _COUNTED, primary_key=True, autoincrement=False),
+    Column("statement", String(1024), nullable=False),
+    Column("closed_ms", BigInteger, nullable=False, index=True),
+)
+"""Signed roots of the network's words on runs; kept until nobody needs them any more."""
+
+words = Table(
+    "words",
+    metadata,
+    Column("page", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("node_id", String(56), nullable=False),
+    Column("part", LargeBinary, nullable=False),
+    Index("words_of_node", "node_id", "page"),
+)
+
 accounts = Table(
     "accounts",
     metadata,
@@ -323,7 +342,7 @@ rulings = Table(
 )
 """The audit log of what administrators ruled of nodes and operators; lines are only ever added."""
 
-REVISION: Final = "0010"
+REVISION: Final = "0011"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000
