@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tests.integration.gateway_stand import Stand, add_node, standing
 from tests.integration.test_gateway import jpeg
 from tests.integration.test_gateway_accounts import ADMIN, account, code, key_of
 
-from gridlight.adapters.receipts import ReceiptInvalid, sign_root, verify_receipt, write_receipt
+from gridlight.adapters.receipts import ReceiptInvalid, verify_receipt, write_receipt
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.words import sign_closed
 from gridlight.core.postings import Draft, final, grant
 from gridlight.core.receipts import Sheet
 from gridlight.messages.envelope import EARNINGS_DOMAIN
@@ -199,7 +201,7 @@ class Books:
         """As a final answer does."""
         self.post(grant(f"escrow{number}", req_escrow("anna"), amount))
         self.post(final(f"req_{number}", "anna", self.operator, amount))
-        self.core.bookkeeping.earnings.earned(0, self.node.public, amount)
+        self.core.bookkeeping.earnings.earned(0, self.node.public, self.operator, amount)
         self.sheet.write(
             Receipt(
                 sheet=self.sheet.number,
@@ -218,7 +220,7 @@ class Books:
         ledger = self.core.bookkeeping.ledger
         root, receipts = self.sheet.close(1, ledger_seq=ledger.seq, ledger_head=ledger.head, epoch=1)
         effect = RecordSheet(root=root, receipts=tuple(receipts))
-        self.stand.coordinator.record(effect, sign=lambda root: sign_root(network, root))
+        self.stand.coordinator.record(effect, sign=partial(sign_closed, network))
 
     async def ask(self, what: str, key: SigningKey | None = None, **parameters: str | int) -> httpx.Response:
         nonce = (await self.stand.http.post("/v1/nodes/challenge")).json()["nonce"]

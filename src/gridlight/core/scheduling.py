@@ -191,7 +191,8 @@ class Scheduling:
         lane.served(attempt.node, now_ms - attempt.sent_ms)
         is_late = now_ms >= task.deadline_ms
         self.placement.release(task, attempt, reason_of_result(is_open=task.is_open, is_late=is_late))
-        outputs: list[Output] = [] if is_late else [run_seen(task, attempt, event.node_id)]
+        is_taken = task.is_open or not is_late
+        outputs: list[Output] = [run_seen(task, attempt, event.node_id)] if is_taken else []
         if not task.is_open:
             self.placement.counts[Count.RESULT_LATE] += 1
         elif task.check is not None:
