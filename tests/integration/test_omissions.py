@@ -41,7 +41,7 @@ from gridlight.adapters.words import sign_closed
 from gridlight.core.coordinator import Coordinator
 from gridlight.core.receipts import Sheet
 from gridlight.core.words import PAGE_MS
-from gridlight.messages.codec import Event
+from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import CoordinatorStarted, TimePassed
 from gridlight.messages.ids import JobId, NodeId
 from gridlight.messages.ledger import AccountCredited, MoneyParameters, PricesSet, req_avail
@@ -121,7 +121,7 @@ class Network:
         for epoch in range(first, last + 1):
             self.clock.at_ms += EPOCH_MS
             put(self.loop, began(epoch))
-            await self.performed.until(lambda effects, count=epoch: len(only(RecordSheet, effects)) == count)
+            await self.performed.until(partial(_has_sheets, epoch))
 
     async def heard(self) -> tuple[int, int, int]:
         """How many words came, and how many runs of those that are known have no receipt, or an overdue one."""
@@ -129,6 +129,10 @@ class Network:
         told = await apart(lambda: take_words(self.api, self.node, self.files, now_ms=now_ms))
         assert told.gives_words
         return len(told.attempts), told.owed, told.overdue
+
+
+def _has_sheets(count: int, effects: list[Effect]) -> bool:
+    return len(only(RecordSheet, effects)) == count
 
 
 def began(epoch: int) -> EpochBegan:

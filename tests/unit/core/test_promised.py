@@ -185,10 +185,9 @@ def test_a_node_that_the_books_do_not_know_has_neither_word_nor_receipt() -> Non
 
 def test_a_network_without_prices_gives_no_words() -> None:
     world = checked_world()
-    send, effects = serve(world)
+    _, effects = serve(world)
     effects += world.pass_ms(PAGE_MS * 2)
     assert only(RecordWords, effects) == []
-    assert send
 
 
 def test_no_sheet_is_closed_before_the_page_that_promises_its_receipts(

@@ -193,7 +193,7 @@ def node_routes(
             )
         )
 
-    return [earnings, receipts, *words_routes(parts.books, parts.network_key, own)]
+    return [earnings, receipts, *words_routes(parts, own)]
 
 
 def _statement_line(line: Line) -> StatementLine:

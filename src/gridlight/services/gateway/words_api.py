@@ -1,7 +1,7 @@
 """The routes on the network's words: what it promised a node, and that it did not keep it."""
 
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
@@ -19,9 +19,21 @@ Page = Annotated[int, QueryParameter(ge=0, lt=2**53)]
 Attempt = Annotated[str, QueryParameter(max_length=16)]
 
 
-def words_routes(books: LedgerLines, network_key: str, own: OwnBooks) -> list[HTTPRouteHandler]:
+class BooksToTell(Protocol):
+    """What the routes ask."""
+
+    @property
+    def books(self) -> LedgerLines:
+        """The ledger's tables, and those of words."""
+
+    @property
+    def network_key(self) -> str:
+        """The network's public key."""
+
+
+def words_routes(parts: BooksToTell, own: OwnBooks) -> list[HTTPRouteHandler]:
     """For the node itself, as its earnings."""
-    held: Final = lru_cache(PAGES_HELD_MAX)(lambda page: page_of(books, page))
+    held: Final = lru_cache(PAGES_HELD_MAX)(lambda page: page_of(parts.books, page))
 
     @get("/v1/nodes/{node_id:str}/words", responses={200: says(WordsResponse), **errors(400, 401, 403, 503)})
     async def words(request: AnyRequest, node_id: FromPath[str], after: AfterPage = -1) -> Answer:
@@ -31,10 +43,12 @@ def words_routes(books: LedgerLines, network_key: str, own: OwnBooks) -> list[HT
         """
         node = own.demand(request, node_id)
         async with own.turns.turn():
-            found, next_after = await read(words_page, books, held, node, after)
-            newest = await read(books.newest_words)
+            found, next_after = await read(words_page, parts.books, held, node, after)
+            newest = await read(parts.books.newest_words)
         return answer(
-            WordsResponse(node_id=node, network_key=network_key, words=found, next_after=next_after, newest=newest)
+            WordsResponse(
+                node_id=node, network_key=parts.network_key, words=found, next_after=next_after, newest=newest
+            )
         )
 
     @get("/v1/nodes/{node_id:str}/absences", responses={200: says(AbsencesResponse), **errors(400, 401, 403, 404, 503)})
@@ -47,11 +61,11 @@ def words_routes(books: LedgerLines, network_key: str, own: OwnBooks) -> list[HT
         """
         node = own.demand(request, node_id)
         async with own.turns.turn():
-            found = await read(absences_page, books, node, page, attempt, after)
+            found = await read(absences_page, parts.books, node, page, attempt, after)
         return answer(
             AbsencesResponse(
                 node_id=node,
-                network_key=network_key,
+                network_key=parts.network_key,
                 absences=found.absences,
                 receipt=found.receipt,
                 next_after=found.next_after,
