@@ -34,9 +34,10 @@ from tests.unit.services.coordinator.hosting import Performed, put, result, runn
 from gridlight.adapters.clock import SteadyClock, wall_s
 from gridlight.adapters.journal import Journal
 from gridlight.adapters.node_folder import NODE_KEY_FILE
-from gridlight.adapters.schema import open_engine, word_pages
+from gridlight.adapters.schema import open_engine
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.word_files import WordFiles
+from gridlight.adapters.word_tables import word_pages
 from gridlight.adapters.words import sign_closed
 from gridlight.core.coordinator import Coordinator
 from gridlight.core.receipts import Sheet

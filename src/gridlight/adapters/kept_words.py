@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, select
 
 from gridlight.adapters.books import Sign
-from gridlight.adapters.schema import word_pages, words
+from gridlight.adapters.word_tables import word_pages, words
 from gridlight.messages.words import RecordWords, words_bytes
 
 KEPT_MS: Final = 2 * 86_400_000

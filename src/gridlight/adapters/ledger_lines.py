@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import and_, func, select
 
-from gridlight.adapters.schema import entries, ledger_lines, open_engine, receipts, sheets, word_pages, words
+from gridlight.adapters.schema import entries, ledger_lines, open_engine, receipts, sheets
+from gridlight.adapters.word_tables import word_pages, words
 from gridlight.messages.ledger import Posting
 from gridlight.messages.receipts import Receipt, SheetRoot
 from gridlight.messages.words import NodeWords

@@ -1,5 +1,5 @@
 """The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them. Where
-operators are paid is in payout_tables.py.
+operators are paid is in payout_tables.py, the network's words are in word_tables.py.
 
 The journal is the truth; all tables after it and its snapshots are read models, written in the same transaction as the
 record that changed them; but for accounts, their keys and usage, and payout statements, which gateways write and no
@@ -75,7 +75,7 @@ nodes = Table(
     Index("nodes_of_operator", "operator"),
 )
 
-_COUNTED = BigInteger().with_variant(Integer(), "sqlite")
+COUNTED = BigInteger().with_variant(Integer(), "sqlite")
 """A key that counts up. As INTEGER it is SQLite's own row number, and needs no index beside the table."""
 
 _IS_OPEN = text("verification = 'provisional'")
@@ -83,7 +83,7 @@ _IS_OPEN = text("verification = 'provisional'")
 commits = Table(
     "commits",
     metadata,
-    Column("commit", _COUNTED, primary_key=True, autoincrement=False),
+    Column("commit", COUNTED, primary_key=True, autoincrement=False),
     Column("job_id", String(32), nullable=False),
     Column("node_id", String(56), nullable=False),
     Column("assignment_id", String(16), nullable=False),
@@ -105,7 +105,7 @@ commits = Table(
 checks = Table(
     "checks",
     metadata,
-    Column("check", _COUNTED, primary_key=True, autoincrement=False),
+    Column("check", COUNTED, primary_key=True, autoincrement=False),
     Column("commit", BigInteger, nullable=False),
     Column("role", String(16), nullable=False),
     Column("node_id", String(56)),
@@ -181,7 +181,7 @@ workloads = Table(
 entries = Table(
     "entries",
     metadata,
-    Column("seq", _COUNTED, primary_key=True, autoincrement=False),
+    Column("seq", COUNTED, primary_key=True, autoincrement=False),
     Column("key", String(160), nullable=False),
     Column("postings", LargeBinary, nullable=False),
     Column("prev_hash", String(64), nullable=False),
@@ -202,7 +202,7 @@ ledger_lines = Table(
 sheets = Table(
     "sheets",
     metadata,
-    Column("sheet", _COUNTED, primary_key=True, autoincrement=False),
+    Column("sheet", COUNTED, primary_key=True, autoincrement=False),
     Column("root", LargeBinary, nullable=False),
     Column("statement", String(1024)),
     Column("closed_ms", BigInteger, nullable=False),
@@ -219,25 +219,6 @@ receipts = Table(
     Column("receipt", LargeBinary, nullable=False),
     Index("receipts_of_node", "node_id", "sheet"),
     Index("receipts_of_attempt", "attempt"),
-)
-
-word_pages = Table(
-    "word_pages",
-    metadata,
-    Column("page", _COUNTED, primary_key=True, autoincrement=False),
-    Column("statement", String(1024), nullable=False),
-    Column("closed_ms", BigInteger, nullable=False, index=True),
-)
-"""Signed roots of the network's words on runs; kept until nobody needs them any more."""
-
-words = Table(
-    "words",
-    metadata,
-    Column("page", BigInteger, primary_key=True, autoincrement=False),
-    Column("place", Integer, primary_key=True, autoincrement=False),
-    Column("node_id", String(56), nullable=False),
-    Column("part", LargeBinary, nullable=False),
-    Index("words_of_node", "node_id", "page"),
 )
 
 accounts = Table(
@@ -310,7 +291,7 @@ payout_transactions = Table(
 payout_actions = Table(
     "payout_actions",
     metadata,
-    Column("action", _COUNTED, primary_key=True, autoincrement=False),
+    Column("action", COUNTED, primary_key=True, autoincrement=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("what", String(32), nullable=False),
     Column("channel", String(56), nullable=False),
@@ -322,7 +303,7 @@ payout_actions = Table(
 payout_entries = Table(
     "payout_entries",
     metadata,
-    Column("seq", _COUNTED, primary_key=True, autoincrement=False),
+    Column("seq", COUNTED, primary_key=True, autoincrement=False),
     Column("key", String(160), nullable=False),
     Column("record", LargeBinary, nullable=False),
     Index("payout_entries_by_key", "key", unique=True),
@@ -332,7 +313,7 @@ payout_entries = Table(
 rulings = Table(
     "rulings",
     metadata,
-    Column("ruling", _COUNTED, primary_key=True, autoincrement=True),
+    Column("ruling", COUNTED, primary_key=True, autoincrement=True),
     Column("key", String(56), nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("reason", Text, nullable=False),

@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from gridlight.adapters.words import read_words, write_words
-from gridlight.messages.codec import encode
+from gridlight.messages.codec import Decoder, ProtocolViolation, encode
 from gridlight.messages.words import WordsFile
 
 FOLDER: Final = "words"
@@ -36,6 +35,9 @@ class Standing(Struct):
     unheard: int = 0
     """Results that went out in time, as the node sees it, and got no word."""
     unheard_ms: int = 0
+
+
+_standings: Final[Decoder[Standing]] = Decoder(Standing, 128 * OWED_MAX)
 
 
 class WordFiles:
@@ -69,8 +71,8 @@ class WordFiles:
 
     def _read(self) -> Standing:
         try:
-            return msgspec.json.decode((self.folder / _STATE).read_bytes(), type=Standing)
-        except (OSError, msgspec.MsgspecError):  # not there yet, or spoiled: what the network keeps is asked for again
+            return _standings.decode((self.folder / _STATE).read_bytes())
+        except (OSError, ProtocolViolation):  # not there yet, or spoiled: what the network keeps is asked for again
             return Standing()
 
     def _prune(self, standing: Standing) -> None:

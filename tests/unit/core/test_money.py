@@ -2,15 +2,14 @@
 
 import msgspec
 import pytest
-from tests.unit.core.world import WORKLOAD
+from tests.unit.core.test_waiting_checks import claimed
 
 from gridlight.core import escrow as escrow_module
 from gridlight.core import postings
-from gridlight.core.earnings import DAY_MS, DAYS_MAX, Claim, Earnings, EarningsSnapshot
+from gridlight.core.earnings import DAY_MS, DAYS_MAX, Earnings, EarningsSnapshot
 from gridlight.core.escrow import Escrow, EscrowSnapshot, TooManyOpen
 from gridlight.core.ledger import KeyReused, Ledger, Overdrawn
 from gridlight.core.pricing import Quote, pay, quote
-from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.ledger import (
     EXT_CHAIN,
     NET_CHAINFEE,
@@ -367,29 +366,8 @@ def test_restored_earnings_go_on(ledger: Ledger, earnings: Earnings) -> None:
     other.check()
 
 
-def test_a_waiting_check_of_a_snapshot_of_before_is_who_has_its_node_now(ledger: Ledger, earnings: Earnings) -> None:
-    earnings.claim(msgspec.structs.replace(claimed("t1", "node-1", 1), operator=""))
-    other = Earnings(ledger, earnings.money)
-    other.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(earnings.snapshot()), type=EarningsSnapshot))
-    assert [(one.operator, one.is_told) for one in other.untold()] == [("ben", False)]
-    assert other.untold() == []
-
-
-def test_what_waits_is_told_of_one_node_or_of_all_once_each(earnings: Earnings) -> None:
-    earnings.know("node-2", "carl")
-    for task, node in (("t3", "node-1"), ("t1", "node-1"), ("t2", "node-2")):
-        earnings.claim(claimed(task, node, 1))
-    assert [one.task for one in earnings.untold("node-1")] == ["t1", "t3"]
-    assert [one.task for one in earnings.untold()] == ["t2"]
-
-
 def test_who_is_not_known_earned_nothing(earnings: Earnings) -> None:
     assert (earnings.operator_of("nobody"), earnings.pending("nobody")) == (None, 0)
-
-
-def claimed(task: str, node: str, amount: int) -> Claim:
-    owner = "carl" if node == "node-2" else "ben"
-    return Claim(JobId(task), NodeId(node), AssignmentId(f"a{task}"), amount, WORKLOAD, 1, "final", owner)
 
 
 # Payouts
