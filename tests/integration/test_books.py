@@ -1,6 +1,7 @@
 """The ledger in SQL: kept with the journal's record or not at all, and audited from the first entry on."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, text
@@ -8,19 +9,19 @@ from tests.integration.databases import NewDatabase
 from tests.unit.core.test_receipts import receipt
 
 from gridlight.adapters.books import BookChanges, Books, EntryTwice
-from gridlight.adapters.receipts import ReceiptInvalid, sign_root
+from gridlight.adapters.receipts import ReceiptInvalid
 from gridlight.adapters.schema import migrate, open_engine
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.words import sign_closed
 from gridlight.core.ledger import BooksBroken, Ledger
 from gridlight.core.receipts import Sheet
 from gridlight.messages.ledger import EXT_CHAIN, NET_FEE, Entry, Posting, RecordEntry, op_pending, req_avail
-from gridlight.messages.receipts import RecordSheet, SheetRoot
+from gridlight.messages.receipts import RecordSheet
 
 KEY, STRANGER = SigningKey.generate(), SigningKey.generate()
 
 
-def sign(root: SheetRoot) -> str:
-    return sign_root(KEY, root)
+sign = partial(sign_closed, KEY)
 
 
 @pytest.fixture

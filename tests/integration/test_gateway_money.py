@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,22 @@ from tests.integration.conftest import Connections, Server
 from tests.integration.gateway_stand import Stand, add_node, standing
 from tests.integration.test_gateway import jpeg
 from tests.integration.test_gateway_accounts import ADMIN, account, code, key_of
+from tests.unit.core.world import node_id
 
-from gridlight.adapters.receipts import ReceiptInvalid, sign_root, verify_receipt, write_receipt
+from gridlight.adapters.kept_words import KEPT_MS
+from gridlight.adapters.receipts import ReceiptInvalid, verify_receipt, write_receipt
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.words import sign_closed, verify_words
 from gridlight.core.postings import Draft, final, grant
 from gridlight.core.receipts import Sheet
+from gridlight.core.words import Words
 from gridlight.messages.envelope import EARNINGS_DOMAIN
 from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, Outcome, Shortfall
 from gridlight.messages.ledger import MoneyParameters, PricesSet, RecordEntry, op_pending, req_escrow
-from gridlight.messages.money_api import ReceiptsResponse
+from gridlight.messages.money_api import ReceiptsResponse, WordsResponse
 from gridlight.messages.receipts import Receipt, RecordSheet
+from gridlight.messages.words import RecordWords, Word, WordsFile
 from gridlight.services.gateway import credits as credits_module
 from gridlight.services.gateway import money_api
 from gridlight.workloads.contract import catalogue
@@ -199,7 +205,7 @@ class Books:
         """As a final answer does."""
         self.post(grant(f"escrow{number}", req_escrow("anna"), amount))
         self.post(final(f"req_{number}", "anna", self.operator, amount))
-        self.core.bookkeeping.earnings.earned(0, self.node.public, amount)
+        self.core.bookkeeping.earnings.earned(0, self.node.public, self.operator, amount)
         self.sheet.write(
             Receipt(
                 sheet=self.sheet.number,
@@ -218,7 +224,7 @@ class Books:
         ledger = self.core.bookkeeping.ledger
         root, receipts = self.sheet.close(1, ledger_seq=ledger.seq, ledger_head=ledger.head, epoch=1)
         effect = RecordSheet(root=root, receipts=tuple(receipts))
-        self.stand.coordinator.record(effect, sign=lambda root: sign_root(network, root))
+        self.stand.coordinator.record(effect, sign=partial(sign_closed, network))
 
     async def ask(self, what: str, key: SigningKey | None = None, **parameters: str | int) -> httpx.Response:
         nonce = (await self.stand.http.post("/v1/nodes/challenge")).json()["nonce"]
@@ -248,7 +254,7 @@ async def test_a_node_reads_what_its_operator_earned_on_closed_sheets(stand: Sta
 
 async def test_a_nodes_books_are_its_own(stand: Stand) -> None:
     books = Books(stand, SigningKey.generate(), SigningKey.generate().public)
-    for what in ("earnings", "receipts"):
+    for what in ("earnings", "receipts", "words"):
         path = f"/v1/nodes/{books.node.public}/{what}"
         assert code(await books.ask(what, key=SigningKey.generate())) == (401, "BAD_SIGNATURE")
         assert code(await stand.http.get(path)) == (401, "NOT_THE_NODE")
@@ -257,6 +263,10 @@ async def test_a_nodes_books_are_its_own(stand: Stand) -> None:
     unknown = f"/v1/nodes/{SigningKey.generate().public}/earnings"
     assert code(await stand.http.get(unknown, headers=ADMIN)) == (404, "NO_EARNINGS")
     assert code(await books.ask("receipts", after="x")) == (400, "BAD_REQUEST")
+    assert code(await books.ask("words", after=-2))[0] == 400
+    stranger, attempt = SigningKey.generate(), "ab" * 8
+    assert code(await books.ask("absences", key=stranger, page=0, attempt=attempt)) == (401, "BAD_SIGNATURE")
+    assert code(await books.ask("absences", page=0, attempt=attempt)) == (404, "UNKNOWN_WORD")
 
 
 async def test_receipts_come_page_by_page_with_proofs_that_hold(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,3 +292,34 @@ async def test_receipts_come_page_by_page_with_proofs_that_hold(stand: Stand, mo
     assert broken != files[0]
     with pytest.raises(ReceiptInvalid):
         verify_receipt(broken, network.public)
+
+
+async def test_words_come_page_by_page_and_are_dropped_in_time(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridlight.services.gateway.own_words.WORDS_LISTED_MAX", 2)
+    books, network, words = Books(stand, SigningKey.generate(), "ben"), SigningKey.generate(), Words()
+    for at_ms in (1, 2, 3, 4):
+        for node in (NodeId(books.node.public), node_id(1)):
+            words.write(node, "ben", Word(AssignmentId(f"{at_ms:016x}"), 0, at_ms), due_ms=9)
+        effect = words.close(at_ms, sheet=0, epoch=1)
+        stand.coordinator.record(effect, sign=partial(sign_closed, network))
+        stand.coordinator.record(words_of_nobody(words))
+    found: list[WordsFile] = []
+    after: int | None = -1
+    while after is not None:
+        answer = await books.ask("words", after=after)
+        page = msgspec.json.decode(answer.content, type=WordsResponse)
+        found, after = found + page.words, page.next_after
+        assert page.newest == 6
+    assert [verify_words(file, network.public).page for file in found] == [0, 2, 4, 6], "unsigned ones are none"
+
+    words.write(node_id(1), "ben", Word(AssignmentId("ab" * 8), 0, 9), due_ms=9)
+    late = words.close(KEPT_MS + 4, sheet=0, epoch=1)
+    stand.coordinator.record(late, sign=partial(sign_closed, network))
+    page = msgspec.json.decode((await books.ask("words")).content, type=WordsResponse)
+    assert [file.words.page for file in page.words] == [6]
+
+
+def words_of_nobody(words: Words) -> RecordWords:
+    """A page that the host has no key to sign."""
+    words.write(node_id(1), "ben", Word(AssignmentId("ab" * 8), 0, 1), due_ms=9)
+    return words.close(1, sheet=0, epoch=1)

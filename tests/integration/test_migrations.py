@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, insert, inspect
 from tests.integration.databases import NewDatabase
 from tests.unit.core.world import WORKLOAD, job_id, node_id, submitted
 
-from gridlight.adapters import payout_tables, schema
+from gridlight.adapters import payout_tables, schema, word_tables
 from gridlight.adapters.changes import Changes
 from gridlight.adapters.journal import Journal, Record
 from gridlight.adapters.schema import REVISION, metadata, migrate, open_engine
@@ -54,6 +54,7 @@ def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
 
     inspector = inspect(engine)
     assert payout_tables.payout_statements.name in metadata.tables
+    assert word_tables.words.name in metadata.tables
     for table in metadata.tables.values():
         columns = {
             column["name"]: (str(column["type"]), column["nullable"]) for column in inspector.get_columns(table.name)

@@ -125,7 +125,7 @@ class Books(PaidOut):
             assert is_on(record.root, prove(receipts, index))
         assert not any(is_fork(record.root, other) for other in self.roots)
         self.roots.append(record.root)
-        self.receipts += receipts
+        self.receipts += [one for one in receipts if one.status != "unpaid"]  # another one follows once it is paid
         served = {(job, f"{told.commit:016x}") for job, told in self.tasks.items()}
         for one in receipts:
             if one.amount and (one.task, one.attempt) not in served:  # a check, which is paid as an epoch begins

@@ -38,6 +38,7 @@ FINAL, DISPUTED, CORRECTED, VOID = (
 DIGESTS = {
     "core_1_first_network.msgpack": "baa84566805f201181ee74f75361a35d09bd3acd23ba8e48432b1ca9ffea72f6",
     "core_2_first_network.msgpack": "a7eeaf053db8adcc70b564f5aef3b39c68b2066e0327c9f79e9fc8b3da7a8ea5",
+    "core_3_first_network.msgpack": "a7eeaf053db8adcc70b564f5aef3b39c68b2066e0327c9f79e9fc8b3da7a8ea5",
 }
 
 
@@ -90,7 +91,9 @@ def test_a_restored_snapshot_goes_on_to_the_same_state(name: str) -> None:
     assert half.snapshot() == core.snapshot()
 
 
-@pytest.mark.parametrize("name", ["core_1_first_network.msgpack", "core_2_first_network.msgpack"])
+@pytest.mark.parametrize(
+    "name", ["core_1_first_network.msgpack", "core_2_first_network.msgpack", "core_3_first_network.msgpack"]
+)
 def test_the_first_network_saw_what_verification_can_come_to(name: str) -> None:
     _, said = replayed(name)
 

@@ -1,10 +1,11 @@
 """`gridlight ledger audit` and `gridlight receipt`: what they print, and how they end where something is wrong."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.unit.adapters.test_receipts import proof_of
+from tests.unit.adapters.test_words import given, proof_of
 from tests.unit.core.test_receipts import closed, receipt
 
 from gridlight.adapters.books import BookChanges, unsigned
@@ -12,6 +13,7 @@ from gridlight.adapters.credentials import NetworkKeys
 from gridlight.adapters.receipts import sign_root, write_receipt
 from gridlight.adapters.schema import migrate, open_engine
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.words import sign_closed
 from gridlight.cli.main import main
 from gridlight.core.ledger import Ledger
 from gridlight.core.receipts import Sheet, prove
@@ -43,9 +45,7 @@ def network(tmp_path: Path) -> Path:
     root, receipts = sheet.close(1, ledger_seq=1, ledger_head=ledger.head, epoch=1)
     record = RecordSheet(root=root, receipts=tuple(receipts))
     with engine.begin() as connection:
-        BookChanges(1, [RecordEntry(entry=entry), record], lambda root: sign_root(keys._network, root)).write(
-            connection
-        )
+        BookChanges(1, [RecordEntry(entry=entry), record], partial(sign_closed, keys._network)).write(connection)
     engine.dispose()
     return tmp_path
 
@@ -102,11 +102,14 @@ def test_an_omission_is_shown_offline(
     file = tmp_path / "omission.json"
     file.write_bytes(proof_of([closed(sheet, 2, at_ms=600), closed(sheet, at_ms=1_200)], signer=KEY))
     words = ("receipt", "omitted", file, "--network-key", KEY.public)
-    assert run(monkeypatch, *words, "--settled-after-ms", "1000") == 0
+    assert run(monkeypatch, *words) == 0
     assert "owes node" in capsys.readouterr().out
-    assert run(monkeypatch, *words, "--settled-after-ms", "1000", "--json") == 0
+    assert run(monkeypatch, *words, "--json") == 0
     assert json.loads(capsys.readouterr().out)["attempt"] == receipt(1).attempt
+    early = proof_of([closed(Sheet(), 2, at_ms=600)], signer=KEY, words=given(KEY, due_ms=601))
+    file.write_bytes(early)
     assert run(monkeypatch, *words) == 1
+    assert "not all there" in capsys.readouterr().err
 
 
 def test_a_host_without_the_key_signs_nothing() -> None:

@@ -16,10 +16,12 @@ from gridlight.adapters.prepared import Prepared
 from gridlight.adapters.receipts import read_root
 from gridlight.adapters.schema import entries, ledger_lines, migrate, open_engine, receipts, sheets
 from gridlight.core.ledger import BooksBroken, Ledger, LedgerSnapshot
-from gridlight.core.receipts import leaf_hash, merkle_root
+from gridlight.core.merkle import merkle_root
+from gridlight.core.receipts import leaf_hash
 from gridlight.messages.codec import encode
 from gridlight.messages.ledger import GENESIS, Entry, Posting, RecordEntry
 from gridlight.messages.receipts import Receipt, RecordSheet, SheetRoot, receipt_bytes, root_hash
+from gridlight.messages.words import WordsRoot
 
 READ_AT_ONCE: Final = 10_000
 _POSTINGS: Final = msgspec.json.Decoder(tuple[Posting, ...])
@@ -31,10 +33,11 @@ _INSERT_SHEET: Final = Prepared(insert(sheets))
 _INSERT_RECEIPT: Final = Prepared(insert(receipts))
 _encode: Final = msgspec.json.Encoder().encode
 
-Sign = Callable[[SheetRoot], str | None]
+Sign = Callable[[SheetRoot | WordsRoot], str | None]
+"""Signs the root of a sheet of receipts, or of a page of words."""
 
 
-def unsigned(_root: SheetRoot) -> None:
+def unsigned(_root: SheetRoot | WordsRoot) -> None:
     """Where the host has no key of the network: roots are kept, and can be signed later."""
     return
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gridlight.adapters.books import BookChanges, Sign, unsigned
+from gridlight.adapters.kept_words import WordChanges
 from gridlight.adapters.offered import WorkloadChanges
 from gridlight.adapters.prepared import Prepared
 from gridlight.adapters.schema import jobs, nodes, rulings
@@ -63,6 +64,7 @@ class Changes:
         self._verified = VerificationChanges(now_ms, events, effects)
         self._offered = WorkloadChanges(now_ms, effects)
         self._books = BookChanges(now_ms, effects, sign)
+        self._words = WordChanges(effects, sign)
         for effect in effects:
             if type(effect) is EndJob and not effect.is_repeated:
                 self._end(now_ms, effect)
@@ -100,6 +102,7 @@ class Changes:
         self._verified.write(connection)
         self._offered.write(connection)
         self._books.write(connection)
+        self._words.write(connection)
 
 
 def _opened_row(now_ms: int, job: JobSubmitted) -> dict[str, Any]:

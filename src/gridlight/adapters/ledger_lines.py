@@ -4,15 +4,18 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select
 
 from gridlight.adapters.schema import entries, ledger_lines, open_engine, receipts, sheets
+from gridlight.adapters.word_tables import word_pages, words
 from gridlight.messages.ledger import Posting
 from gridlight.messages.receipts import Receipt, SheetRoot
+from gridlight.messages.words import NodeWords
 
 _POSTINGS: Final = msgspec.json.Decoder(tuple[Posting, ...])
 _ROOT: Final = msgspec.json.Decoder(SheetRoot)
 _RECEIPT: Final = msgspec.json.Decoder(Receipt)
+_PART: Final = msgspec.json.Decoder(NodeWords)
 
 
 class Line(Struct, frozen=True):
@@ -30,6 +33,14 @@ class Place(Struct, frozen=True):
 
     sheet: int
     place: int
+
+
+class Part(Struct, frozen=True):
+    """A node's words on a page, and where they stand."""
+
+    page: int
+    place: int
+    words: NodeWords
 
 
 class LedgerLines:
@@ -86,6 +97,29 @@ class LedgerLines:
         )
         with self._engine.connect() as connection:
             return [Place(row.sheet, row.place) for row in connection.execute(query)]
+
+    def words(self, node_id: str, after_page: int, limit: int) -> list[Part]:
+        """A node's parts of pages of words, in the order of pages, after one."""
+        query = (
+            select(words)
+            .where(words.c.node_id == node_id, words.c.page > after_page)
+            .order_by(words.c.page, words.c.place)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [Part(row.page, row.place, _PART.decode(row.part)) for row in connection.execute(query)]
+
+    def words_page(self, page: int) -> tuple[str, list[bytes]] | None:
+        """The network's signed word on a page, and all parts of it in their order. None where it is not kept."""
+        query = select(words.c.part).where(words.c.page == page).order_by(words.c.place)
+        with self._engine.connect() as connection:
+            statement = connection.execute(select(word_pages.c.statement).where(word_pages.c.page == page)).scalar()
+            return None if statement is None else (statement, list(connection.execute(query).scalars()))
+
+    def newest_words(self) -> int | None:
+        """The newest page of words, whoever's; None where the network gave none."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.max(word_pages.c.page))).scalar()
 
     def close(self) -> None:
         """Close the connections."""

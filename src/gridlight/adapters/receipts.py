@@ -6,30 +6,20 @@ from msgspec import Struct
 
 from gridlight.adapters.signatures import SigningKey, is_public_key
 from gridlight.adapters.statements import read_statement, sign_statement
-from gridlight.core.receipts import is_absent, is_omitted, is_on
+from gridlight.core.receipts import is_on
 from gridlight.messages.codec import Decoder, ProtocolViolation, encode
 from gridlight.messages.receipts import (
-    DISPATCH_DOMAIN,
-    RESULT_DOMAIN,
     ROOT_DOMAIN,
-    Absence,
-    Dispatched,
-    OmissionProof,
     Proof,
     Receipt,
     ReceiptFile,
-    ResultSeen,
     SheetRoot,
 )
 
 RECEIPT_FILE_BYTES_MAX: Final = 8_192
-OMISSION_BYTES_MAX: Final = 1_048_576
 
 _files: Final[Decoder[ReceiptFile]] = Decoder(ReceiptFile, RECEIPT_FILE_BYTES_MAX)
-_omissions: Final[Decoder[OmissionProof]] = Decoder(OmissionProof, OMISSION_BYTES_MAX)
 _roots: Final[Decoder[SheetRoot]] = Decoder(SheetRoot)
-_dispatched: Final[Decoder[Dispatched]] = Decoder(Dispatched)
-_seen: Final[Decoder[ResultSeen]] = Decoder(ResultSeen)
 
 
 StructT = TypeVar("StructT", bound=Struct)
@@ -57,7 +47,7 @@ def sign_root(network: SigningKey, root: SheetRoot) -> str:
 
 def read_root(text: str, network_key: str) -> SheetRoot:
     """What the network signed. ReceiptInvalid where it did not, or not in the one form in which it writes."""
-    return _said(text, ROOT_DOMAIN, network_key, _roots)
+    return said(text, ROOT_DOMAIN, network_key, _roots)
 
 
 def write_receipt(proof: Proof, statement: str) -> bytes:
@@ -67,7 +57,7 @@ def write_receipt(proof: Proof, statement: str) -> bytes:
 
 def verify_receipt(data: bytes, network_key: str) -> Verified:
     """What a receipt's file proves; offline. ReceiptInvalid where it proves nothing: one changed byte is enough."""
-    _demand_key(network_key)
+    demand_key(network_key)
     try:
         file = _files.decode(data)
     except ProtocolViolation as violation:
@@ -80,48 +70,17 @@ def verify_receipt(data: bytes, network_key: str) -> Verified:
     return Verified(receipt=file.proof.receipt, root=root)
 
 
-def sign_dispatched(network: SigningKey, dispatched: Dispatched) -> str:
-    """The network's word that a node was given an assignment."""
-    return sign_statement(network, DISPATCH_DOMAIN, dispatched)
-
-
-def sign_seen(network: SigningKey, seen: ResultSeen) -> str:
-    """The network's word that a valid result came in time."""
-    return sign_statement(network, RESULT_DOMAIN, seen)
-
-
-def verify_omission(data: bytes, network_key: str, *, settled_after_ms: int) -> Dispatched:
-    """Which run the network owes a receipt for, by its own words. ReceiptInvalid where the file does not show that."""
-    _demand_key(network_key)
+def said(text: str, domain: bytes, network_key: str, decoder: Decoder[StructT]) -> StructT:
+    """A statement that the network signed. ReceiptInvalid where it did not."""
     try:
-        proof = _omissions.decode(data)
-    except ProtocolViolation as violation:
-        raise ReceiptInvalid(f"this is no proof of an omission: {violation}") from violation
-    dispatched = _said(proof.dispatched, DISPATCH_DOMAIN, network_key, _dispatched)
-    seen = _said(proof.seen, RESULT_DOMAIN, network_key, _seen)
-    sheets: list[tuple[SheetRoot, Absence]] = [(read_root(one.root, network_key), one) for one in proof.absences]
-    place = dispatched.operator, dispatched.attempt
-    for root, absence in sheets:
-        if not is_absent(root, absence, place):
-            raise ReceiptInvalid(f"it does not show that sheet {root.sheet} lacks the receipt")
-    if not is_omitted(dispatched, seen, sheets, settled_after_ms):
-        raise ReceiptInvalid(
-            "the words are not of one run, or its sheets are not all there",
-            "bring every sheet in a row, from the one that was open when the result came until it had to be settled",
-        )
-    return dispatched
-
-
-def _said(text: str, domain: bytes, network_key: str, decoder: Decoder[StructT]) -> StructT:
-    try:
-        said = read_statement(text, domain, network_key, decoder)
+        return read_statement(text, domain, network_key, decoder)
     except ProtocolViolation as violation:
         raise ReceiptInvalid(
             f"the network with this key did not say so: {violation}", "is the key right? a gateway's /v1/trust has it"
         ) from violation
-    return said
 
 
-def _demand_key(network_key: str) -> None:
+def demand_key(network_key: str) -> None:
+    """ReceiptInvalid where this is no key of a network at all."""
     if not is_public_key(network_key):
         raise ReceiptInvalid(f"{network_key[:80]!r} is no network's key", "it has 56 characters and starts with U")

@@ -1,5 +1,5 @@
 """The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them. Where
-operators are paid is in payout_tables.py.
+operators are paid is in payout_tables.py, the network's words are in word_tables.py.
 
 The journal is the truth; all tables after it and its snapshots are read models, written in the same transaction as the
 record that changed them; but for accounts, their keys and usage, and payout statements, which gateways write and no
@@ -75,7 +75,7 @@ nodes = Table(
     Index("nodes_of_operator", "operator"),
 )
 
-_COUNTED = BigInteger().with_variant(Integer(), "sqlite")
+COUNTED = BigInteger().with_variant(Integer(), "sqlite")
 """A key that counts up. As INTEGER it is SQLite's own row number, and needs no index beside the table."""
 
 _IS_OPEN = text("verification = 'provisional'")
@@ -83,7 +83,7 @@ _IS_OPEN = text("verification = 'provisional'")
 commits = Table(
     "commits",
     metadata,
-    Column("commit", _COUNTED, primary_key=True, autoincrement=False),
+    Column("commit", COUNTED, primary_key=True, autoincrement=False),
     Column("job_id", String(32), nullable=False),
     Column("node_id", String(56), nullable=False),
     Column("assignment_id", String(16), nullable=False),
@@ -105,7 +105,7 @@ commits = Table(
 checks = Table(
     "checks",
     metadata,
-    Column("check", _COUNTED, primary_key=True, autoincrement=False),
+    Column("check", COUNTED, primary_key=True, autoincrement=False),
     Column("commit", BigInteger, nullable=False),
     Column("role", String(16), nullable=False),
     Column("node_id", String(56)),
@@ -181,7 +181,7 @@ workloads = Table(
 entries = Table(
     "entries",
     metadata,
-    Column("seq", _COUNTED, primary_key=True, autoincrement=False),
+    Column("seq", COUNTED, primary_key=True, autoincrement=False),
     Column("key", String(160), nullable=False),
     Column("postings", LargeBinary, nullable=False),
     Column("prev_hash", String(64), nullable=False),
@@ -202,7 +202,7 @@ ledger_lines = Table(
 sheets = Table(
     "sheets",
     metadata,
-    Column("sheet", _COUNTED, primary_key=True, autoincrement=False),
+    Column("sheet", COUNTED, primary_key=True, autoincrement=False),
     Column("root", LargeBinary, nullable=False),
     Column("statement", String(1024)),
     Column("closed_ms", BigInteger, nullable=False),
@@ -291,7 +291,7 @@ payout_transactions = Table(
 payout_actions = Table(
     "payout_actions",
     metadata,
-    Column("action", _COUNTED, primary_key=True, autoincrement=False),
+    Column("action", COUNTED, primary_key=True, autoincrement=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("what", String(32), nullable=False),
     Column("channel", String(56), nullable=False),
@@ -303,7 +303,7 @@ payout_actions = Table(
 payout_entries = Table(
     "payout_entries",
     metadata,
-    Column("seq", _COUNTED, primary_key=True, autoincrement=False),
+    Column("seq", COUNTED, primary_key=True, autoincrement=False),
     Column("key", String(160), nullable=False),
     Column("record", LargeBinary, nullable=False),
     Index("payout_entries_by_key", "key", unique=True),
@@ -313,7 +313,7 @@ payout_entries = Table(
 rulings = Table(
     "rulings",
     metadata,
-    Column("ruling", _COUNTED, primary_key=True, autoincrement=True),
+    Column("ruling", COUNTED, primary_key=True, autoincrement=True),
     Column("key", String(56), nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("reason", Text, nullable=False),
@@ -323,7 +323,7 @@ rulings = Table(
 )
 """The audit log of what administrators ruled of nodes and operators; lines are only ever added."""
 
-REVISION: Final = "0010"
+REVISION: Final = "0011"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

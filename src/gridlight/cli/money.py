@@ -7,6 +7,7 @@ import typer
 
 from gridlight.cli.ending import explaining
 from gridlight.cli.options import JsonOption
+from gridlight.cli.tables import utc_time
 from gridlight.client.errors import BadInput, GridlightError
 from gridlight.messages.amounts import coins
 
@@ -83,23 +84,27 @@ def verify(
 
 @receipt_app.command("omitted")
 def omitted(
-    file: Annotated[Path, typer.Argument(help="A proof: the network's two words, and the sheets since.")],
+    file: Annotated[Path, typer.Argument(help="A proof, as `gridlight node omitted` wrote it.")],
     network_key: KeyOption,
-    settled_after_ms: Annotated[
-        int, typer.Option(min=0, help="Milliseconds by which an answer is settled in this network.")
-    ] = 6 * 3_600_000 + 5 * 60_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that the network owes a receipt: it had the result in time, and no sheet since names it."""
-    from gridlight.adapters.receipts import ReceiptInvalid, verify_omission
+    """Prove that the network owes a receipt: its word that the result came in time, and no sheet until it was due."""
+    from gridlight.adapters.receipts import ReceiptInvalid
+    from gridlight.adapters.words import verify_omission
     from gridlight.messages.codec import encode
 
     with explaining(ReceiptInvalid):
-        owed = verify_omission(_read(file), network_key, settled_after_ms=settled_after_ms)
+        words, word, page = verify_omission(_read(file), network_key)
     if as_json:
-        typer.echo(encode(owed).decode())
-    else:
-        typer.echo(f"Omitted: the network owes node {owed.node} a receipt for attempt {owed.attempt}.")
+        told = {"node": words.node, "operator": words.operator, "attempt": word.attempt}
+        times = {"given_ms": word.given_ms, "seen_ms": word.seen_ms, "due_ms": page.due_ms}
+        typer.echo(encode({**told, **times}).decode())
+        return
+    typer.echo(f"Omitted: the network owes node {words.node} a receipt for attempt {word.attempt}.")
+    typer.echo(
+        f"It gave it out {utc_time(word.given_ms)}, had the result {utc_time(word.seen_ms)}, and said that its "
+        f"receipt would be there by {utc_time(page.due_ms)}."
+    )
 
 
 def _read(file: Path) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gridlight.cli import examining, installing, node_money, node_workloads, owning
+from gridlight.cli import examining, installing, node_money, node_omitted, node_workloads, owning
 from gridlight.cli.ending import explaining
 from gridlight.cli.node_why import print_why
 from gridlight.cli.options import EngineOption, NodeFolderOption
@@ -20,6 +20,7 @@ owning.add_to(node_app)
 node_app.command("why")(print_why)
 node_app.command("earnings")(node_money.earnings)
 node_app.command("receipts")(node_money.receipts)
+node_app.command("omitted")(node_omitted.omitted)
 node_app.command("workloads")(node_workloads.list_workloads)
 node_app.command("accept")(node_workloads.accept_workload)
 node_app.command("revoke")(node_workloads.revoke_workload)

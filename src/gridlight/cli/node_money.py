@@ -32,7 +32,7 @@ def earnings(
     from gridlight.messages.codec import encode
     from gridlight.services.agent.own_books import all_earnings
 
-    lines, last = _asked(data, network, all_earnings)
+    lines, last = asked(data, network, all_earnings)
     told = added_up(
         lines,
         node_id=last.node_id,
@@ -78,7 +78,7 @@ def receipts(
             unsigned, key = unsigned + page.unsigned, page.network_key
         return written, unsigned, key
 
-    written, unsigned, key = _asked(data, network, fetch)
+    written, unsigned, key = asked(data, network, fetch)
     if as_json:
         typer.echo(encode({"out": str(out), "written": written, "unsigned": unsigned, "network_key": key}).decode())
         return
@@ -88,7 +88,8 @@ def receipts(
     typer.echo(f"check one: gridlight receipt verify FILE --network-key {key}")
 
 
-def _asked(data: Path, network: str | None, ask: Callable[[str, Path], T]) -> T:
+def asked(data: Path, network: str | None, ask: Callable[[str, Path], T]) -> T:
+    """What the network says, by the folder of the node in whose name it is asked."""
     from gridlight.adapters.node_folder import kept_network
     from gridlight.client.errors import Unreachable
     from gridlight.services.agent.gateway_api import GatewayRefused, GatewayUnreachable

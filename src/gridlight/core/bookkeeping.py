@@ -11,12 +11,14 @@ from msgspec import UNSET, Struct, field
 
 from gridlight.core.crossing import Crossing, CrossingSnapshot
 from gridlight.core.earnings import Claim, Earnings, EarningsSnapshot
-from gridlight.core.epochs import commitment
 from gridlight.core.escrow import Escrow, EscrowSnapshot
 from gridlight.core.ledger import Ledger, LedgerSnapshot
+from gridlight.core.notices import RunSeen
 from gridlight.core.paid_tasks import PaidCheck, PaidTask, PaidTasks
 from gridlight.core.pricing import pay, quote, too_little
-from gridlight.core.receipts import Sheet, SheetSnapshot
+from gridlight.core.receipts import SheetSnapshot
+from gridlight.core.register import Entitled, Register
+from gridlight.core.words import WordsSnapshot
 from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import RecordNode
 from gridlight.messages.ids import AssignmentId, NodeId, WorkloadId
@@ -33,7 +35,7 @@ from gridlight.messages.ledger import (
 )
 from gridlight.messages.nodes import NodeEnrolled
 from gridlight.messages.operators import SHADOW_ONLY
-from gridlight.messages.receipts import Receipt, ReceiptStatus, RecordSheet
+from gridlight.messages.receipts import ReceiptStatus
 from gridlight.messages.trust import (
     Assurance,
     CheckOutcome,
@@ -70,6 +72,7 @@ class BookkeepingSnapshot(Struct):
     epoch: int
     next_commitment: str | None
     crossing: CrossingSnapshot = field(default_factory=CrossingSnapshot)
+    words: WordsSnapshot = field(default_factory=WordsSnapshot)
 
 
 class Bookkeeping:
@@ -81,7 +84,7 @@ class Bookkeeping:
         self.escrow = Escrow(self.ledger)
         self.crossing = Crossing(self.ledger)
         self.earnings = Earnings(self.ledger, self.money)
-        self.sheet = Sheet()
+        self.register = Register(self.ledger)
         self.tasks = PaidTasks()
         self.is_priced = False
         self.unfunded = 0
@@ -90,8 +93,6 @@ class Bookkeeping:
         self._attempts: dict[int, AssignmentId] = {}
         """Of checks that ended within this event."""
         self._now_ms = 0
-        self._epoch = 0
-        self._next_commitment: str | None = None
         self._wrong: dict[tuple[int, NodeId], int] = {}
         """Answers that a fault of this event names, whose they are, and what they would have earned."""
         self._out: list[Effect] = []
@@ -138,11 +139,20 @@ class Bookkeeping:
         if self.is_priced and attempt is not None:
             self._attempts[check] = attempt
 
+    def run_seen(self, now_ms: int, run: RunSeen, settles_ms: int) -> None:
+        """A result came in time: it has the network's word now, and a receipt once it is known what became of it."""
+        operator = self.earnings.operator_of(run.node_id)
+        if self.is_priced and operator is not None:
+            mwu = self._work.get(run.workload, 0)
+            run_of = Entitled(run.job_id, run.assignment_id, run.node_id, operator, run.workload, mwu)
+            self.register.promise(now_ms, run_of, given_ms=run.given_ms, settles_ms=settles_ms)
+
     # After they have
 
     def hear(self, now_ms: int, event: Event, effects: list[Effect]) -> list[Effect]:
         """What follows from an event, and from what the others made of it, for the books. O(effects)."""
         self._out, self._now_ms = [], now_ms
+        self.register.begin(now_ms)
         match event:
             case PricesSet():
                 self.money, self._work, self.is_priced = event.money, event.work, True
@@ -162,7 +172,7 @@ class Bookkeeping:
         if type(event) is EpochBegan:
             self._begin_epoch(now_ms, event)
         self._attempts.clear()
-        return self._out
+        return [*self._out, *self.register.end()]
 
     def _submitted(self, job: JobSubmitted, effects: list[Effect]) -> None:
         """It was taken on, unless it was ended at once; hold its price before anything of it leaves."""
@@ -203,7 +213,8 @@ class Bookkeeping:
     def _committed(self, effect: RecordCommit) -> None:
         task = self.tasks.by_job.get(effect.job_id)
         if task is not None and task.node_id is None:
-            task.is_bound = effect.is_bound
+            task.is_bound, task.operator = effect.is_bound, self.earnings.operator_of(effect.node_id)
+            self.register.claim(effect.assignment_id)
             self.tasks.committed(task, effect.node_id, effect.assignment_id, effect.commit)
             if effect.verification is Verification.FINAL:
                 self._known(task, effect.verification)
@@ -220,21 +231,24 @@ class Bookkeeping:
             assert outcome.verification is Verification.UNVERIFIED, "an answer that is checked was not committed"
             assert outcome.node_id is not None
             assert outcome.assignment_id is not None
+            self.register.claim(outcome.assignment_id)
+            task.node_id, task.attempt = outcome.node_id, outcome.assignment_id
+            task.operator = self.earnings.operator_of(outcome.node_id)
             if self.earnings.is_unpaid(outcome.node_id):
                 self._record(self.escrow.refund(task.job_id))
-                self._write(task, outcome.node_id, outcome.assignment_id, 0, "final")
+                self._write(task, 0, "final")
             else:
-                task.node_id, task.attempt = outcome.node_id, outcome.assignment_id
                 self._pay_served(task)
-                task.node_id = None  # it was never committed
+            task.node_id = None  # it was never committed
             self.tasks.end(task)
 
     def _checked(self, effect: RecordCheck) -> None:
         task, attempt = self.tasks.of_commit(effect.commit), self._attempts.get(effect.check)
         if task is None or effect.node_id is None or attempt is None:
             return
-        is_unpaid = self.earnings.is_unpaid(effect.node_id)
-        check = PaidCheck(effect.node_id, attempt, effect.role, effect.outcome, is_unpaid)
+        self.register.claim(attempt)
+        is_unpaid, operator = self.earnings.is_unpaid(effect.node_id), self.earnings.operator_of(effect.node_id)
+        check = PaidCheck(effect.node_id, attempt, effect.role, effect.outcome, is_unpaid, operator)
         if not task.is_over:
             task.checks.append(check)
         else:
@@ -258,10 +272,10 @@ class Bookkeeping:
             case Verification.CORRECTED:
                 status = "corrected"
                 self._record(self.escrow.corrected(task.job_id))
-                self._write(task, task.node_id, task.attempt, 0, status)
+                self._write(task, 0, status)
             case _:
                 self._record(self.escrow.refund(task.job_id))
-                self._write(task, task.node_id, task.attempt, 0, status)
+                self._write(task, 0, status)
         for check in task.checks:
             is_right = check.outcome is right and (task.commit, check.node_id) not in self._wrong
             self._claim(task, check, status, is_right=is_right)
@@ -270,30 +284,33 @@ class Bookkeeping:
 
     def _pay_served(self, task: PaidTask) -> None:
         assert task.node_id is not None
-        operator = self.earnings.operator_of(task.node_id)
+        operator = task.operator or self.earnings.operator_of(task.node_id)
         if operator is None:  # it was known before there were prices, and said nothing since
             self._record(self.escrow.refund(task.job_id))
             return
         entries = self.escrow.final(task.job_id, operator)
         self._record(entries)
         if entries:
-            self.earnings.earned(self._now_ms, task.node_id, task.quote.reward)
-        self._write(task, task.node_id, task.attempt, task.quote.reward, "final")
+            self.earnings.earned(self._now_ms, task.node_id, operator, task.quote.reward)
+        self._write(task, task.quote.reward, "final")
 
     def _claim(self, task: PaidTask, check: PaidCheck, status: ReceiptStatus, *, is_right: bool) -> None:
         """Who was right is paid from the pool, and has its receipt then; who was not has one at once, over nothing."""
-        is_known = self.earnings.operator_of(check.node_id) is not None
-        amount = pay(task.quote.reward, check.role) if is_right and is_known and not check.is_unpaid else 0
-        if not amount:
-            self._write(task, check.node_id, check.attempt, 0, status)
-            return
-        claim = Claim(task.job_id, check.node_id, check.attempt, amount, task.workload, task.mwu, status)
-        self.unfunded += not self.earnings.claim(claim)
+        node, attempt = check.node_id, check.attempt
+        operator = check.operator or self.earnings.operator_of(node)
+        if is_right and operator is not None and not check.is_unpaid and (amount := pay(task.quote.reward, check.role)):
+            claim = Claim(task.job_id, node, attempt, amount, task.workload, task.mwu, status, operator)
+            if self.earnings.claim(claim):
+                return
+            self.unfunded += 1
+        self._receipt(task, node, attempt, operator, 0, status)
 
     def _fault(self, effect: RecordFault) -> None:
         """A node that was found false loses what it earned and did not vest, and of its stake if a referee said so."""
         if effect.grade is not FaultGrade.FALSE or self.earnings.operator_of(effect.node_id) is None:
             return
+        for claim in self.earnings.untold(effect.node_id):  # lost, so never to be paid
+            self._write_claim(claim, 0, claim.status)
         fault = f"{effect.node_id}:{effect.commit}:{effect.role.value}"
         self._record(self.earnings.claw_back(fault, effect.node_id))
         if effect.settled_by is not None:
@@ -310,28 +327,22 @@ class Bookkeeping:
     def _record(self, entries: list[Entry]) -> None:
         self._out += [RecordEntry(entry=entry) for entry in entries]
 
-    def _write(
-        self, task: PaidTask | Claim, node_id: NodeId, attempt: AssignmentId | None, amount: int, status: ReceiptStatus
+    def _write(self, served: PaidTask, amount: int, status: ReceiptStatus) -> None:
+        assert served.node_id is not None
+        assert served.attempt is not None
+        self._receipt(served, served.node_id, served.attempt, served.operator, amount, status)
+
+    def _write_claim(self, claim: Claim, amount: int, status: ReceiptStatus) -> None:
+        owed = Entitled(claim.task, claim.attempt, claim.node, claim.operator, claim.workload, claim.mwu)
+        self.register.write(owed, amount, status)
+
+    def _receipt(
+        self, task: PaidTask, node: NodeId, attempt: AssignmentId, whose: str | None, amount: int, status: ReceiptStatus
     ) -> None:
-        operator = self.earnings.operator_of(node_id)
-        if operator is None:
-            return
-        assert attempt is not None
-        if self.sheet.is_full:
-            self._close_sheet()
-        self.sheet.write(
-            Receipt(
-                sheet=self.sheet.number,
-                task=task.job_id if isinstance(task, PaidTask) else task.task,
-                attempt=attempt,
-                operator=operator,
-                node=node_id,
-                workload=task.workload,
-                mwu=task.mwu,
-                amount=amount,
-                status=status,
-            )
-        )
+        """None where nobody knows whose node it is: it had no word of the network's either."""
+        operator = whose or self.earnings.operator_of(node)
+        if operator is not None:
+            self.register.write(Entitled(task.job_id, attempt, node, operator, task.workload, task.mwu), amount, status)
 
     def _begin_epoch(self, now_ms: int, event: EpochBegan) -> None:
         """Collect, pay checks, let go of what was held back for long enough, and close the sheet."""
@@ -342,21 +353,11 @@ class Bookkeeping:
                 break
             self._record(entries)
             for claim in paid:
-                self._write(claim, claim.node, claim.attempt, claim.amount, claim.status)
+                self._write_claim(claim, claim.amount, claim.status)
+        for claim in self.earnings.untold():
+            self._write_claim(claim, 0, "unpaid")
         self._record(self.earnings.vest(now_ms))
-        self._epoch, self._next_commitment = event.epoch, commitment(event.next_secret)
-        self._close_sheet()
-
-    def _close_sheet(self) -> None:
-        """At each epoch's begin, and whenever one is full."""
-        root, receipts = self.sheet.close(
-            self._now_ms,
-            ledger_seq=self.ledger.seq,
-            ledger_head=self.ledger.head,
-            epoch=self._epoch,
-            next_commitment=self._next_commitment,
-        )
-        self._out.append(RecordSheet(root=root, receipts=tuple(receipts)))
+        self.register.begin_epoch(event)
 
     def check(self) -> None:
         """Assert that the books hold what the open tasks and the nodes' days say. O(accounts + tasks + nodes)."""
@@ -377,11 +378,12 @@ class Bookkeeping:
             ledger=self.ledger.snapshot(),
             escrow=self.escrow.snapshot(),
             earnings=self.earnings.snapshot(),
-            sheet=self.sheet.snapshot(),
+            sheet=self.register.sheet.snapshot(),
             tasks=list(self.tasks.by_job.values()),
             unfunded=self.unfunded,
-            epoch=self._epoch,
-            next_commitment=self._next_commitment,
+            epoch=self.register.epoch,
+            next_commitment=self.register.next_commitment,
+            words=self.register.words.snapshot(),
             crossing=self.crossing.snapshot(),
         )
 
@@ -389,11 +391,10 @@ class Bookkeeping:
         """Take what `snapshot` gave, after a trip through bytes."""
         self.money = self.earnings.money = snapshot.money
         self._work, self.is_priced, self.unfunded = snapshot.work, snapshot.is_priced, snapshot.unfunded
-        self._epoch, self._next_commitment = snapshot.epoch, snapshot.next_commitment
+        self.register.restore(snapshot.sheet, snapshot.words, snapshot.epoch, snapshot.next_commitment)
         self.ledger.restore(snapshot.ledger)
         self.escrow.restore(snapshot.escrow)
         self.crossing.restore(snapshot.crossing)
         self.earnings.restore(snapshot.earnings)
-        self.sheet.restore(snapshot.sheet)
         for task in snapshot.tasks:
             self.tasks.add(task)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gridlight.core.bookkeeping import Bookkeeping, BookkeepingSnapshot
 from gridlight.core.catalogue import Catalogue, CatalogueSnapshot
+from gridlight.core.docket import INPUT_KEPT_MS
 from gridlight.core.fleet import Fleet, FleetSnapshot
 from gridlight.core.notices import (
     AnswerCommitted,
@@ -28,6 +29,7 @@ from gridlight.core.notices import (
     NodeKnown,
     NodeMissed,
     Output,
+    RunSeen,
     SlotFreed,
     TaskAnswered,
     TierChanged,
@@ -42,6 +44,7 @@ from gridlight.messages.codec import Effect, Event
 from gridlight.messages.host import BusReconnected, CoordinatorStarted, TimePassed
 from gridlight.messages.jobs import EndJob, JobSubmitted, JobWithdrawn, Outcome
 from gridlight.messages.ledger import AccountCredited, PayoutsEnded, PayoutsWanted, PricesSet
+from gridlight.messages.limits import DEADLINE_MS_MAX
 from gridlight.messages.nodes import NodeDisconnected, NodeEnrolled, OfferChanged
 from gridlight.messages.operators import AttestationsHeld, AttestationsRevoked, KeyRuled
 from gridlight.messages.results import ResultSubmitted
@@ -54,7 +57,7 @@ from gridlight.messages.tasks import (
 from gridlight.messages.trust import EpochBegan
 from gridlight.messages.workloads import WorkloadApproved, WorkloadStopped
 
-CORE_VERSION: Final = 2
+CORE_VERSION: Final = 3
 """Written with each journal record: a fold by another version of the core is refused, a snapshot is not."""
 
 MONEY_EVENTS: Final = frozenset({PricesSet, AccountCredited, PayoutsWanted, PayoutsEnded})
@@ -117,6 +120,7 @@ class Coordinator:
             AnswerCommitted: (verification,),
             CheckWanted: (scheduling,),
             CheckEnded: ({CheckEnded: self._note_check}, verification),
+            RunSeen: ({RunSeen: self._note_run},),
             CheckDecided: (reputation,),
             CommitsSettled: (reputation,),
             FaultFound: (reputation, scheduling),
@@ -151,6 +155,13 @@ class Coordinator:
         self.bookkeeping.check_ended(ended.check, ended.assignment_id)
         return []
 
+    def _note_run(self, now_ms: int, seen: RunSeen) -> list[Output]:
+        """It must be known what became of it once an answer may be open no longer, and no check of it may be out."""
+        trust = self.verification.docket.trust
+        open_ms_max = max(trust.settle_ms_max + trust.settle_grace_ms, INPUT_KEPT_MS)
+        self.bookkeeping.run_seen(now_ms, seen, open_ms_max + DEADLINE_MS_MAX)
+        return []
+
     def _pass_on(self, now_ms: int, message: Any, hops: int, effects: list[Any]) -> None:
         assert hops < HOPS_MAX, f"{type(message).__name__} travelled {hops} hops"
         routes = self._routes
@@ -168,6 +179,7 @@ class Coordinator:
             self.verification.next_deadline_ms(),
             self.catalogue.next_deadline_ms(),
             self.fleet.next_deadline_ms(),
+            self.bookkeeping.register.words.closes_ms(),
         )
         for other_ms in others:
             if other_ms is not None and (due_ms is None or other_ms < due_ms):

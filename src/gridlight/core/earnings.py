@@ -8,6 +8,7 @@ lie can stay hidden, and the memory is a few numbers a node.
 from heapq import heappop, heappush
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gridlight.core import postings
 from gridlight.core.ledger import Ledger
@@ -73,6 +74,10 @@ class Claim(Struct, frozen=True, gc=False, order=True):
     workload: WorkloadId
     mwu: int
     status: ReceiptStatus
+    operator: str = ""
+    """Whose node it was when it answered."""
+    is_told: bool = False
+    """It has a receipt over nothing, until it is paid."""
 
 
 class EarningsSnapshot(Struct):
@@ -142,17 +147,17 @@ class Earnings:
             operator=known.operator, days=tuple(reversed(days)), is_trusted=known.is_trusted, disputes=known.disputes
         )
 
-    def earned(self, now_ms: int, node: str, amount: int) -> None:
+    def earned(self, now_ms: int, node: str, operator: str, amount: int) -> None:
         """Something was posted to the operator's pending account for this node's task."""
         known = self._nodes[node]
         known.tasks += 1
         day = known.days[-1] if known.days else None
-        is_same = day is not None and day.operator == known.operator
+        is_same = day is not None and day.operator == operator
         day_ms = min(DAY_MS, self.money.hold_ms // DAYS_HELD)
         if day is not None and is_same and (now_ms - day.first_ms < day_ms or len(known.days) >= DAYS_MAX):
             day.last_ms, day.last_task, day.amount = now_ms, known.tasks, day.amount + amount
         else:
-            known.days.append(Day(known.operator, now_ms, now_ms, known.tasks, amount))
+            known.days.append(Day(operator, now_ms, now_ms, known.tasks, amount))
         if not known.is_listed:
             known.is_listed = True
             heappush(self._due, (known.days[0].last_ms + self.money.hold_ms, node))
@@ -171,6 +176,13 @@ class Earnings:
         self._claims.setdefault((claim.task, claim.attempt), claim)
         return True
 
+    def untold(self, node: str | None = None) -> list[Claim]:
+        """Those that have no receipt yet, of a node or of all, in the order of their tasks; each is told once."""
+        found = [one for one in sorted(self._claims.values()) if not one.is_told and node in (None, one.node)]
+        for claim in found:
+            self._claims[claim.task, claim.attempt] = replace(claim, is_told=True)
+        return found
+
     def pay_claims(self, now_ms: int) -> tuple[list[Entry], list[Claim]]:
         """Pay checks as far as the pool reaches, and say which. In the order of their tasks, not of their arrival."""
         pool, paid, left = self._ledger.balance(NET_VERIFY), list[Claim](), list[Claim]()
@@ -184,13 +196,12 @@ class Earnings:
             return [], []
         shares: dict[str, int] = {}
         for claim in paid:
-            operator = self._nodes[claim.node].operator
-            shares[operator] = shares.get(operator, 0) + claim.amount
+            shares[claim.operator] = shares.get(claim.operator, 0) + claim.amount
         self._claims = {(claim.task, claim.attempt): claim for claim in left}
         self._number += 1
         entries = self._post(postings.pay_checks(self._number, sorted(shares.items())))
         for claim in paid:
-            self.earned(now_ms, claim.node, claim.amount)
+            self.earned(now_ms, claim.node, claim.operator, claim.amount)
         return entries, paid
 
     # Letting go
@@ -265,5 +276,8 @@ class Earnings:
     def restore(self, snapshot: EarningsSnapshot) -> None:
         """Take what `snapshot` gave, after a trip through bytes."""
         self._nodes = dict(snapshot.nodes)
-        self._claims = {(claim.task, claim.attempt): claim for claim in snapshot.claims}
+        self._claims = {}
+        for claim in snapshot.claims:  # an old one does not say whose node it was
+            whose = claim.operator or self._nodes[claim.node].operator
+            self._claims[claim.task, claim.attempt] = replace(claim, operator=whose)
         self._due, self._number = list(snapshot.due), snapshot.number

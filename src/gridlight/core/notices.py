@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from gridlight.messages.codec import Effect
-from gridlight.messages.ids import AssignmentId, Blake3Digest, NodeId, WorkloadId
+from gridlight.messages.ids import AssignmentId, Blake3Digest, JobId, NodeId, WorkloadId
 from gridlight.messages.jobs import JobSubmitted
 from gridlight.messages.nodes import OwnerState
 from gridlight.messages.operators import Hold
@@ -86,6 +86,16 @@ class TaskAnswered(Struct, frozen=True, gc=False):
     probes: tuple[int, ...]
     tried: tuple[int, ...] = ()
     """All who were sent the task: whoever is sent it again would know it for a check."""
+
+
+class RunSeen(Struct, frozen=True, gc=False):
+    """A node's result came in time, whatever it was for. From scheduling, for the books."""
+
+    node_id: NodeId
+    assignment_id: AssignmentId
+    job_id: JobId
+    workload: WorkloadId
+    given_ms: int
 
 
 class AnswerCommitted(Struct, frozen=True, gc=False):
@@ -207,6 +217,7 @@ Notice = (
     | CapacityLost
     | NodeMissed
     | SlotFreed
+    | RunSeen
     | TaskAnswered
     | AnswerCommitted
     | CheckWanted

@@ -4,8 +4,9 @@ from typing import Final
 
 from gridlight.core.attempts import Attempt, Task
 from gridlight.core.latency import BOUNDS_MS
+from gridlight.core.notices import RunSeen
 from gridlight.core.pools import Pool
-from gridlight.messages.ids import WorkloadId
+from gridlight.messages.ids import NodeId, WorkloadId
 from gridlight.messages.jobs import JobCode, JobState, JobSubmitted, JobTiming, Outcome
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.trust import Verification
@@ -40,6 +41,11 @@ def done(now_ms: int, task: Task, attempt: Attempt, result: ResultSubmitted, ver
         hedged=task.is_hedged,
         verification=verification,
     )
+
+
+def run_seen(task: Task, attempt: Attempt, node_id: NodeId) -> RunSeen:
+    """A node's result came in time."""
+    return RunSeen(node_id, attempt.assignment_id, task.job.job_id, task.job.workload, attempt.sent_ms)
 
 
 def failed(task: Task, code: JobCode, hint: str, retry_after_ms: int | None = None) -> Outcome:

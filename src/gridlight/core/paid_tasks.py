@@ -19,6 +19,8 @@ class PaidCheck(Struct, frozen=True, gc=False):
     outcome: CheckOutcome
     is_unpaid: bool = False
     """Its node was held in shadow."""
+    operator: str | None = None
+    """Whose node it was when it answered; nothing where that was not known, or not kept yet."""
 
 
 class PaidTask(Struct):
@@ -41,6 +43,8 @@ class PaidTask(Struct):
     """Final, corrected or void."""
     checks: list[PaidCheck] = []
     """Not paid yet: it is not known whether they are right."""
+    operator: str | None = None
+    """Whose node was served, as of a check."""
 
 
 class PaidTasks:

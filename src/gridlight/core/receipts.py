@@ -1,31 +1,25 @@
 """Sheets of receipts: the hash over all of one sheet, proofs that a receipt is on it, and proofs that one is not.
 
-The tree is RFC 6962's: leaves and nodes are hashed with different first bytes, so that neither passes for the other,
-and a node without a sibling goes up as it is. Receipts are sorted, so that what is missing can be shown by its
-neighbours.
+Receipts are sorted, so that what is missing can be shown by its neighbours.
 """
 
-from hashlib import sha256
+from bisect import bisect_left
 from itertools import pairwise
-from typing import Final
 
 from msgspec import Struct
 
+from gridlight.core import merkle
 from gridlight.messages.ledger import GENESIS
 from gridlight.messages.receipts import (
     SHEET_RECEIPTS_MAX,
     Absence,
-    Dispatched,
     Proof,
     Receipt,
-    ResultSeen,
     SheetRoot,
     receipt_bytes,
     root_hash,
 )
-
-EMPTY: Final = sha256(b"").hexdigest()
-"""The root of a sheet without receipts."""
+from gridlight.messages.words import DUE_EPOCHS, WordsRoot
 
 
 class SheetSnapshot(Struct):
@@ -84,7 +78,7 @@ class Sheet:
         root = SheetRoot(
             sheet=self.number,
             receipts=len(receipts),
-            merkle_root=merkle_root([leaf_hash(receipt) for receipt in receipts]),
+            merkle_root=merkle.merkle_root([leaf_hash(receipt) for receipt in receipts]),
             prev_root=self._prev_root,
             ledger_seq=ledger_seq,
             ledger_head=ledger_head,
@@ -112,24 +106,7 @@ class Sheet:
 
 def leaf_hash(receipt: Receipt) -> bytes:
     """A receipt as it stands in the tree."""
-    return sha256(b"\x00" + receipt_bytes(receipt)).digest()
-
-
-def _node_hash(left: bytes, right: bytes) -> bytes:
-    return sha256(b"\x01" + left + right).digest()
-
-
-def _level_above(level: list[bytes]) -> list[bytes]:
-    paired = [_node_hash(level[place], level[place + 1]) for place in range(0, len(level) - 1, 2)]
-    return paired + level[len(paired) * 2 :]
-
-
-def merkle_root(leaves: list[bytes]) -> str:
-    """The hash over leaves, in hexadecimal. O(leaves)."""
-    level = leaves
-    while len(level) > 1:
-        level = _level_above(level)
-    return level[0].hex() if level else EMPTY
+    return merkle.leaf_hash(receipt_bytes(receipt))
 
 
 class Tree:
@@ -137,18 +114,23 @@ class Tree:
 
     def __init__(self, receipts: list[Receipt]) -> None:
         self._receipts = receipts
-        self._levels = [[leaf_hash(receipt) for receipt in receipts]]
-        while len(self._levels[-1]) > 1:
-            self._levels.append(_level_above(self._levels[-1]))
+        self._tree = merkle.Tree([leaf_hash(receipt) for receipt in receipts])
 
     def prove(self, index: int) -> Proof:
         """The way from one of the receipts, in their order, to the root. O(log receipts)."""
-        path = tuple(
-            level[index >> height ^ 1].hex()
-            for height, level in enumerate(self._levels[:-1])
-            if index >> height ^ 1 < len(level)
+        return Proof(receipt=self._receipts[index], index=index, path=self._tree.path(index))
+
+    def prove_absent(self, signed_root: str, place: tuple[str, str]) -> Absence | None:
+        """The neighbours of what is not there; None where it is there. O(log receipts)."""
+        receipts = self._receipts
+        index = bisect_left(receipts, place, key=lambda receipt: receipt.place)
+        if index < len(receipts) and receipts[index].place == place:
+            return None
+        return Absence(
+            root=signed_root,
+            before=self.prove(index - 1) if index else None,
+            after=self.prove(index) if index < len(receipts) else None,
         )
-        return Proof(receipt=self._receipts[index], index=index, path=path)
 
 
 def prove(receipts: list[Receipt], index: int) -> Proof:
@@ -158,29 +140,14 @@ def prove(receipts: list[Receipt], index: int) -> Proof:
 
 def is_on(root: SheetRoot, proof: Proof) -> bool:
     """Whether the receipt stands on that sheet, at that place. O(log receipts)."""
-    if proof.receipt.sheet != root.sheet or proof.index >= root.receipts:
-        return False
-    node, place, width, path = leaf_hash(proof.receipt), proof.index, root.receipts, list(proof.path)
-    while width > 1:
-        if place ^ 1 < width:
-            if not path:
-                return False
-            sibling = bytes.fromhex(path.pop(0))
-            node = _node_hash(sibling, node) if place & 1 else _node_hash(node, sibling)
-        place, width = place >> 1, width + 1 >> 1
-    return not path and node.hex() == root.merkle_root
+    leaf = leaf_hash(proof.receipt)
+    is_there = merkle.leads_to(root.merkle_root, leaf, proof.index, root.receipts, proof.path)
+    return is_there and proof.receipt.sheet == root.sheet
 
 
 def prove_absent(receipts: list[Receipt], signed_root: str, place: tuple[str, str]) -> Absence | None:
     """The neighbours of what is not there; None where it is there. O(receipts)."""
-    index = sum(receipt.place < place for receipt in receipts)
-    if index < len(receipts) and receipts[index].place == place:
-        return None
-    return Absence(
-        root=signed_root,
-        before=prove(receipts, index - 1) if index else None,
-        after=prove(receipts, index) if index < len(receipts) else None,
-    )
+    return Tree(receipts).prove_absent(signed_root, place)
 
 
 def is_absent(root: SheetRoot, absence: Absence, place: tuple[str, str]) -> bool:
@@ -204,16 +171,22 @@ def is_fork(one: SheetRoot, other: SheetRoot) -> bool:
     return one != other and (one.sheet == other.sheet or one.prev_root == other.prev_root)
 
 
-def is_omitted(
-    dispatched: Dispatched, seen: ResultSeen, sheets: list[tuple[SheetRoot, Absence]], settled_after_ms: int
-) -> bool:
-    """Whether the network owes a receipt: it gave the assignment out, had its result in time, and on no sheet from then
-    until everything must have been settled is there one. The words and roots are taken to be signed by the network.
+def is_omitted(words: WordsRoot, place: tuple[str, str], sheets: list[tuple[SheetRoot, Absence]]) -> bool:
+    """Whether the network owes a receipt: on no sheet, from the one that was open when it gave its word until the one
+    by which it had to be there, is there one at this place. Word and roots are taken to be signed by the network.
     """
-    if (dispatched.attempt, dispatched.node) != (seen.attempt, seen.node) or not sheets:
+    if not sheets:
         return False
     roots = [root for root, _ in sheets]
     are_in_line = all(follows(one, other) for one, other in pairwise(roots))
-    are_all = roots[0].sheet <= seen.sheet and roots[-1].closed_ms >= seen.at_ms + settled_after_ms
-    place = dispatched.operator, dispatched.attempt
+    are_all = roots[0].sheet <= words.sheet and is_overdue(words, roots[-1])
     return are_in_line and are_all and all(is_absent(root, absence, place) for root, absence in sheets)
+
+
+def is_overdue(words: WordsRoot, root: SheetRoot) -> bool:
+    """Whether a receipt that the network gave its word for must be on this sheet or one before it.
+
+    By the clock alone a network that stood still would be held to what it could not do meanwhile: so many epochs
+    must have begun, too.
+    """
+    return root.closed_ms >= words.due_ms and root.epoch >= words.epoch + DUE_EPOCHS

@@ -43,7 +43,7 @@ from gridlight.core.notices import (
     WorkloadClosed,
     WorkloadOpened,
 )
-from gridlight.core.outcomes import RETRY_AFTER_MS, done, failed
+from gridlight.core.outcomes import RETRY_AFTER_MS, done, failed, run_seen
 from gridlight.core.placement import Placement, PlacementSnapshot
 from gridlight.core.reasons import Returned, reason_of_result, reason_of_return
 from gridlight.messages.host import AnnounceCoordinator, BusReconnected, CoordinatorStarted, TimePassed
@@ -191,14 +191,15 @@ class Scheduling:
         lane.served(attempt.node, now_ms - attempt.sent_ms)
         is_late = now_ms >= task.deadline_ms
         self.placement.release(task, attempt, reason_of_result(is_open=task.is_open, is_late=is_late))
-        outputs: list[Output] = []
+        is_taken = task.is_open or not is_late
+        outputs: list[Output] = [run_seen(task, attempt, event.node_id)] if is_taken else []
         if not task.is_open:
             self.placement.counts[Count.RESULT_LATE] += 1
         elif task.check is not None:
             freed = SlotFreed(attempt.node, task.job.workload)
-            return [*check_answered(self.placement, task, attempt.node, event), freed]
+            return [*outputs, *check_answered(self.placement, task, attempt.node, event), freed]
         else:
-            outputs = self._answered(now_ms, task, attempt, event)
+            outputs += self._answered(now_ms, task, attempt, event)
         return outputs + self.placement.serve(now_ms, lane, attempt.node)
 
     def _answered(self, now_ms: int, task: Task, attempt: Attempt, event: ResultSubmitted) -> list[Output]:

@@ -81,6 +81,7 @@ from gridlight.messages.trust import (
     ReleaseInput,
     SettleCommits,
 )
+from gridlight.messages.words import RecordWords
 from gridlight.messages.workloads import (
     AnnounceWorkloads,
     RecordWorkload,
@@ -151,7 +152,7 @@ TrustRecord = (
 )
 """What the read models shall say of answers and nodes, in the same transaction as the journal."""
 
-MoneyRecord = RecordEntry | RecordSheet
+MoneyRecord = RecordEntry | RecordSheet | RecordWords
 """What the ledger's tables shall hold, in the same transaction as the journal."""
 
 Effect = (
@@ -239,6 +240,7 @@ MESSAGE_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (
     OperatorSuccession,
     PayoutStatement,
     AttestationsHeld,
+    RecordWords,
 )
 """Every message with a type and version of its own; docs/protocol.md and schemas/ are drawn from this."""
 

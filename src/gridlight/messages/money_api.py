@@ -6,8 +6,9 @@ from msgspec import Meta, Struct
 
 from gridlight.messages.amounts import AmountField
 from gridlight.messages.ids import AccountId, NodeId
-from gridlight.messages.receipts import ReceiptFile
+from gridlight.messages.receipts import Absence, ReceiptFile
 from gridlight.messages.trust import Assurance
+from gridlight.messages.words import WordsFile
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 KEY_CHARACTERS_MAX = 64
@@ -16,6 +17,8 @@ STATEMENT_LINES_MAX = 1_000
 
 RECEIPTS_LISTED_MAX = 500
 EARNINGS_SHEETS_MAX = 1_000
+WORDS_LISTED_MAX = 32
+ABSENCES_LISTED_MAX = 16
 
 
 class CreditBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,3 +146,26 @@ class ReceiptsResponse(Struct, frozen=True, kw_only=True):
     """Where to go on: `SHEET.PLACE`."""
     unsigned: int
     """Receipts of this page on sheets that the network did not sign: it has no key to."""
+
+
+class WordsResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/nodes/{id}/words`: the node's part of each page, with the way to the network's signature."""
+
+    node_id: NodeId
+    network_key: str
+    words: Annotated[list[WordsFile], Meta(max_length=WORDS_LISTED_MAX)]
+    next_after: int | None
+    """The page to go on after."""
+    newest: int | None
+    """The newest page, whoever's; nothing where this network gives no words."""
+
+
+class AbsencesResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/nodes/{id}/absences`: of one run, sheet by sheet, that its receipt is not there, or the receipt."""
+
+    node_id: NodeId
+    network_key: str
+    absences: Annotated[list[Absence], Meta(max_length=ABSENCES_LISTED_MAX)]
+    receipt: ReceiptFile | None
+    next_after: int | None
+    """The sheet to go on after; nothing where the receipt was found, or the newest sheet was told."""

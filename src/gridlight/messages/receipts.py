@@ -20,18 +20,15 @@ PATH_MAX: Final = 17
 """Hashes from a receipt to its root: two to this power is the most that a sheet holds."""
 
 ROOT_CHARACTERS_MAX: Final = 1_024
-ABSENT_SHEETS_MAX: Final = 64
 ROOT_DOMAIN: Final = b"gridlight.sheet.root.v1\0"
-DISPATCH_DOMAIN: Final = b"gridlight.assignment.dispatched.v1\0"
-RESULT_DOMAIN: Final = b"gridlight.result.seen.v1\0"
 
-ReceiptStatus = Literal["final", "corrected", "void"]
+ReceiptStatus = Literal["final", "corrected", "void", "unpaid"]
 Number = Annotated[int, Meta(ge=0, lt=2**53)]
 _encode = msgspec.json.Encoder().encode
 
 
 class Receipt(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """One run that was paid. It does not say what the run was for: a check earns what a served answer does."""
+    """One run. It does not say what the run was for: a check earns what a served answer does."""
 
     sheet: Number
     task: JobIdField
@@ -44,7 +41,9 @@ class Receipt(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields
     amount: Price
     """Units of 1e-7 coin."""
     status: ReceiptStatus
-    """What became of the task. A run that was wrong, or of a task that is void, is on record with nothing earned."""
+    """What became of the task. A run that was wrong, or of a task that is void, is on record with nothing earned; so is
+    one that nobody pays for, or not yet: then a second receipt says what it earned once it is paid.
+    """
 
     @property
     def place(self) -> tuple[str, str]:
@@ -92,33 +91,6 @@ class Absence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     before: Proof | None = None
     """Nothing where it would be the first."""
     after: Proof | None = None
-
-
-class Dispatched(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The network's signed word: this node was given this assignment."""
-
-    attempt: AssignmentIdField
-    node: NodeIdField
-    operator: AccountIdField
-    sheet: Number
-    """The one that was open then."""
-
-
-class ResultSeen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The network's signed word: a valid result of this assignment came in time."""
-
-    attempt: AssignmentIdField
-    node: NodeIdField
-    sheet: Number
-    at_ms: Millis
-
-
-class OmissionProof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """That the network owes a receipt: its own two words, and every sheet since, none of which has it."""
-
-    dispatched: Annotated[str, Meta(max_length=ROOT_CHARACTERS_MAX)]
-    seen: Annotated[str, Meta(max_length=ROOT_CHARACTERS_MAX)]
-    absences: Annotated[tuple[Absence, ...], Meta(min_length=1, max_length=ABSENT_SHEETS_MAX)]
 
 
 def receipt_bytes(receipt: Receipt) -> bytes:

@@ -23,6 +23,7 @@ from gridlight.messages.ledger import (
     req_escrow,
 )
 from gridlight.messages.receipts import RecordSheet
+from gridlight.messages.words import RecordWords
 from gridlight.simulation.demands import demand
 from gridlight.simulation.gateways import number_of_job
 from gridlight.simulation.minds import WORKLOAD
@@ -63,6 +64,7 @@ class Takings:
         self.lost = array("q", bytes(8 * population.count))
         """Clawed back and slashed."""
         self.hears: dict[type, Callable[[Any], None]] = {RecordEntry: self._entry, RecordSheet: self._sheet}
+        self.hears[RecordWords] = self._words
         self._population = population
         self._later: dict[NodeId, int] = {}
         """What each node was paid for tasks that do not count."""
@@ -72,6 +74,8 @@ class Takings:
         self._head = GENESIS
         self._keys: set[str] = set()
         self._attempts: set[str] = set()
+        self._promised: set[str] = set()
+        """Runs with the network's word and no receipt."""
 
     def close(self, core: Coordinator) -> None:
         """Once all is settled and the last epoch was paid: the books say what receipts do, and no task holds money."""
@@ -83,6 +87,7 @@ class Takings:
         earned = sum(balance for account, balance in self.balances.items() if account.startswith("op:"))
         for node_id, taken in self._taken.items():  # only now every receipt is on a sheet that was told
             self.lost[self._population.node_of(node_id)] += max(0, taken - self._later.get(node_id, 0))
+        demand(not self._promised, "P45: each word has a receipt", len(self._promised), "have none")
         demand(earned == self._total, "P44: what was earned has receipts", earned, "and receipts over", self._total)
 
     def _entry(self, effect: RecordEntry) -> None:
@@ -108,8 +113,14 @@ class Takings:
             self._total -= taken
             self._taken[node_id] = self._taken.get(node_id, 0) + taken
 
+    def _words(self, effect: RecordWords) -> None:
+        self._promised |= {word.attempt for part in effect.parts for word in part.words}
+
     def _sheet(self, effect: RecordSheet) -> None:
         for receipt in effect.receipts:
+            self._promised.discard(receipt.attempt)
+            if receipt.status == "unpaid":  # it may be paid later, and has another one then
+                continue
             demand(receipt.attempt not in self._attempts, "P41: a run has one receipt", receipt.attempt)
             self._attempts.add(receipt.attempt)
             self._total += receipt.amount

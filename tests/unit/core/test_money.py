@@ -2,15 +2,14 @@
 
 import msgspec
 import pytest
-from tests.unit.core.world import WORKLOAD
+from tests.unit.core.test_waiting_checks import claimed
 
 from gridlight.core import escrow as escrow_module
 from gridlight.core import postings
-from gridlight.core.earnings import DAY_MS, DAYS_MAX, Claim, Earnings, EarningsSnapshot
+from gridlight.core.earnings import DAY_MS, DAYS_MAX, Earnings, EarningsSnapshot
 from gridlight.core.escrow import Escrow, EscrowSnapshot, TooManyOpen
 from gridlight.core.ledger import KeyReused, Ledger, Overdrawn
 from gridlight.core.pricing import Quote, pay, quote
-from gridlight.messages.ids import AssignmentId, JobId, NodeId
 from gridlight.messages.ledger import (
     EXT_CHAIN,
     NET_CHAINFEE,
@@ -197,7 +196,7 @@ def earn(ledger: Ledger, earnings: Earnings, now_ms: int, amount: int = 100, nod
     operator = earnings.operator_of(node)
     assert operator is not None
     post(ledger, postings.grant(f"earned:{ledger.seq}", op_pending(operator), amount))
-    earnings.earned(now_ms, node, amount)
+    earnings.earned(now_ms, node, operator, amount)
     earnings.check()
 
 
@@ -369,10 +368,6 @@ def test_restored_earnings_go_on(ledger: Ledger, earnings: Earnings) -> None:
 
 def test_who_is_not_known_earned_nothing(earnings: Earnings) -> None:
     assert (earnings.operator_of("nobody"), earnings.pending("nobody")) == (None, 0)
-
-
-def claimed(task: str, node: str, amount: int) -> Claim:
-    return Claim(JobId(task), NodeId(node), AssignmentId(f"a{task}"), amount, WORKLOAD, 1, "final")
 
 
 # Payouts

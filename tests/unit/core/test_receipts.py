@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from tests.unit.core.world import WORKLOAD, job_id, node_id
 
+from gridlight.core.merkle import EMPTY, merkle_root
 from gridlight.core.receipts import (
-    EMPTY,
     ReceiptTwice,
     Sheet,
     SheetSnapshot,
@@ -17,7 +17,6 @@ from gridlight.core.receipts import (
     is_omitted,
     is_on,
     leaf_hash,
-    merkle_root,
     prove,
     prove_absent,
 )
@@ -25,14 +24,13 @@ from gridlight.messages.ids import AssignmentId
 from gridlight.messages.ledger import GENESIS
 from gridlight.messages.receipts import (
     Absence,
-    Dispatched,
     Proof,
     Receipt,
-    ResultSeen,
     SheetRoot,
     receipt_bytes,
     root_hash,
 )
+from gridlight.messages.words import WordsRoot
 
 HEAD = "ab" * 32
 
@@ -173,30 +171,28 @@ def omission(*sheets: tuple[SheetRoot, list[Receipt]], number: int = 1) -> list[
     return [(root, absence) for root, absence in absences if absence is not None]
 
 
-def words(number: int = 1, sheet: int = 0, at_ms: int = 100) -> tuple[Dispatched, ResultSeen]:
-    one = receipt(number)
-    return (
-        Dispatched(attempt=one.attempt, node=one.node, operator=one.operator, sheet=sheet),
-        ResultSeen(attempt=one.attempt, node=one.node, sheet=sheet, at_ms=at_ms),
-    )
+def words(sheet: int = 0, due_ms: int = 1_000, epoch: int = 5) -> WordsRoot:
+    """A page that was closed while a sheet was open; sheets here are closed in epoch 7."""
+    return WordsRoot(page=3, parts=1, merkle_root=HEAD, sheet=sheet, epoch=epoch, closed_ms=100, due_ms=due_ms)
 
 
 def test_p45_a_result_without_receipt_is_an_omission_that_anybody_can_check() -> None:
-    sheet = Sheet()
+    sheet, place = Sheet(), receipt(1).place
     sheets = omission(closed(sheet, 2, at_ms=600), closed(sheet, at_ms=1_200), closed(sheet, 4, 5, at_ms=1_800))
-    assert is_omitted(*words(), sheets, 1_000)
-    assert is_omitted(*words(), sheets, 1_700)
-    assert not is_omitted(*words(), sheets, 1_701), "it may be settled on a later sheet"
-    assert not is_omitted(*words(), sheets[1:], 1_000), "the first sheet is held back"
-    assert not is_omitted(*words(), [sheets[0], sheets[2]], 1_000), "a sheet between is held back"
-    assert not is_omitted(*words(), [], 0)
-    assert not is_omitted(words(1)[0], words(2)[1], sheets, 1_000), "two runs are not one"
+    assert is_omitted(words(), place, sheets)
+    assert is_omitted(words(due_ms=1_800), place, sheets)
+    assert not is_omitted(words(due_ms=1_801), place, sheets), "it may be on a later sheet"
+    assert not is_omitted(words(epoch=6), place, sheets), "the network stood still meanwhile"
+    assert not is_omitted(words(), place, sheets[1:]), "the first sheet is held back"
+    assert not is_omitted(words(), place, [sheets[0], sheets[2]]), "a sheet between is held back"
+    assert not is_omitted(words(), place, [])
+    assert not is_omitted(words(), receipt(4).place, sheets), "another run has its receipt"
     stranger = [(root, msgspec.structs.replace(one, before=None, after=None)) for root, one in sheets]
-    assert not is_omitted(*words(), stranger, 1_000)
+    assert not is_omitted(words(), place, stranger)
 
 
 def test_p45_a_run_that_has_its_receipt_was_not_omitted() -> None:
     sheet = Sheet()
     sheets = omission(closed(sheet, 2, at_ms=600), closed(sheet, 1, at_ms=1_200), closed(sheet, at_ms=1_800))
     assert len(sheets) == 2
-    assert not is_omitted(*words(), sheets, 1_000)
+    assert not is_omitted(words(), receipt(1).place, sheets)

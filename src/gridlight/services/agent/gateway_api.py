@@ -45,7 +45,7 @@ from gridlight.messages.envelope import (
     SIGNATURE_HEADER,
 )
 from gridlight.messages.ids import NodeId, WorkloadId
-from gridlight.messages.money_api import EarningsResponse, ReceiptsResponse
+from gridlight.messages.money_api import AbsencesResponse, EarningsResponse, ReceiptsResponse, WordsResponse
 from gridlight.messages.nodes import EnrolNode
 from gridlight.messages.workload_api import WorkloadResponse, WorkloadsResponse
 
@@ -152,6 +152,15 @@ class GatewayApi:
     def receipts(self, node: SigningKey, after: str) -> ReceiptsResponse:
         """The node's receipts after one. GatewayUnreachable or GatewayRefused."""
         return self._own(node, f"receipts?after={quote(after)}", EARNINGS_DOMAIN, ReceiptsResponse)
+
+    def words(self, node: SigningKey, after: int) -> WordsResponse:
+        """The network's words on the node's runs, after a page. GatewayUnreachable or GatewayRefused."""
+        return self._own(node, f"words?after={after}", EARNINGS_DOMAIN, WordsResponse)
+
+    def absences(self, node: SigningKey, page: int, attempt: str, after: int) -> AbsencesResponse:
+        """Where a run's receipt is not, or the receipt. GatewayUnreachable or GatewayRefused."""
+        asked = f"absences?page={page}&attempt={quote(attempt)}&after={after}"
+        return self._own(node, asked, EARNINGS_DOMAIN, AbsencesResponse)
 
     def _own(self, node: SigningKey, what: str, domain: bytes, kind: type[T]) -> T:
         """What the network tells the node alone, which signs a nonce to prove that it asks."""

@@ -22,6 +22,7 @@ from gridlight.adapters.preferences import laid_over, read_preferences
 from gridlight.adapters.samples import SAMPLES_FILE, Samples
 from gridlight.adapters.sandbox.port import EngineUnavailable
 from gridlight.adapters.signatures import SigningKey, blake3_digest
+from gridlight.adapters.word_files import WordFiles
 from gridlight.core.agent import (
     Agent,
     AgentEvent,
@@ -51,6 +52,7 @@ from gridlight.services.agent.memory import remember
 from gridlight.services.agent.options import AgentOptions
 from gridlight.services.agent.orders import Orders
 from gridlight.services.agent.ownership import Ownership
+from gridlight.services.agent.promises import Promises
 from gridlight.services.agent.sampling import Sampler
 from gridlight.services.agent.ways import LastWay
 from gridlight.workloads.contract import catalogue
@@ -98,6 +100,7 @@ class AgentService:
             on_delivery=self._delivered,
         )
         self._sampler = Sampler(self._api, self._node, Samples(folder / SAMPLES_FILE))
+        self._promises = Promises(self._api, self._node, WordFiles(folder))
         self._ownership = Ownership(folder, options.defaults, options.slots, self._worker_pids)
         self._lent = Lent(
             self._api,
@@ -149,6 +152,7 @@ class AgentService:
             _log.info("accepted by starting this node", workload=manifest.name, publisher="first-party")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sampler.keep())
+            tasks.create_task(self._promises.keep())
             tasks.create_task(self._lent.keep(first_party, enrolment.network_key))
             tasks.create_task(self._link.keep())
 
@@ -200,6 +204,7 @@ class AgentService:
         if assignment_id not in self._replies:
             self._replies[assignment_id] = delivery.reply
             self._bodies[assignment_id] = delivery.body
+            self._promises.took(assignment)
             self._tell(assignment)
 
     def _tell(self, event: AgentEvent) -> None:
@@ -252,6 +257,8 @@ class AgentService:
         signature = self._node.sign(REPLY_DOMAIN, message)
         await bus.publish(subject, effect.body, message=message, signature=signature)
         self._ownership.keeping.add(len(message) + len(effect.body))
+        if effect.is_last:
+            self._promises.said(effect.message)
 
     async def _refresh(self) -> None:
         while True:

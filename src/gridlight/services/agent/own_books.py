@@ -15,7 +15,7 @@ def all_earnings(network_url: str, data: Path) -> tuple[list[EarningsLine], Earn
     """Every page's lines, and the last page. ValueError where the folder is no node's; GatewayUnreachable or
     GatewayRefused where the network gives no answer, or says no.
     """
-    api, node = GatewayApi(network_url), _key_of(data)
+    api, node = GatewayApi(network_url), key_of(data)
     lines: list[EarningsLine] = []
     after = _FIRST_SHEET
     while True:
@@ -30,7 +30,7 @@ def all_earnings(network_url: str, data: Path) -> tuple[list[EarningsLine], Earn
 
 def receipt_pages(network_url: str, data: Path, after: str) -> Iterator[ReceiptsResponse]:
     """Pages of receipts after one; errors as of `all_earnings`."""
-    api, node = GatewayApi(network_url), _key_of(data)
+    api, node = GatewayApi(network_url), key_of(data)
     while True:
         page = api.receipts(node, after)
         yield page
@@ -41,7 +41,8 @@ def receipt_pages(network_url: str, data: Path, after: str) -> Iterator[Receipts
         after = page.next_after
 
 
-def _key_of(data: Path) -> SigningKey:
+def key_of(data: Path) -> SigningKey:
+    """The node's key. ValueError where the folder is no node's."""
     if not (data / NODE_KEY_FILE).exists():
         raise ValueError(f"{data} is no node's folder: there is no {NODE_KEY_FILE} in it")
     return SigningKey.load_or_create(data / NODE_KEY_FILE)

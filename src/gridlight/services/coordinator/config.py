@@ -32,7 +32,9 @@ class CoordinatorConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     work: dict[WorkloadIdField, Annotated[int, Meta(ge=0, lt=2**53)]] = {}
     """mWU of a task of each workload; one that is not named costs nothing."""
     network_key_file: Path | None = None
-    """The network's secret key, to sign the roots of receipts; without it they are kept unsigned."""
+    """The network's secret key, to sign its words on runs and the roots of receipts; without it there are no words,
+    and the roots are kept unsigned.
+    """
     epoch_s: Annotated[int, Meta(ge=1)] = 600
     """How long one secret decides which answers are audited."""
 

@@ -30,6 +30,7 @@ from gridlight.messages.trust import (
     Role,
     SettleCommits,
 )
+from gridlight.messages.words import RecordWords
 from gridlight.messages.workloads import AnnounceWorkloads, RecordWorkload, StopWorkload
 
 OFFERS_REQUESTED_AT_ONCE: Final = 500
@@ -87,6 +88,7 @@ class Performer:
                     | RecordWorkload()
                     | RecordEntry()
                     | RecordSheet()
+                    | RecordWords()
                     | RecordRuling()
                 ):
                     pass  # a read model's; written with the record

@@ -20,9 +20,9 @@ from gridlight.adapters.cutting import Cutter
 from gridlight.adapters.journal import Journal
 from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.presence import follow_presence
-from gridlight.adapters.receipts import sign_root
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.store import Store
+from gridlight.adapters.words import sign_closed
 from gridlight.messages import codec, subjects
 from gridlight.messages.codec import GatewayQuestion, ProtocolViolation
 from gridlight.messages.host import BusReconnected, CoordinatorStarted
@@ -222,10 +222,10 @@ def _started(config: CoordinatorConfig) -> CoordinatorStarted:
 
 
 def signer(key_file: Path | None) -> Sign:
-    """Signs the roots of receipts, where this process has the key."""
+    """Signs the roots of receipts and of words, where this process has the key."""
     if key_file is None:
         return unsigned
-    return partial(sign_root, SigningKey.from_seed(key_file.read_text(encoding="ascii").strip()))
+    return partial(sign_closed, SigningKey.from_seed(key_file.read_text(encoding="ascii").strip()))
 
 
 def _still_collector() -> None:

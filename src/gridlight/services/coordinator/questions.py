@@ -20,7 +20,7 @@ def answer(core: Coordinator, asked: GatewayQuestion) -> CoordinatorAnswer:
             return _funds(core, asked)
         case EarningsAsked():
             books = core.bookkeeping
-            held_back = books.earnings.held_back(asked.node_id, *books.sheet.earned(asked.node_id))
+            held_back = books.earnings.held_back(asked.node_id, *books.register.sheet.earned(asked.node_id))
             return TellEarnings(gateway_id=asked.gateway_id, question=asked.question, node=held_back)
         case _:
             assert_never(asked)

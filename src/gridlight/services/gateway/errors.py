@@ -147,6 +147,9 @@ KINDS: Final[dict[str, Kind]] = {
     "WORKLOAD_CHANGED": Kind(409, "What was signed is another manifest.", "Sign the manifest as it is."),
     "WORKLOAD_EXPIRED": Kind(410, "A signature has expired.", "Sign it again."),
     "OLD_SERIAL": Kind(409, "A later word of the network stands.", "Read GET /v1/workloads, and sign a higher serial."),
+    "UNKNOWN_WORD": Kind(
+        404, "The network gave no word on this run.", "Name a page and a run of it from GET /v1/nodes/{id}/words."
+    ),
     "UNKNOWN_NODE": Kind(404, "No node of this network has this id.", "Copy a node_id from GET /v1/nodes."),
     "UNKNOWN_EPOCH": Kind(404, "The network knows no epoch of this number.", "GET /v1/epochs lists them."),
     "EPOCH_NOT_REVEALED": Kind(

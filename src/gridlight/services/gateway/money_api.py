@@ -10,12 +10,9 @@ from msgspec import Struct
 
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.ledger_lines import LedgerLines, Line
-from gridlight.adapters.signatures import is_public_key
 from gridlight.messages.accounts import Scope
 from gridlight.messages.amounts import coins, units
 from gridlight.messages.codec import Decoder
-from gridlight.messages.envelope import EARNINGS_DOMAIN, NONCE_HEADER
-from gridlight.messages.ids import NodeId
 from gridlight.messages.limits import MESSAGE_BYTES_MAX
 from gridlight.messages.money_api import (
     IDEMPOTENCY_HEADER,
@@ -37,18 +34,13 @@ from gridlight.services.gateway.earnings import earnings_page, vesting_view
 from gridlight.services.gateway.enrolment import Enrolments
 from gridlight.services.gateway.errors import Refusal
 from gridlight.services.gateway.openapi import errors
+from gridlight.services.gateway.own_books import OwnBooks
 from gridlight.services.gateway.own_receipts import read_cursor, receipts_page
 from gridlight.services.gateway.payouts import Payouts, shortened
 from gridlight.services.gateway.questions import Questions
-from gridlight.services.gateway.turns import Turns
-from gridlight.services.gateway.why_api import signature_of
+from gridlight.services.gateway.words_api import words_routes
 
 FIRST: Final = "-1.0"
-READERS_MAX: Final = 2
-"""Of nodes' books at once: keys cost nothing, and a page of them is thousands of rows."""
-ASKING_MAX: Final = 16
-"""Those that read, and those that wait until they may."""
-
 After = Annotated[int, QueryParameter(ge=0, lt=2**53)]
 AfterPlace = Annotated[str, QueryParameter(max_length=40)]
 AfterSheet = Annotated[int, QueryParameter(ge=-1, lt=2**53)]
@@ -152,31 +144,11 @@ def account_routes(parts: MoneyParts, accounts: Accounts) -> list[HTTPRouteHandl
     return [balance, statement]
 
 
-class _OwnBooks:
-    """Which node asks for its own books; few of them at once."""
-
-    def __init__(self, enrolments: Enrolments, admin: AdminToken, clock: SteadyClock) -> None:
-        self.turns = Turns(READERS_MAX, ASKING_MAX, "Too many nodes read their books at once.")
-        self._enrolments = enrolments
-        self._admin = admin
-        self._clock = clock
-
-    def demand(self, request: AnyRequest, node_id: str) -> NodeId:
-        """The node. Refusal where it is neither the node itself that asks, nor an administrator."""
-        if not is_public_key(node_id):
-            raise Refusal("BAD_NODE_ID")
-        headers, node, now_ms = dict(request.scope["headers"]), NodeId(node_id), self._clock.now_ms()
-        if not self._admin.is_sent(headers):
-            nonce = headers.get(NONCE_HEADER.lower().encode())
-            self._enrolments.demand_node(now_ms, node, nonce, signature_of(headers), EARNINGS_DOMAIN)
-        return node
-
-
 def node_routes(
     parts: MoneyParts, enrolments: Enrolments, admin: AdminToken, clock: SteadyClock
 ) -> list[HTTPRouteHandler]:
     """For the node itself, which signs a nonce as for `why`, and for administrators."""
-    own = _OwnBooks(enrolments, admin, clock)
+    own = OwnBooks(enrolments, admin, clock)
 
     @get("/v1/nodes/{node_id:str}/earnings", responses={200: says(EarningsResponse), **errors(400, 401, 403, 404, 503)})
     async def earnings(request: AnyRequest, node_id: FromPath[str], after: AfterSheet = -1) -> Answer:
@@ -221,7 +193,7 @@ def node_routes(
             )
         )
 
-    return [earnings, receipts]
+    return [earnings, receipts, *words_routes(parts, own)]
 
 
 def _statement_line(line: Line) -> StatementLine:

@@ -11,9 +11,10 @@ from tests.unit.services.coordinator.hosting import Performed, loop_of, put, res
 
 from gridlight.adapters.books import Books
 from gridlight.adapters.journal import Journal
-from gridlight.adapters.receipts import sign_root, verify_receipt, write_receipt
+from gridlight.adapters.receipts import verify_receipt, write_receipt
 from gridlight.adapters.schema import open_engine
 from gridlight.adapters.signatures import SigningKey
+from gridlight.adapters.words import sign_closed
 from gridlight.core.receipts import prove
 from gridlight.messages.host import CoordinatorStarted
 from gridlight.messages.ledger import NET_FEE, AccountCredited, MoneyParameters, PricesSet, op_pending, req_avail
@@ -31,7 +32,7 @@ def begin(epoch: int) -> EpochBegan:
 async def live(journal: Journal) -> Performed:
     """One paid job from its submission to its receipt."""
     performed = Performed()
-    loop = loop_of(journal, performed, sign=partial(sign_root, KEY))
+    loop = loop_of(journal, performed, sign=partial(sign_closed, KEY))
     async with running(loop):
         put(loop, CoordinatorStarted(seed=7, workloads=(WORKLOAD,)))
         put(loop, PricesSet(money=MoneyParameters(), work={WORKLOAD: 1_000}))
