@@ -29,6 +29,8 @@ class Answer(Struct, frozen=True, gc=False):
     output: bytes
     output_digest: Blake3Digest
     probes: tuple[int, ...]
+    probe_seed: int | None = None
+    """What it was asked with; nothing where all runs of a task have one seed."""
 
 
 class Case(Struct):
@@ -66,6 +68,14 @@ class Case(Struct):
     """What its requester is told is for good; what is asked beyond that is about newcomers."""
     lacks_reference: bool = False
     is_panel: bool = False
+    repeated: int | None = None
+    """The seed of the run that a reference node repeats; the first run's where it is nothing."""
+    asked_seed: int | None = None
+    """Of the check that is outstanding, as its answer will have it."""
+    is_rechecked: bool = False
+    """Whether one of its runs is repeated was drawn."""
+    is_rechecking: bool = False
+    """Nobody contradicts, and a reference node repeats a run all the same."""
 
     @property
     def served(self) -> Answer:
@@ -90,6 +100,8 @@ class Finding(Struct, frozen=True):
     truth: Answer | None = None
     wrong: tuple[Answer, ...] = ()
     settled_by: NodeId | None = None
+    about: Answer | None = None
+    """Whose run a reference node shall repeat; the first one's where it is nobody's."""
 
 
 Matches = Callable[[Answer, Answer], bool]
@@ -111,16 +123,22 @@ def find(case: Case, matches: Matches) -> Finding:
 
 
 def _by_reference(case: Case, references: list[Answer], matches: Matches) -> Finding:
-    """The project's own machine has the last word, but not alone against all others while there is a second one."""
+    """The project's own machine has the last word, but not alone against all others while there is a second one.
+
+    Who seems wrong is judged by a repetition of the own run, where a reference node is left to do that.
+    """
     first = references[0]
     if not all(matches(first, other) for other in references[1:]):
         return Finding(Step.UNDECIDED)
     nodes = [answer for answer in case.answers if answer.role is not Role.REFERENCE]
-    wrong = tuple(answer for answer in nodes if not matches(answer, first))
+    repetitions = {answer.probe_seed: answer for answer in references}
+    wrong = tuple(one for one in nodes if not matches(one, repetitions.get(one.probe_seed, first)))
     if not wrong:
         return Finding(Step.AGREED)
-    if len(wrong) == len(nodes) > 1 and len(references) == 1 and not case.lacks_reference:
-        return Finding(Step.ASK_REFERENCE)
+    unproven = next((answer for answer in wrong if answer.probe_seed not in repetitions), None)
+    is_alone = len(wrong) == len(nodes) > 1 and len(references) == 1
+    if (unproven is not None or is_alone) and not case.lacks_reference:
+        return Finding(Step.ASK_REFERENCE, about=unproven)
     truth = first if case.served in wrong else case.served
     return Finding(Step.SETTLED, truth, wrong, first.node_id)
 

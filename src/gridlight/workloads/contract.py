@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from gridlight.core.comparing import DITHER
 from gridlight.core.comparing import PARAMETERS as COMPARISONS
 from gridlight.messages.ids import WorkloadId
 from gridlight.messages.limits import INLINE_BYTES_MAX
@@ -61,6 +62,10 @@ def check_manifest(manifest: Manifest) -> None:
     present = _checked("present", manifest.present.name, manifest.present.parameters, PRESENTS)
     run = _checked("run", manifest.run.name, manifest.run.parameters, RUNS)
     rules = {name: dict.fromkeys(keys, _COMPARED) for name, keys in COMPARISONS.items()}
+    if DITHER in manifest.compare.parameters:
+        if manifest.run.name != "ssd":
+            raise BadManifest(f"compare: {DITHER} is for what our own program runs, as run = ssd")
+        rules["boxes"][DITHER] = _COMPARED
     _checked("compare", manifest.compare.name, manifest.compare.parameters, rules)
     _check_task(manifest)
     if prepare["width"] * prepare["height"] * _CHANNELS > INLINE_BYTES_MAX:
