@@ -63,8 +63,6 @@ def check_manifest(manifest: Manifest) -> None:
     run = _checked("run", manifest.run.name, manifest.run.parameters, RUNS)
     rules = {name: dict.fromkeys(keys, _COMPARED) for name, keys in COMPARISONS.items()}
     if DITHER in manifest.compare.parameters:
-        if manifest.run.name != "ssd":
-            raise BadManifest(f"compare: {DITHER} is for what our own program runs, as run = ssd")
         rules["boxes"][DITHER] = _COMPARED
     _checked("compare", manifest.compare.name, manifest.compare.parameters, rules)
     _check_task(manifest)
@@ -75,6 +73,8 @@ def check_manifest(manifest: Manifest) -> None:
     sizes = {(step.get("width", prepare["width"]), step.get("height", prepare["height"])) for step in (present, run)}
     if sizes != {(prepare["width"], prepare["height"])}:
         raise BadManifest("prepare, run and present must name one width and one height")
+    if manifest.run.name != "ssd" and DITHER in manifest.compare.parameters:
+        raise BadManifest(f"compare: {DITHER} is for what our own program runs, as run = ssd")
     if manifest.run.name != "image" and len(manifest.artifacts) != 1:
         raise BadManifest(f"run: {manifest.run.name} takes exactly one artifact, the weights")
 
