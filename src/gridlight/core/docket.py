@@ -119,6 +119,10 @@ class Docket:
         """By the rule of the case's workload."""
         return evidence.compared(self._rule(case), one, other)
 
+    def judge(self, case: Case) -> Finding:
+        """What follows from all that was said of the case."""
+        return evidence.judge(self._rule(case), case)
+
     def is_dithered(self, workload: WorkloadId) -> bool:
         """Whether each run of this workload has a seed of its own."""
         return is_dithered(self.comparisons.get(workload, _EXACT))

@@ -1,6 +1,6 @@
 """What the answers of a case say of each other, by its workload's rule: who agrees, what is right, who was wrong."""
 
-from gridlight.core.cases import Answer, Case, Finding
+from gridlight.core.cases import Answer, Case, Finding, find
 from gridlight.core.comparing import Compared, compare
 from gridlight.core.consensus import fuse
 from gridlight.core.notices import FaultFound
@@ -11,6 +11,18 @@ def compared(rule: Comparison, one: Answer, other: Answer) -> Compared:
     """How two answers to one task compare."""
     is_one_dither = one.probe_seed == other.probe_seed
     return compare(rule, one.output, other.output, one.probes, other.probes, is_one_dither=is_one_dither)
+
+
+def judge(rule: Comparison, case: Case) -> Finding:
+    """What follows from all that was said of the case."""
+
+    def matches(one: Answer, other: Answer) -> bool:
+        return compared(rule, one, other).is_match
+
+    def is_alike(one: Answer, other: Answer) -> bool:
+        return compare(rule, one.output, other.output, (), ()).is_match
+
+    return find(case, matches, is_alike)
 
 
 def corrected(rule: Comparison, case: Case, finding: Finding) -> bytes:

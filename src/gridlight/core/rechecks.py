@@ -18,12 +18,14 @@ _OWN: Final = (1 << DITHER_BITS) - 1
 
 
 def seed_for(case: Case, role: Role) -> int:
-    """The seed of the next run: its own in the lower bits, but a reference node repeats somebody's run.
+    """The seed of the next run: its own in the lower bits, but a reference node or a panel repeats somebody's run.
 
     The upper bits choose the places of probes and are the task's, so that any two runs of it can be compared.
     """
     if role is Role.REFERENCE:
         return case.probe_seed if case.repeated is None else case.repeated
+    if case.is_panel:
+        return case.probe_seed
     return case.probe_seed & ~_OWN | _draw(case, "dither", case.asked) & _OWN
 
 

@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from gridlight.core.cases import Answer, Case, Finding, Step, find
+from gridlight.core.cases import Answer, Case, Finding, Step
 from gridlight.core.docket import INPUT_KEPT_MS, Docket, DocketSnapshot
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.epochs import Epochs
@@ -254,7 +254,7 @@ class Verifier:
         docket = self.docket
         if len(case.answers) == 1 and (case.is_canary or now_ms >= case.until_ms):
             return self._give_up(case)
-        finding = find(case, lambda one, other: docket.compared(case, one, other).is_match)
+        finding = docket.judge(case)
         match finding.step:
             case Step.AGREED:
                 return self._agreed(now_ms, case)

@@ -288,3 +288,56 @@ def test_a_restored_verifier_knows_whose_run_is_repeated() -> None:
 
     assert again == same
     assert said(first, again, REFERENCE, probes=(250,)) == said(second, same, REFERENCE, probes=(250,))
+
+
+def test_where_two_dithers_differ_much_and_all_ran_the_model_the_answer_is_final() -> None:
+    """In a dark, even picture the last bits decide: probes of two dithers are nothing alike there."""
+    hearing = dithering()
+    said(hearing, asked(hearing, probes=SERVED_PROBES), AUDITOR, probes=NO_DITHER)
+    said(hearing, hearing.next_check(), REFERENCE, probes=SERVED_PROBES)
+
+    outputs = said(hearing, hearing.next_check(), REFERENCE + 10, probes=NO_DITHER)
+
+    assert (faults(outputs), verdicts(outputs)) == ([], [(1, Verification.FINAL)])
+
+
+def lost_from(hearing: Hearing) -> list[Output]:
+    """No further reference node is there."""
+    while hearing.verifier.docket.cases:
+        outputs = hearing.lose(hearing.next_check())
+    return outputs
+
+
+def test_where_two_dithers_differ_and_no_reference_node_is_left_nobody_is_at_fault() -> None:
+    hearing = dithering()
+    said(hearing, asked(hearing, probes=SERVED_PROBES), AUDITOR, probes=NO_DITHER)
+    said(hearing, hearing.next_check(), REFERENCE, probes=SERVED_PROBES)
+
+    assert verdicts(lost_from(hearing)) == [(1, Verification.VOID)]
+    assert faults(hearing.said) == []
+
+
+def panel(*, output: bytes, probes: tuple[int, ...]) -> list[Output]:
+    """An auditor contradicts, and without a reference node three others repeat the run that was served."""
+    hearing = dithering()
+    said(hearing, asked(hearing, probes=SERVED_PROBES), AUDITOR, output=output, probes=probes)
+    for node in (20, 21, 22):
+        wanted = hearing.lose_until_asked_for(Role.AUDIT)
+        assert wanted.probe_seed == 1
+        outputs = said(hearing, wanted, node, probes=SERVED_PROBES)
+    assert verdicts(outputs) == [(1, Verification.FINAL)]
+    return outputs
+
+
+def test_a_panel_repeats_the_run_that_was_served_and_another_dither_is_no_fault() -> None:
+    assert faults(panel(output=THING, probes=NO_DITHER)) == []
+    assert faults(panel(output=ELSEWHERE, probes=OTHER_DITHER)) == [AUDITOR]
+
+
+def test_reference_nodes_that_see_two_things_settle_nothing() -> None:
+    hearing, second = disputed()
+
+    assert verdicts(said(hearing, second, REFERENCE + 10, output=ELSEWHERE, probes=OTHER_DITHER)) == [
+        (1, Verification.VOID)
+    ]
+    assert faults(hearing.said) == []
