@@ -303,6 +303,7 @@ def test_where_two_dithers_differ_much_and_all_ran_the_model_the_answer_is_final
 
 def lost_from(hearing: Hearing) -> list[Output]:
     """No further reference node is there."""
+    outputs = list[Output]()
     while hearing.verifier.docket.cases:
         outputs = hearing.lose(hearing.next_check())
     return outputs
@@ -321,6 +322,7 @@ def panel(*, output: bytes, probes: tuple[int, ...]) -> list[Output]:
     """An auditor contradicts, and without a reference node three others repeat the run that was served."""
     hearing = dithering()
     said(hearing, asked(hearing, probes=SERVED_PROBES), AUDITOR, output=output, probes=probes)
+    outputs = list[Output]()
     for node in (20, 21, 22):
         wanted = hearing.lose_until_asked_for(Role.AUDIT)
         assert wanted.probe_seed == 1
