@@ -2,8 +2,9 @@
 
 `python -m benchmarks.honest_comparisons [--comparisons 300] [--first 0]`; `make honest` makes 10,000. Each comparison
 has a picture of its own, a real photo cropped, mirrored, lit and noised by its number, and two runs of the model on it
-that differ in threads, in how far the runtime rewrote the graph, or in both. Ends with an error where honest nodes
-were told apart or a forgery was not; `--first` makes a single comparison again.
+that differ in threads, in how far the runtime rewrote the graph, or in both; and a third one with another dither, as a
+checker has it. Ends with an error where honest nodes were told apart or a forgery was not; `--first` makes a single
+comparison again.
 """
 
 import argparse
@@ -28,13 +29,13 @@ from rich.table import Table
 
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.client.progress import ProgressListener, StageProgress
-from gridlight.core.comparing import Box, compare, is_overlapping
-from gridlight.messages.limits import PROBES_MAX, THRESHOLD_FLOOR
+from gridlight.core.comparing import DITHER, Box, compare, is_overlapping
+from gridlight.messages.limits import DITHER_BITS, PROBES_MAX, THRESHOLD_FLOOR
 from gridlight.messages.results import BOX_UNITS_PER_PX, SCORE_ONE, Detection, decode_detections, encode_detections
 from gridlight.messages.trust import Comparison
 from gridlight.services.setup import ensure_photos, ensure_weights
 from gridlight.workloads.contract import Manifest, manifest_named
-from gridlight.workloads.detection.run import PROBE_UNITS, Detector, Optimisation, Output
+from gridlight.workloads.detection.run import PROBE_UNITS, Detector, Floats, Optimisation, Output, dithered
 from gridlight.workloads.prepare import prepare
 
 THREADS: Final = (1, 2)
@@ -76,6 +77,12 @@ class Tally:
     """In 1e-6, of all raw values that a probe could have asked for."""
     probe_risk: float = 0.0
     """Summed chances that the probes, wherever they fall, tell two honest nodes apart."""
+    dither_mismatches: int = 0
+    """Runs of two dithers that were told apart."""
+    dither_risk: float = 0.0
+    """Summed chances that the probes, wherever they fall, tell two dithers apart."""
+    copies_passing: float = 0.0
+    """Summed chances that the raw values of one dither pass, wherever probes fall, for those of another."""
     alone: int = 0
     """Detections that the other result does not have at all."""
     alone_score: int = 0
@@ -83,7 +90,10 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Counts are added up, differences are the largest of both."""
-        for name in ("comparisons", "informative", "equal", "mismatches", "alone", "probe_risk"):
+        for name in (
+            *("comparisons", "informative", "equal", "mismatches", "alone", "probe_risk"),
+            *("dither_mismatches", "dither_risk", "copies_passing"),
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("score_delta", "box_delta", "raw_delta", "alone_score"):
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
@@ -142,26 +152,36 @@ class Sitting:
         step = self._manifest.prepare
         tensor = prepare(step.name, step.parameters, varied(self._photos[photo], draws)).tensor
         pair = draws.sample(VARIANTS, 2)
-        probe_seed = draws.getrandbits(64)
-        heads = [self._detectors[variant].heads(tensor) for variant in pair]
-        one, other = (
-            self._detectors[variant].report(*raw, probe_seed) for variant, raw in zip(pair, heads, strict=True)
-        )
+        places, *dithers = draws.getrandbits(53 - DITHER_BITS), *(draws.getrandbits(DITHER_BITS) for _ in range(2))
+        inputs = [dithered(tensor, places << DITHER_BITS | dither) for dither in dithers]
+        heads = [self._detectors[variant].heads(inputs[0]) for variant in pair]
+        one, other = (self._detectors[variant].report(*raw, places) for variant, raw in zip(pair, heads, strict=True))
         compared = compare(self._rule, one.canonical, other.canonical, tuple(one.probes), tuple(other.probes))
         tally = differences(one, other)
         tally.mismatches = int(not compared.is_match)
         tally.informative = int(compared.is_informative)
         raw_deltas = np.abs(heads[0][1] - heads[1][1])
         tally.raw_delta = round(float(raw_deltas.max()) * PROBE_UNITS)
-        share = float((raw_deltas > self._rule.parameters["probe_delta_max"] / PROBE_UNITS).mean())
-        tally.probe_risk = 1 - (1 - share) ** PROBES_MAX
+        tally.probe_risk = 1 - self._passing(raw_deltas, "probe_delta_max")
+        checker = self._detectors[pair[1]].heads(inputs[1])
+        third, deltas = self._detectors[pair[1]].report(*checker, places), np.abs(heads[0][1] - checker[1])
+        probes = tuple(one.probes), tuple(third.probes)
+        loosely = compare(self._rule, one.canonical, third.canonical, *probes, is_one_dither=False)
+        tally.dither_mismatches = int(not loosely.is_match)
+        tally.dither_risk = 1 - self._passing(deltas, DITHER)
+        tally.copies_passing = self._passing(deltas, "probe_delta_max")
         first, second = sorted(pair, key=VARIANTS.index)
         findings.pairs.setdefault((first, second), Tally()).add(tally)
-        if not compared.is_match:
+        if not (compared.is_match and loosely.is_match):
             findings.mismatched.append(number)
         if compared.is_informative:
             self._forge(photo, one, other, findings)
             self._last[photo] = one.canonical
+
+    def _passing(self, deltas: Floats, tolerance: str) -> float:
+        """The chance that all probes, wherever they fall, are within a tolerance of the manifest."""
+        share = float((deltas > self._rule.parameters[tolerance] / PROBE_UNITS).mean())
+        return (1 - share) ** PROBES_MAX
 
     def _forge(self, photo: int, truth: Output, checker: Output, findings: Findings) -> None:
         """Try each forgery against an honest checker; the forger is even given the right probes."""
@@ -312,7 +332,9 @@ def main() -> None:
         f"honest comparisons: {total.mismatches} of {total.comparisons:,} told honest nodes apart, at most "
         f"{at_most(total.mismatches, total.comparisons):.1e} of all (95 % sure); {total.informative:,} were telling; "
         f"forgeries accepted: {accepted}; "
-        f"by all places that probes may fall on, probes tell apart {total.probe_risk / total.comparisons:.1e} of all"
+        f"by all places that probes may fall on, probes tell apart {total.probe_risk / total.comparisons:.1e} of all; "
+        f"of two dithers {total.dither_mismatches} told apart, probes {total.dither_risk / total.comparisons:.1e}; "
+        f"copies of another dither that a repetition lets pass: {total.copies_passing / total.comparisons:.2f}"
     )
     print(
         json.dumps(

@@ -32,11 +32,13 @@ class Row(Struct, frozen=True, kw_only=True):
     age_max: int = 200
     operators: int = 0
     turns_after_seconds: int = 0
+    is_copying: bool = False
 
 
 ROWS = (
     Row(name="honest, as young", strategy=Strategy.LAZY, rate_ppm=0),
-    Row(name="right, but copied", strategy=Strategy.COLLUDERS, rate_ppm=0),
+    Row(name="right, copied", strategy=Strategy.COLLUDERS, rate_ppm=0, is_copying=True),
+    Row(name="right, copied if safe", strategy=Strategy.COLLUDERS, rate_ppm=0),
     Row(name="colluders", strategy=Strategy.COLLUDERS, rate_ppm=1_000_000),
     Row(name="colluders", strategy=Strategy.COLLUDERS, rate_ppm=100_000),
     Row(name="colluders", strategy=Strategy.COLLUDERS, rate_ppm=10_000),
@@ -78,6 +80,7 @@ def scenario_of(row: Row, seconds: int | None) -> Scenario:
         age_max=row.age_max,
         operators=row.operators,
         turns_after_seconds=row.turns_after_seconds,
+        is_copying=row.is_copying,
     )
     return replace(scenario, adversary=adversary, seconds=scenario.seconds if seconds is None else seconds)
 

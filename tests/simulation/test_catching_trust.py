@@ -20,6 +20,7 @@ from gridlight.core.task_table import TaskTable
 from gridlight.core.verification import Verifier
 from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import Blake3Digest
+from gridlight.messages.limits import DITHER_BITS
 from gridlight.messages.trust import (
     KeepInput,
     RecordCommit,
@@ -106,7 +107,7 @@ def commits_in_another_name(patch: Patch) -> None:
 
 def asks_checkers_something_else(patch: Patch) -> None:
     def reseed(_self: TaskTable, _given: Any, task: Any) -> Any:
-        task.probe_seed += 1
+        task.probe_seed ^= 1 << DITHER_BITS
         return task
 
     after(patch, TaskTable, "open_check", reseed)

@@ -60,7 +60,7 @@ class Task(Struct):
     deadline_ms: int
     """On the coordinator's clock."""
     probe_seed: int
-    """The same for all who run it, so that their probes can be compared."""
+    """The same for all its attempts."""
     attempts: list[Attempt] = []
     assignments_made: int = 0
     """Counts also those that a lost bus made us forget, so that no assignment id comes twice."""

@@ -20,6 +20,9 @@ PARAMETERS: Final = {
 }
 """What each rule is told, neither more nor less: overlaps, scores and shares in 1e-4, probes in 1e-6."""
 
+DITHER: Final = "dither_delta_max"
+"""What `boxes` is told beside where the model's input is dithered: how far probes of two runs may then be apart."""
+
 _ELEMENT_BYTES: Final = 4
 
 Box = tuple[int, int, int, int]
@@ -40,14 +43,22 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    rule: Comparison, one: bytes, other: bytes, one_probes: tuple[int, ...], other_probes: tuple[int, ...]
+    rule: Comparison,
+    one: bytes,
+    other: bytes,
+    one_probes: tuple[int, ...],
+    other_probes: tuple[int, ...],
+    *,
+    is_one_dither: bool = True,
 ) -> Compared:
-    """Hold two results of one input and one probe seed against each other; whose comes first makes no difference.
+    """Hold two results of one input against each other; whose comes first makes no difference.
 
+    Probes of two runs whose input was dithered in two ways are near each other; those of one dither are much nearer.
     Bytes that are not in the rule's canonical form match nothing, not even themselves.
     """
-    assert rule.parameters.keys() == PARAMETERS[rule.name], f"{rule.name} with {sorted(rule.parameters)}"
-    if not _are_within(one_probes, other_probes, rule.parameters.get("probe_delta_max", 0)):
+    check_parameters(rule)
+    probe_delta_max = rule.parameters.get("probe_delta_max" if is_one_dither else DITHER, 0)
+    if not _are_within(one_probes, other_probes, probe_delta_max):
         return Compared(is_match=False, is_informative=False, are_probes_equal=False)
     match rule.name:
         case "exact":
@@ -61,6 +72,17 @@ def compare(
         case _:
             assert_never(rule.name)
     return Compared(is_match=is_match, is_informative=is_match and is_telling, are_probes_equal=True)
+
+
+def is_dithered(rule: Comparison) -> bool:
+    """Whether each run of the workload is of an input that its own probe seed altered a little."""
+    return DITHER in rule.parameters
+
+
+def check_parameters(rule: Comparison) -> None:
+    """Assert that the rule is told what it has to be."""
+    told = rule.parameters.keys() - ({DITHER} if rule.name == "boxes" else set())
+    assert told == PARAMETERS[rule.name], f"{rule.name} with {sorted(rule.parameters)}"
 
 
 def is_overlapping(one: Box, other: Box, iou_min: int) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, assert_never
 
-from gridlight.core.comparing import PARAMETERS, compare, is_overlapping
+from gridlight.core.comparing import check_parameters, compare, is_overlapping
 from gridlight.messages.limits import DETECTIONS_MAX
 from gridlight.messages.results import Detection, canonical_order, decode_detections, encode_detections
 from gridlight.messages.trust import Comparison
@@ -20,7 +20,7 @@ def fuse(rule: Comparison, outputs: list[bytes]) -> bytes:
 
     Each operator has one voice, whatever its reputation. What is not canonical holds nothing, and still counts.
     """
-    assert rule.parameters.keys() == PARAMETERS[rule.name], f"{rule.name} with {sorted(rule.parameters)}"
+    check_parameters(rule)
     assert OUTPUTS_MIN <= len(outputs) <= OUTPUTS_MAX
     match rule.name:
         case "exact" | "tensors":

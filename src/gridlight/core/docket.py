@@ -7,11 +7,12 @@ verification's.
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from gridlight.core import evidence, rechecks
 from gridlight.core.canaries import Canaries, Canary
 from gridlight.core.cases import PANEL, Answer, Case, Finding
-from gridlight.core.comparing import Compared, compare
-from gridlight.core.consensus import fuse
+from gridlight.core.comparing import Compared, is_dithered
 from gridlight.core.deadlines import Deadlines
 from gridlight.core.draw import draw_keyed
 from gridlight.core.notices import (
@@ -116,8 +117,18 @@ class Docket:
 
     def compared(self, case: Case, one: Answer, other: Answer) -> Compared:
         """By the rule of the case's workload."""
-        rule = self.comparisons.get(case.job.workload, _EXACT)
-        return compare(rule, one.output, other.output, one.probes, other.probes)
+        return evidence.compared(self._rule(case), one, other)
+
+    def judge(self, case: Case) -> Finding:
+        """What follows from all that was said of the case."""
+        return evidence.judge(self._rule(case), case)
+
+    def is_dithered(self, workload: WorkloadId) -> bool:
+        """Whether each run of this workload has a seed of its own."""
+        return is_dithered(self.comparisons.get(workload, _EXACT))
+
+    def _rule(self, case: Case) -> Comparison:
+        return self.comparisons.get(case.job.workload, _EXACT)
 
     # Asking
 
@@ -133,7 +144,26 @@ class Docket:
         case.asked += 1
         case.reference_tries += role is Role.REFERENCE
         draw = draw_keyed(case.draw.to_bytes(8, "little"), "checker", case.commit, case.asked)
-        return CheckWanted(check, role, case.job, case.probe_seed, others, case.tested, draw)
+        case.asked_seed = rechecks.seed_for(case, role) if self.is_dithered(case.job.workload) else None
+        probe_seed = case.probe_seed if case.asked_seed is None else case.asked_seed
+        return CheckWanted(check, role, case.job, probe_seed, others, case.tested, draw)
+
+    def ask_reference(self, case: Case, about: Answer | None, *, now_ms: int) -> None:
+        """A reference node shall repeat a run: this one, or the first."""
+        case.wanted = [Role.REFERENCE]
+        case.repeated = None if about is None else about.probe_seed
+        self.arm(case, now_ms + 1)
+
+    def recheck(self, case: Case, *, now_ms: int) -> bool:
+        """Whether a run of a case that agrees is repeated; drawn once."""
+        if case.is_rechecked or now_ms >= case.until_ms or not self.is_dithered(case.job.workload):
+            return False
+        case.is_rechecked = True
+        run = rechecks.drawn(case, self.trust.recheck_ppm)
+        case.is_rechecking = run is not None
+        if run is not None:
+            self.ask_reference(case, run, now_ms=now_ms)
+        return case.is_rechecking
 
     def ask_again(self, case: Case, role: Role, *, now_ms: int, is_nobody_there: bool) -> None:
         """Nobody did it: somebody else shall, in a moment. Newcomers and canaries are not insisted on.
@@ -142,6 +172,8 @@ class Docket:
         """
         if role in (Role.SHADOW, Role.CANARY):
             case.wanted.clear()
+            return
+        if case.is_rechecking and is_nobody_there:
             return
         if role is Role.REFERENCE:
             is_contested = case.is_disputed or case.is_settled or case.is_canary
@@ -165,6 +197,7 @@ class Docket:
         """Somebody ran it again."""
         is_match = self.compared(case, case.served, answer).is_match
         case.answers.append(answer)
+        case.is_rechecking = False
         return RecordCheck(
             check=check,
             commit=case.commit,
@@ -238,7 +271,7 @@ class Docket:
             case.is_settled = True
             if served.node in self._held:
                 self._held[served.node] = 0  # what it passed meanwhile makes nothing final: it may be banned for this
-            output = self._corrected(case, finding)
+            output = evidence.corrected(self._rule(case), case, finding)
             outputs.append(RecordVerification(commit=case.commit, verification=Verification.CORRECTED, output=output))
         elif not case.is_settled and not case.is_canary:
             outputs += self._finalise(case, is_informative=True)
@@ -248,33 +281,10 @@ class Docket:
             outputs += self._reward(case, right, is_informative=True)
         return outputs
 
-    def _corrected(self, case: Case, finding: Finding) -> bytes:
-        """What a reference node said; else what those of the panel who agree have in common."""
-        assert finding.truth is not None
-        if finding.settled_by is not None:
-            return finding.truth.output
-        agreeing = [one for one in case.answers if one.role is not Role.SHADOW and one not in finding.wrong]
-        rule = self.comparisons.get(case.job.workload, _EXACT)
-        return fuse(rule, [answer.output for answer in agreeing])
-
     def faults(self, case: Case, finding: Finding) -> list[FaultFound]:
         """Who was wrong, with the evidence. A canary's known answer is nobody's any more."""
-        return [self._fault(case, answer, finding) for answer in finding.wrong if answer.node != NOBODY]
-
-    def _fault(self, case: Case, answer: Answer, finding: Finding) -> FaultFound:
-        assert answer.node_id is not None
-        assert finding.truth is not None
-        return FaultFound(
-            node=answer.node,
-            node_id=answer.node_id,
-            commit=case.commit,
-            role=answer.role,
-            said=answer.output_digest,
-            reference=finding.truth.output_digest,
-            settled_by=finding.settled_by,
-            are_probes_wrong=not self.compared(case, answer, finding.truth).are_probes_equal,
-            workload=case.job.workload,
-        )
+        wrong = [answer for answer in finding.wrong if answer.node != NOBODY]
+        return [evidence.fault(self._rule(case), case, answer, finding) for answer in wrong]
 
     def reward_agreeing(self, case: Case) -> list[Output]:
         """Nobody can tell who of the newcomers is wrong; those who agree with what is final passed in any case."""
@@ -335,7 +345,7 @@ class Docket:
         """The answer is known now, and may be asked once more."""
         ready_ms = now_ms + case.draw % (self.trust.canary_delay_ms_max + 1)
         executors = (*case.executors, *(answer.node for answer in case.answers))
-        answer = Answer(Role.PRIMARY, NOBODY, None, case.served.output, case.served.output_digest, case.served.probes)
+        answer = replace(case.served, node=NOBODY, node_id=None)
         gone = self.canaries.add(Canary(case.commit, case.job, case.probe_seed, answer, executors, ready_ms))
         job = case.job
         kept = KeepInput(

@@ -116,7 +116,7 @@ class CheckWanted(Struct, frozen=True, gc=False):
     role: Role
     job: JobSubmitted
     probe_seed: int
-    """As the first node had it, or their probes could not be compared."""
+    """As the first node had it, or their probes could not be compared; of a dithered workload the upper bits of it."""
     others: tuple[int, ...]
     node: int = NOBODY
     draw: int = 0

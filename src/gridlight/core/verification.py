@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from gridlight.core.cases import Answer, Case, Finding, Step, find
+from gridlight.core.cases import Answer, Case, Finding, Step
 from gridlight.core.docket import INPUT_KEPT_MS, Docket, DocketSnapshot
 from gridlight.core.draw import draw_keyed, is_within
 from gridlight.core.epochs import Epochs
@@ -206,6 +206,7 @@ class Verifier:
             output=answered.output,
             output_digest=answered.output_digest,
             probes=answered.probes,
+            probe_seed=answered.probe_seed if self.docket.is_dithered(job.workload) else None,
         )
         self.docket.open_case(
             Case(
@@ -234,7 +235,8 @@ class Verifier:
         outputs: list[Output] = []
         if event.node_id is not None:
             assert event.output_digest is not None
-            answer = Answer(role, event.node, event.node_id, event.output, event.output_digest, event.probes)
+            said = event.output, event.output_digest, event.probes, case.asked_seed
+            answer = Answer(role, event.node, event.node_id, *said)
             outputs.append(self.docket.answered(case, event.check, answer))
         elif event.is_input_gone or now_ms >= case.until_ms:
             case.wanted.clear()
@@ -252,7 +254,7 @@ class Verifier:
         docket = self.docket
         if len(case.answers) == 1 and (case.is_canary or now_ms >= case.until_ms):
             return self._give_up(case)
-        finding = find(case, lambda one, other: docket.compared(case, one, other).is_match)
+        finding = docket.judge(case)
         match finding.step:
             case Step.AGREED:
                 return self._agreed(now_ms, case)
@@ -263,8 +265,7 @@ class Verifier:
             case Step.ASK_REFERENCE | Step.ASK_PANEL if now_ms >= case.until_ms:
                 return self._give_up(case)
             case Step.ASK_REFERENCE:
-                case.wanted = [Role.REFERENCE]
-                docket.arm(case, now_ms + 1)
+                docket.ask_reference(case, finding.about, now_ms=now_ms)
             case Step.ASK_PANEL:
                 docket.ask_panel(case, now_ms=now_ms)
             case _:
@@ -280,6 +281,8 @@ class Verifier:
         if runs and not was_settled and not case.is_canary:
             case.wanted = [Role.SHADOW] * runs
             docket.arm(case, now_ms + 1)
+            return outputs
+        if docket.recheck(case, now_ms=now_ms):
             return outputs
         is_kept = case.job.is_public and not case.is_canary and now_ms < case.until_ms
         if is_kept:

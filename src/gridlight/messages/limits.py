@@ -36,5 +36,7 @@ LINES_BYTES_MAX = 64 * 1024
 """What one recognition of text may hold: lines, characters of one, and bytes of all."""
 
 PROBES_MAX = 16
+DITHER_BITS = 20
+"""Lower bits of a probe seed, which are an assignment's own where its workload dithers; the others are the task's."""
 WORKLOADS_PER_OFFER_MAX = 32
 SLOTS_PER_OFFER_MAX = 256

@@ -109,6 +109,8 @@ class TrustParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     audit_delay_ms_max: Annotated[int, Meta(ge=0, le=30_000)] = 20_000
     reference_ppm: Ppm = 10_000
     """Share of audits that a reference node runs."""
+    recheck_ppm: Ppm = 10_000
+    """Share of the runs in a check that a reference node repeats with their own seeds, where the workload dithers."""
     canary_ppm: Ppm = 100_000
     """Share of checks that are canaries, where there are any to issue."""
     canary_delay_ms_max: Millis = 72 * 3_600_000

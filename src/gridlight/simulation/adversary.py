@@ -47,8 +47,8 @@ class Adversaries:
         self._plan = plan
         self._knows = knowledge
         self._turns_ms = turns_ms
-        self._said_wrong: OrderedDict[int, bool] = OrderedDict()
-        """By task, whether one of the group gave the wrong answer, or the right one."""
+        self._said: OrderedDict[int, tuple[bool, int]] = OrderedDict()
+        """By task, whether one of the group gave the wrong answer, or the right one; and the seed that it ran with."""
         self._copies: OrderedDict[int, int] = OrderedDict()
         """How often the group was sent a task; kept where the strategy asks for it."""
 
@@ -76,13 +76,19 @@ class Adversaries:
         """What one of the group said before, or this node's own decision, which binds the others."""
         if self._plan.strategy is Strategy.CANARY_AWARE and self._recognises(number, bits):
             return right(number, probe_seed)
-        known = self._said_wrong.get(number)
+        known = self._said.get(number)
         if known is not None:
-            return copied(colluded(number, probe_seed) if known else right(number, probe_seed))
+            return self._after(number, probe_seed, *known)
         is_wrong = self._has_turned(node) and self._is_safe(number) and happens(bits, self._plan.rate_ppm)
-        self._said_wrong[number] = is_wrong
-        _bound(self._said_wrong)
-        return colluded(number, probe_seed) if is_wrong else right(number, probe_seed)
+        self._said[number] = is_wrong, probe_seed
+        _bound(self._said)
+        return _agreed(number, probe_seed, is_wrong=is_wrong)
+
+    def _after(self, number: int, probe_seed: int, is_wrong: bool, seed_before: int) -> Answer:
+        """What a fellow said before: a copy has probes of its dither, and who runs the model those asked for."""
+        if self._plan.is_copying or probe_seed == seed_before:
+            return copied(_agreed(number, seed_before, is_wrong=is_wrong))
+        return _agreed(number, probe_seed, is_wrong=is_wrong)
 
     def _has_turned(self, node: int) -> bool:
         if self._plan.strategy is Strategy.SLEEPERS and self._knows.now_ms() < self._turns_ms:
@@ -122,6 +128,10 @@ class Answers:
         return right(number, probe_seed)
 
 
-def _bound(remembered: "OrderedDict[int, bool] | OrderedDict[int, int]") -> None:
+def _agreed(number: int, probe_seed: int, *, is_wrong: bool) -> Answer:
+    return colluded(number, probe_seed) if is_wrong else right(number, probe_seed)
+
+
+def _bound(remembered: "OrderedDict[int, tuple[bool, int]] | OrderedDict[int, int]") -> None:
     if len(remembered) > REMEMBERED_MAX:
         remembered.popitem(last=False)

@@ -119,6 +119,8 @@ class Adversary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sleepers turn together, so long after counting began."""
     recognised_ppm: Ppm = 0
     """How many canaries are known for what they are."""
+    is_copying: bool = False
+    """Whether one of a group copies what a fellow said also where it was sent another seed, so that a copy can show."""
     operators: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """How many operators share their nodes; 0 is as with all other nodes."""
     returns: bool = True

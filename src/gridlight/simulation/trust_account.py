@@ -15,6 +15,7 @@ from gridlight.messages.codec import Event
 from gridlight.messages.host import CoordinatorStarted
 from gridlight.messages.ids import Blake3Digest, JobId, NodeId
 from gridlight.messages.jobs import EndJob, JobState, SendAssignment
+from gridlight.messages.limits import DITHER_BITS
 from gridlight.messages.nodes import NodeEnrolled
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import Assignment
@@ -157,8 +158,8 @@ class TrustAccount:
         self._demand_strangers("P14: a checker and the primary have nothing in common", checker, primary)
         sent, asked = effect.assignment, examined.asked
         is_same = type(sent) is Assignment and (
-            (sent.workload, sent.input_digest, sent.input_bytes, sent.probe_seed)
-            == (asked.workload, asked.input_digest, asked.input_bytes, asked.probe_seed)
+            (sent.workload, sent.input_digest, sent.input_bytes, sent.probe_seed >> DITHER_BITS)
+            == (asked.workload, asked.input_digest, asked.input_bytes, asked.probe_seed >> DITHER_BITS)
         )
         demand(is_same, "P17: a check is sent as the task was", sent, "and", asked)
         examined.executors.append(effect.node_id)

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from gridlight.core.comparing import DITHER
 from gridlight.core.comparing import PARAMETERS as COMPARISONS
 from gridlight.messages.ids import WorkloadId
 from gridlight.messages.limits import INLINE_BYTES_MAX
@@ -61,6 +62,8 @@ def check_manifest(manifest: Manifest) -> None:
     present = _checked("present", manifest.present.name, manifest.present.parameters, PRESENTS)
     run = _checked("run", manifest.run.name, manifest.run.parameters, RUNS)
     rules = {name: dict.fromkeys(keys, _COMPARED) for name, keys in COMPARISONS.items()}
+    if DITHER in manifest.compare.parameters:
+        rules["boxes"][DITHER] = _COMPARED
     _checked("compare", manifest.compare.name, manifest.compare.parameters, rules)
     _check_task(manifest)
     if prepare["width"] * prepare["height"] * _CHANNELS > INLINE_BYTES_MAX:
@@ -70,6 +73,8 @@ def check_manifest(manifest: Manifest) -> None:
     sizes = {(step.get("width", prepare["width"]), step.get("height", prepare["height"])) for step in (present, run)}
     if sizes != {(prepare["width"], prepare["height"])}:
         raise BadManifest("prepare, run and present must name one width and one height")
+    if manifest.run.name != "ssd" and DITHER in manifest.compare.parameters:
+        raise BadManifest(f"compare: {DITHER} is for what our own program runs, as run = ssd")
     if manifest.run.name != "image" and len(manifest.artifacts) != 1:
         raise BadManifest(f"run: {manifest.run.name} takes exactly one artifact, the weights")
 

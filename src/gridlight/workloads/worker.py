@@ -14,6 +14,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gridlight.core.comparing import is_dithered
 from gridlight.messages.codec import manifests
 from gridlight.messages.frames import (
     PREFIX,
@@ -138,7 +139,7 @@ def run_handler(name: str, artifact: Path, manifest_file: Path | None = None) ->
         digest = file_digest(file, "sha256").hexdigest()
     if digest not in manifest.artifacts.values():
         raise SystemExit(f"{artifact} has SHA-256 {digest}, none of {name}'s; delete it and fetch it again")
-    detector = Detector(artifact, manifest.run.parameters)
+    detector = Detector(artifact, manifest.run.parameters, is_dithered=is_dithered(manifest.compare))
 
     def handle(header: FrameHeader, body: memoryview) -> Answer:
         seed = header.parameters.get("probe_seed")

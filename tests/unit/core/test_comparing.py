@@ -4,7 +4,7 @@ from struct import pack
 
 import pytest
 
-from gridlight.core.comparing import Compared, compare, is_overlapping
+from gridlight.core.comparing import Compared, check_parameters, compare, is_dithered, is_overlapping
 from gridlight.messages.limits import THRESHOLD_FLOOR, THRESHOLD_REPORT
 from gridlight.messages.results import Detection, encode_detections
 from gridlight.messages.trust import Comparison
@@ -174,3 +174,19 @@ def test_what_is_not_canonical_matches_nothing_not_even_itself(broken: bytes) ->
 def test_a_rule_with_other_parameters_is_a_bug_of_ours(rule: Comparison) -> None:
     with pytest.raises(AssertionError, match=rule.name):
         compare(rule, b"", b"", (), ())
+
+
+def test_probes_of_two_dithers_may_be_farther_apart_than_those_of_one() -> None:
+    rule = Comparison(name="boxes", parameters={**TOLERANCES, "dither_delta_max": 5_000})
+    one = encode_detections([found()])
+    assert compare(rule, one, one, (0,), (1_000,)) == INFORMATIVE
+    assert compare(rule, one, one, (0,), (1_001,)) == WRONG_PROBES
+    assert compare(rule, one, one, (0,), (5_000,), is_one_dither=False) == INFORMATIVE
+    assert compare(rule, one, one, (0,), (5_001,), is_one_dither=False) == WRONG_PROBES
+
+
+def test_only_boxes_are_compared_across_dithers() -> None:
+    assert is_dithered(Comparison(name="boxes", parameters={**TOLERANCES, "dither_delta_max": 5_000}))
+    assert not is_dithered(BOXES)
+    with pytest.raises(AssertionError, match="tensors with"):
+        check_parameters(Comparison(name="tensors", parameters={**TENSORS.parameters, "dither_delta_max": 1}))

@@ -23,7 +23,9 @@ def test_the_lists_are_those_of_the_steps_themselves() -> None:
 
 def test_an_image_may_bring_any_number_of_artifacts() -> None:
     image = Run(name="image", image="0" * 64)
-    check_manifest(replace(GOOD, run=image, artifacts={"layer": "1" * 64, "config": "2" * 64}))
+    plain = {key: value for key, value in GOOD.compare.parameters.items() if key != "dither_delta_max"}
+    boxes = replace(GOOD.compare, parameters=plain)
+    check_manifest(replace(GOOD, run=image, compare=boxes, artifacts={"layer": "1" * 64, "config": "2" * 64}))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,7 @@ def test_an_image_may_bring_any_number_of_artifacts() -> None:
         ({"artifacts": {"one": "0" * 64, "two": "1" * 64}}, "exactly one artifact"),
         ({"compare": Comparison(name="boxes", parameters={})}, "takes the parameters"),
         ({"compare": Comparison(name="tensors", parameters={"delta_max": 1, "probe_delta_max": 1})}, "compared as"),
+        ({"run": Run(name="image", image="0" * 64)}, "dither_delta_max is for what our own program runs"),
         ({"labels": ("", "")}, "no label"),
     ],
     ids=str,

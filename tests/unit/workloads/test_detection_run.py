@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from gridlight.messages.limits import DETECTIONS_MAX, PROBES_MAX, THRESHOLD_REPORT
+from gridlight.messages.limits import DETECTIONS_MAX, DITHER_BITS, PROBES_MAX, THRESHOLD_REPORT
 from gridlight.messages.results import decode_detections
 from gridlight.workloads.detection.run import (
+    DITHERED_BYTES,
     Candidates,
     Detector,
+    dithered,
     probe,
     select_candidates,
     suppress,
@@ -192,3 +194,29 @@ def test_a_detector_gives_the_canonical_result_of_what_the_model_says(model: Pat
 def test_a_detector_is_deterministic(model: Path) -> None:
     picture = bytes(range(200)) * 3
     assert Detector(model, PARAMETERS).run(picture, 5) == Detector(model, PARAMETERS).run(memoryview(picture), 5)
+
+
+def test_a_dither_turns_the_last_bit_of_a_few_bytes_and_each_seed_turns_others() -> None:
+    picture = bytes(range(250)) * 1_080
+    one, same, other = (dithered(picture, seed) for seed in (7, 7, 8))
+    assert one == same != other
+    turned = [(before, after) for before, after in zip(picture, one, strict=True) if before != after]
+    assert DITHERED_BYTES - 5 <= len(turned) <= DITHERED_BYTES, "two places may be one"
+    assert all(before ^ after == 1 for before, after in turned)
+
+
+def test_the_upper_bits_of_a_seed_choose_the_probes_and_the_whole_of_it_the_dither(model: Path) -> None:
+    picture, places = bytes([192]) * 600, 5 << DITHER_BITS
+    plain, dithering = Detector(model, PARAMETERS), Detector(model, PARAMETERS, is_dithered=True)
+    expected = plain.run(picture, 5).probes
+    near, nearer = dithering.run(picture, places | 1).probes, dithering.run(picture, places | 2).probes
+    assert len(set(expected)) > 1
+    for probes in (near, nearer):
+        assert probes != expected
+        assert max(abs(one - other) for one, other in zip(probes, expected, strict=True)) < 20_000
+    assert dithering.run(picture, places | 1).probes == near
+
+
+def test_a_dithered_input_may_be_a_view(model: Path) -> None:
+    detector = Detector(model, PARAMETERS, is_dithered=True)
+    assert detector.run(memoryview(bytes(600)), 5) == detector.run(bytes(600), 5)

@@ -8,8 +8,15 @@ from msgspec import Struct
 
 from gridlight.client.casestudy.statistics import Spread, WideSpread, spread, wide_spread
 from gridlight.client.exchange import DEADLINE_EXCEEDED
+from gridlight.core.comparing import is_overlapping
 from gridlight.messages.api import DetectionView, DetectResponse, ImageView
 from gridlight.messages.ids import NodeId
+from gridlight.messages.limits import THRESHOLD_FLOOR
+from gridlight.messages.results import SCORE_ONE
+
+SCORE_SLACK = 0.01
+SAME_BOX_IOU = 9_000
+"""In 1e-4. Boxes are whole pixels here: one more or less is a tenth of the smallest things that are found."""
 
 UNANSWERED = "UNANSWERED"
 """Our own code for a request that got no answer at all: the connection broke, or the client's patience ended."""
@@ -66,7 +73,7 @@ class PhotoFindings(Struct, frozen=True, kw_only=True):
     detections: list[DetectionView]
     nodes_answered: int
     nodes_agreeing: int
-    """How many of them gave exactly these detections."""
+    """How many of them gave these detections, within what the seeds of their assignments change."""
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -167,5 +174,23 @@ def find_photo(file: str, observations: Iterable[Observation]) -> PhotoFindings:
         image=first.image,
         detections=first.detections,
         nodes_answered=len(answers),
-        nodes_agreeing=sum(answer.detections == first.detections for answer in answers),
+        nodes_agreeing=sum(are_alike(answer.detections, first.detections) for answer in answers),
+    )
+
+
+def are_alike(ones: list[DetectionView], others: list[DetectionView]) -> bool:
+    """Whether both found the same; what is within a score's slack of the service's floor, one may have left out."""
+    return all(
+        any(_is_same(thing, other) for other in there)
+        for here, there in ((ones, others), (others, ones))
+        for thing in here
+        if thing.score >= THRESHOLD_FLOOR / SCORE_ONE + SCORE_SLACK
+    )
+
+
+def _is_same(one: DetectionView, other: DetectionView) -> bool:
+    return (
+        one.class_id == other.class_id
+        and abs(one.score - other.score) <= SCORE_SLACK
+        and is_overlapping(one.bbox, other.bbox, SAME_BOX_IOU)
     )

@@ -102,9 +102,9 @@ def make_figure(photo: PhotoFindings, data: bytes) -> Figure:
 
 
 def agreement_words(photo: PhotoFindings) -> str:
-    """Whether the nodes say the same, box by box and digit by digit."""
+    """Whether the nodes say the same, box by box."""
     if photo.nodes_answered == 0:
         return "No node answered."
     if photo.nodes_agreeing == photo.nodes_answered:
-        return f"All {photo.nodes_answered} nodes gave exactly these boxes and scores."
-    return f"{photo.nodes_agreeing} of {photo.nodes_answered} nodes gave exactly these boxes and scores."
+        return f"All {photo.nodes_answered} nodes gave these boxes, and these scores within 0.01."
+    return f"{photo.nodes_agreeing} of {photo.nodes_answered} nodes gave these boxes, and these scores within 0.01."

@@ -7,18 +7,21 @@ floats differ in the last bits still take the same decisions, but for values tha
 import math
 import os
 from enum import Enum
-from hashlib import blake2b
+from hashlib import blake2b, shake_128
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gridlight.messages.limits import DETECTIONS_MAX, PROBES_MAX, THRESHOLD_REPORT
+from gridlight.messages.limits import DETECTIONS_MAX, DITHER_BITS, PROBES_MAX, THRESHOLD_REPORT
 from gridlight.messages.results import BOX_UNITS_PER_PX, SCORE_ONE, Detection, encode_detections
 
 PROBE_UNITS = 1_000_000
 PROBE_VALUE_MAX = 9_000_000_000
 """Past it a raw value is cut, so that a probe is an integer that every language's JSON reads exactly."""
+
+DITHERED_BYTES = 128
+"""Of 270,000, each off by one: a score moves by 0.001, and a raw value by more than honest machines ever differ in."""
 
 _LOGIT_REPORT = math.log((THRESHOLD_REPORT - 1) / (SCORE_ONE - THRESHOLD_REPORT + 1))
 """Just below the logit of the report threshold: what to look at before rounding decides."""
@@ -62,6 +65,7 @@ class Detector:
         model: Path,
         parameters: dict[str, int],
         *,
+        is_dithered: bool = False,
         threads: int = 1,
         optimisation: Optimisation = Optimisation.ALL,
     ) -> None:
@@ -82,6 +86,7 @@ class Detector:
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         self._session: Any = runtime.InferenceSession(os.fspath(model), options, providers=["CPUExecutionProvider"])
         self._parameters = parameters
+        self._is_dithered = is_dithered
         self._shape = (1, parameters["height"], parameters["width"], 3)
 
     @property
@@ -90,8 +95,13 @@ class Detector:
         return math.prod(self._shape)
 
     def run(self, tensor: bytes | bytearray | memoryview, probe_seed: int) -> Output:
-        """Detections of one prepared input of `input_bytes` bytes, and the probes its seed asks for."""
-        return self.report(*self.heads(tensor), probe_seed)
+        """Detections of one prepared input of `input_bytes` bytes, and the probes its seed asks for.
+
+        Where the workload dithers, the input is altered by the whole seed, and the upper bits choose the probes.
+        """
+        if not self._is_dithered:
+            return self.report(*self.heads(tensor), probe_seed)
+        return self.report(*self.heads(dithered(tensor, probe_seed)), probe_seed >> DITHER_BITS)
 
     def heads(self, tensor: bytes | bytearray | memoryview) -> tuple[Floats, Floats]:
         """The model's raw boxes and logits."""
@@ -105,6 +115,17 @@ class Detector:
         candidates = select_candidates(boxes[0], logits[0], self._parameters)
         kept = suppress(candidates, self._parameters["iou_max"])
         return Output(_canonical(candidates, kept), probe(logits, probe_seed))
+
+
+def dithered(tensor: bytes | bytearray | memoryview, probe_seed: int) -> bytes:
+    """The input with the last bit of a few bytes turned, so that no other run's raw values stand for this one's.
+
+    The places are 32-bit words of SHAKE-128 over the seed, modulo the number of bytes.
+    """
+    altered = np.frombuffer(tensor, np.uint8).copy()
+    words = shake_128(probe_seed.to_bytes(8, "little")).digest(4 * DITHERED_BYTES)
+    altered[np.unique(np.frombuffer(words, "<u4") % altered.size)] ^= 1
+    return altered.tobytes()
 
 
 def select_candidates(boxes: Floats, logits: Floats, parameters: dict[str, int]) -> Candidates:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from gridlight.client.casestudy.findings import UNANSWERED, find_node, find_photo, find_requests
+from gridlight.client.casestudy.findings import UNANSWERED, are_alike, find_node, find_photo, find_requests
 from gridlight.client.casestudy.statistics import Spread, WideSpread
+from gridlight.messages.api import Box, DetectionView
 from gridlight.messages.ids import NodeId
 
 ONE = NodeId("U" + "A" * 55)
@@ -77,3 +78,16 @@ def test_a_photo_that_no_node_answered_has_no_detections(make_observation: Any) 
     found = find_photo("bus.jpg", [make_observation(code="NODE_NOT_ONLINE", pinned_node=ONE)])
 
     assert (found.image, found.detections, found.nodes_answered) == (None, [], 0)
+
+
+def test_nodes_agree_whose_scores_and_boxes_are_as_near_as_seeds_leave_them() -> None:
+    def seen(score: float, *, class_id: int = 6, left: int = 100) -> DetectionView:
+        box = Box(xmin=left, ymin=100, xmax=left + 100, ymax=200)
+        return DetectionView("bus", "bus", class_id, score, score, (left, 100, left + 100, 200), box)
+
+    assert are_alike([seen(0.9)], [seen(0.901, left=101)])
+    assert are_alike([seen(0.9), seen(0.251)], [seen(0.9)])
+    assert not are_alike([seen(0.9)], [seen(0.92)])
+    assert not are_alike([seen(0.9)], [seen(0.9, left=150)])
+    assert not are_alike([seen(0.9)], [seen(0.9, class_id=7)])
+    assert not are_alike([], [seen(0.9)])
