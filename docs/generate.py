@@ -17,7 +17,7 @@ import msgspec
 
 from gridlight.messages import codec, limits
 from gridlight.messages.api import EnrolmentResponse
-from gridlight.messages.ledger import TellPayouts
+from gridlight.messages.ledger import AccountCredited, TellPayouts
 from gridlight.messages.manifests import Countersignature, Publication, StopOrder
 from gridlight.messages.nodes import EnrolNode, OfferChanged
 from gridlight.messages.operators import NodeCertificate, OperatorSuccession, PayoutStatement
@@ -47,6 +47,7 @@ _WAYS: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
     ("operator to gateway over HTTP, and on to the payer", (PayoutStatement,)),
     ("publisher to gateway, and on to nodes, over HTTP", (Publication,)),
     ("network's founder to gateway, and on to nodes, over HTTP", (Countersignature, StopOrder)),
+    ("gateway (grants) or payer (deposits) to coordinator", (AccountCredited,)),
     ("gateway to coordinator", get_args(codec.GatewayEvent)),
     ("coordinator to gateway", get_args(codec.GatewayEffect)),
     ("payer to coordinator", get_args(codec.PayerWord)),

@@ -9,17 +9,20 @@ import msgspec
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, event, insert, inspect
+from sqlalchemy import Engine, event, insert, inspect, select, update
+from sqlalchemy.exc import IntegrityError
 from tests.integration.databases import NewDatabase
 from tests.unit.core.world import WORKLOAD, job_id, node_id, submitted
 
-from gridlight.adapters import payout_tables, schema, word_tables
+from gridlight.adapters import deposit_tables, payout_tables, schema, word_tables
 from gridlight.adapters.changes import Changes
 from gridlight.adapters.journal import Journal, Record
 from gridlight.adapters.schema import REVISION, metadata, migrate, open_engine
 from gridlight.adapters.store import Store
+from gridlight.messages.accounts import deposit_number
 from gridlight.messages.codec import encode_record
 from gridlight.messages.host import TimePassed
+from gridlight.messages.ids import AccountId
 from gridlight.messages.jobs import JobState, Outcome
 from gridlight.messages.trust import RecordStanding, Tier
 
@@ -53,8 +56,8 @@ def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
     migrate(engine)
 
     inspector = inspect(engine)
-    assert payout_tables.payout_statements.name in metadata.tables
-    assert word_tables.words.name in metadata.tables
+    own = {payout_tables.payout_statements, word_tables.words, deposit_tables.deposits}
+    assert {table.name for table in own} <= metadata.tables.keys()
     for table in metadata.tables.values():
         columns = {
             column["name"]: (str(column["type"]), column["nullable"]) for column in inspector.get_columns(table.name)
@@ -145,3 +148,19 @@ def test_what_the_first_release_wrote_is_still_there_and_goes_on(engine: Engine)
     assert (job.submitted.job_id, job.outcome, job.commit) == (job_id(1), DONE, None)
     assert (node.tasks_answered, node.tier) == (7, None)
     assert (since.tasks_answered, since.tier) == (7, Tier.TRUSTED)
+
+
+def test_accounts_of_before_have_the_numbers_that_new_ones_would_and_no_two_have_one(engine: Engine) -> None:
+    migrate_to(engine, "0011")
+    names = [AccountId(f"acc_{number:016d}") for number in range(3)]
+    row = "INSERT INTO accounts (account_id, name, created_ms, burst) VALUES ('{}', 'a', 1, 1)"
+    with engine.begin() as connection:
+        for name in names:
+            connection.exec_driver_sql(row.format(name))
+    migrate(engine)
+
+    with engine.connect() as connection:
+        found = connection.execute(select(schema.accounts.c.account_id, schema.accounts.c.deposit_number)).all()
+    assert {row.account_id: row.deposit_number for row in found} == {name: deposit_number(name) for name in names}
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(update(schema.accounts).values(deposit_number=7))

@@ -8,7 +8,16 @@ import threading
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, MuxedAccount, Payment, TransactionEnvelope, xdr
+from stellar_sdk import (
+    Asset,
+    FeeBumpTransactionEnvelope,
+    Keypair,
+    MuxedAccount,
+    PathPaymentStrictReceive,
+    Payment,
+    TransactionEnvelope,
+    xdr,
+)
 from stellar_sdk.exceptions import BadSignatureError
 
 LEDGER_S = 5
@@ -143,10 +152,11 @@ class Chain:
         )
 
     def _pay(self, envelope: TransactionEnvelope, operation: object) -> str:
-        assert isinstance(operation, Payment)
+        assert isinstance(operation, Payment | PathPaymentStrictReceive)
         source = self.accounts[source_of(envelope, operation)]
         target = self.accounts.get(operation.destination.account_id)
-        units = units_of(operation.amount)
+        asset, amount = arriving(operation)
+        units = units_of(amount) if asset.is_native() else 0
         if source.units < units:
             return "op_underfunded"
         if target is None:
@@ -156,6 +166,14 @@ class Chain:
         source.units -= units
         target.units += units
         return "op_success"
+
+
+def arriving(operation: Payment | PathPaymentStrictReceive) -> tuple[Asset, str]:
+    """What comes to the destination. Balances are in the chain's own coin alone, and a path costs what it brings."""
+    if isinstance(operation, Payment):
+        return operation.asset, operation.amount
+    assert operation.send_asset.is_native()
+    return operation.dest_asset, operation.dest_amount
 
 
 def units_of(amount: str) -> int:

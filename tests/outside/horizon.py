@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from urllib.parse import parse_qs, urlsplit
 
-from stellar_sdk import Payment
-from tests.outside.chain import BASE_FEE, Chain, result_xdr, units_of
+from stellar_sdk import PathPaymentStrictReceive, Payment
+from tests.outside.chain import BASE_FEE, Chain, arriving, result_xdr, source_of, units_of
 
 from gridlight.adapters.chain.amounts import to_decimal
 
@@ -116,14 +116,16 @@ class Horizon:
             applied = self.chain.applied[digest]
             for index, operation in enumerate(applied.envelope.transaction.operations, start=1):
                 number = applied.ledger << 32 | place << 12 | index
-                assert isinstance(operation, Payment)
+                assert isinstance(operation, Payment | PathPaymentStrictReceive)
                 target = operation.destination
                 if not applied.is_successful or target.account_id != address or number <= after or left == 0:
                     continue
                 left -= 1
-                record: dict[str, object] = {"id": str(number), "paging_token": str(number), "type": "payment"}
-                record |= {"transaction_hash": digest, "transaction_successful": True, "asset_type": "native"}
-                record |= {"amount": to_decimal(units_of(operation.amount)), "to": address}
+                kind = "payment" if isinstance(operation, Payment) else "path_payment_strict_receive"
+                (asset, amount), source = arriving(operation), source_of(applied.envelope, operation)
+                record: dict[str, object] = {"id": str(number), "paging_token": str(number), "type": kind}
+                record |= {"transaction_hash": digest, "transaction_successful": True, "asset_type": asset.type}
+                record |= {"amount": to_decimal(units_of(amount)), "from": source, "to": address}
                 if target.account_muxed_id is not None:
                     record |= {"to_muxed": target.account_muxed, "to_muxed_id": str(target.account_muxed_id)}
                 yield record

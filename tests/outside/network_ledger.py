@@ -9,7 +9,7 @@ from gridlight.adapters.coordinator_ledger import LedgerUnreachable
 from gridlight.adapters.journal import Journal, Record
 from gridlight.core.coordinator import CORE_VERSION
 from gridlight.core.ledger import Ledger
-from gridlight.messages.codec import Event, PayerWord, encode, payer_answers, payer_words
+from gridlight.messages.codec import Event, PayerQuestion, encode, payer_answers, payer_words
 from gridlight.messages.ledger import NET_FEE, AccountCredited, TellPayouts, op_avail
 from gridlight.services.coordinator.loop import fold
 
@@ -25,17 +25,27 @@ class JournalledLedger:
         self.random, self.dies = Random(seed), dies
         self.reached = reached
 
+    def start_anew(self) -> None:
+        """As another process would, from the journal."""
+        self.core, self.sequence = fold(self.journal)
+
     def close(self) -> None:
         """Let go of the database."""
         self.journal.close()
 
-    async def say(self, word: PayerWord) -> TellPayouts:
+    async def say(self, word: PayerQuestion) -> TellPayouts:
         """The answer, after the commit; or none, in `dies` per cent of the steps, as if another process went on."""
         self._step("ledger heard")
         told = self.commit([payer_words.decode(encode(word))])
         self._step("ledger committed")
         [answer] = told
         return payer_answers.decode(encode(answer))
+
+    async def tell(self, credit: AccountCredited) -> None:
+        """The same with a deposit, which has no answer but the ledger's entry."""
+        self._step("ledger heard")
+        self.commit([payer_words.decode(encode(credit))])
+        self._step("ledger committed")
 
     def commit(self, events: list[Event]) -> list[TellPayouts]:
         """Events as one batch."""
@@ -49,7 +59,7 @@ class JournalledLedger:
     def _step(self, point: str) -> None:
         self.reached(point)
         if self.random.randrange(100) < self.dies:
-            self.core, self.sequence = fold(self.journal)
+            self.start_anew()
             raise LedgerUnreachable(f"the coordinator died: {point}")
 
 

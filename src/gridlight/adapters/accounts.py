@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from gridlight.adapters.api_keys import ApiKey, new_account_id, new_api_key
 from gridlight.adapters.schema import account_keys, account_usage, accounts, migrate, open_engine
 from gridlight.core.quotas import Spent
-from gridlight.messages.accounts import KEYS_PER_ACCOUNT_MAX, AccountView, KeyView, Limits, Scope
+from gridlight.messages.accounts import KEYS_PER_ACCOUNT_MAX, AccountView, KeyView, Limits, Scope, deposit_number
 from gridlight.messages.ids import AccountId
 
 ACCOUNTS_LISTED_MAX: Final = 1_000
@@ -54,6 +54,8 @@ class AccountBook:
         """A new account, without keys."""
         view = AccountView(account_id=new_account_id(), name=name, limits=limits, created_ms=now_ms)
         values = {"account_id": view.account_id, "name": name, "created_ms": now_ms}
+        # Another account's number, which a hash gives once in 2^63, is refused by the index, and the account with it.
+        values["deposit_number"] = deposit_number(view.account_id)
         limited = {field: getattr(limits, field) for field in Limits.__struct_fields__}
         with self._engine.begin() as connection:
             connection.execute(insert(accounts).values(**values, **limited))

@@ -6,8 +6,8 @@ from typing import Final
 
 from gridlight.adapters.bus import Bus, BusError, Delivery
 from gridlight.messages import subjects
-from gridlight.messages.codec import PayerWord, ProtocolViolation, encode, payer_answers
-from gridlight.messages.ledger import TellPayouts
+from gridlight.messages.codec import PayerQuestion, ProtocolViolation, encode, payer_answers
+from gridlight.messages.ledger import AccountCredited, TellPayouts
 
 ANSWER_S_MAX: Final = 10.0
 
@@ -26,9 +26,9 @@ class CoordinatorLedger:
         self._answer: asyncio.Future[TellPayouts] | None = None
 
     @classmethod
-    async def connect(cls, url: str, credentials: Path, shard: str) -> "CoordinatorLedger":
+    async def connect(cls, url: str, credentials: Path, shard: str, name: str = "payer") -> "CoordinatorLedger":
         """BusError where there is no bus, or none that takes us."""
-        bus = await Bus.connect(url=url, name="payer", credentials=credentials)
+        bus = await Bus.connect(url=url, name=name, credentials=credentials)
         ledger = cls(bus, shard)
         await bus.subscribe(subjects.payer_answers(shard), ledger._hear)
         await bus.flush()
@@ -38,7 +38,7 @@ class CoordinatorLedger:
         """Let go of the connection."""
         await self._bus.close()
 
-    async def say(self, word: PayerWord) -> TellPayouts:
+    async def say(self, word: PayerQuestion) -> TellPayouts:
         """What the coordinator answers once it is on its disk. LedgerUnreachable."""
         assert self._answer is None, "two words at a time"
         self._question, self._answer = word.question, asyncio.get_running_loop().create_future()
@@ -50,6 +50,14 @@ class CoordinatorLedger:
             raise LedgerUnreachable(f"the coordinator of {self._shard} does not answer: is it running?") from error
         finally:
             self._answer = None
+
+    async def tell(self, credit: AccountCredited) -> None:
+        """A deposit, which the coordinator answers by posting it. LedgerUnreachable where the bus did not take it."""
+        try:
+            await self._bus.publish(subjects.payer_words(self._shard), encode(credit))
+            await self._bus.flush()
+        except BusError as error:
+            raise LedgerUnreachable(f"the coordinator of {self._shard} cannot be told: {error}") from error
 
     async def _hear(self, delivery: Delivery) -> None:
         try:

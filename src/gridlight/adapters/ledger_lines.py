@@ -126,6 +126,11 @@ class LedgerLines:
         self._engine.dispose()
 
 
+def read_postings(data: bytes) -> tuple[Posting, ...]:
+    """Of an entry, as its row has them."""
+    return _POSTINGS.decode(data)
+
+
 def changes_of(owner: str, postings: tuple[Posting, ...]) -> dict[str, int]:
     """What an entry's postings do to an owner's accounts."""
     changes: dict[str, int] = {}

@@ -1,5 +1,5 @@
 """The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them. Where
-operators are paid is in payout_tables.py, the network's words are in word_tables.py.
+operators are paid is in payout_tables.py, what requesters paid in deposit_tables.py, the network's words in word_tables.py.
 
 The journal is the truth; all tables after it and its snapshots are read models, written in the same transaction as the
 record that changed them; but for accounts, their keys and usage, and payout statements, which gateways write and no
@@ -230,7 +230,9 @@ accounts = Table(
     Column("rate_per_minute", Integer),
     Column("burst", Integer, nullable=False),
     Column("requests_per_day", BigInteger),
+    Column("deposit_number", BigInteger),
     Index("accounts_by_time", "created_ms"),
+    Index("accounts_by_deposit_number", "deposit_number", unique=True),
 )
 
 account_keys = Table(
@@ -323,7 +325,7 @@ rulings = Table(
 )
 """The audit log of what administrators ruled of nodes and operators; lines are only ever added."""
 
-REVISION: Final = "0011"
+REVISION: Final = "0012"
 """The newest migration; a test holds it to migrations/."""
 
 _BUSY_TIMEOUT_MS: Final = 5_000

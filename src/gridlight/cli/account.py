@@ -19,6 +19,7 @@ account_app = typer.Typer(help="Accounts of requesters, and their API keys.")
 keys_app = typer.Typer(help="An account's API keys.")
 account_app.add_typer(keys_app, name="keys")
 account_app.command("credit")(account_money.credit)
+account_app.command("deposit-address")(account_money.deposit_address)
 account_app.command("statement")(account_money.statement)
 
 _ACCOUNT = re.compile(r"acc_[0-9a-z]{16}")

@@ -1,4 +1,4 @@
-"""`gridlight account credit` and `statement`: money that an account gets, and all that became of it."""
+"""`gridlight account credit`, `deposit-address`, `statement`: how an account gets money, and all that became of it."""
 
 import secrets
 from pathlib import Path
@@ -46,6 +46,32 @@ def credit(
         typer.echo(encode(granted).decode())
     else:
         typer.echo(f"credited {granted.amount} coin to {granted.account_id}: entry {granted.entry}, key {granted.key}")
+
+
+def deposit_address(
+    account: Annotated[
+        str | None, typer.Argument(metavar="[ACCOUNT]", help="Your own key's if left out.", show_default=False)
+    ] = None,
+    url: UrlOption = None,
+    data: DataOption = None,
+    api_key: ApiKeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where on the chain an account is paid in to."""
+    from gridlight.client.account_calls import OWN_CALL, account_responses
+    from gridlight.client.money_calls import deposit_call, deposit_responses
+    from gridlight.messages.codec import encode
+
+    if account is None and data is not None:
+        raise BadInput("an administrator has no account", "name one as `gridlight account list` does")
+    with holder(url, data, api_key) as network:
+        whose = account or network.exchange(OWN_CALL, account_responses).account.account_id
+        shown = network.exchange(deposit_call(whose), deposit_responses)
+    if as_json:
+        typer.echo(encode(shown).decode())
+        return
+    typer.echo(f"address {shown.address}\nnetwork {shown.network}\nasset   {shown.asset} (the chain's own coin)")
+    typer.echo(f"account {shown.account_id}, number {shown.number}\n{shown.note}")
 
 
 def statement(

@@ -11,6 +11,7 @@ import typer
 
 from gridlight.cli import measuring, operator_payouts, requesting, serving
 from gridlight.cli.account import account_app
+from gridlight.cli.deposits import deposits_app
 from gridlight.cli.ending import INTERRUPTED, USAGE_ERROR, fail
 from gridlight.cli.issuer import issuer_app
 from gridlight.cli.money import ledger_app, receipt_app
@@ -45,6 +46,7 @@ app.add_typer(workload_app, name="workload")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(receipt_app, name="receipt")
 app.add_typer(payouts_app, name="payouts")
+app.add_typer(deposits_app, name="deposits")
 app.command(rich_help_panel="Started by `gridlight up`")(serving.coordinator)
 app.command(rich_help_panel="Started by `gridlight up`")(serving.gateway)
 

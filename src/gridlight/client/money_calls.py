@@ -15,6 +15,7 @@ from gridlight.messages.money_api import (
     BalanceResponse,
     CreditBody,
     CreditResponse,
+    DepositResponse,
     DryRunResponse,
     StatementLine,
     StatementResponse,
@@ -26,6 +27,7 @@ CREDIT_TIMEOUT_S: Final = 20.0
 dry_runs: Final[Decoder[DryRunResponse]] = Decoder(DryRunResponse, ANSWER_BYTES_MAX)
 credit_responses: Final[Decoder[CreditResponse]] = Decoder(CreditResponse, ANSWER_BYTES_MAX)
 balance_responses: Final[Decoder[BalanceResponse]] = Decoder(BalanceResponse, ANSWER_BYTES_MAX)
+deposit_responses: Final[Decoder[DepositResponse]] = Decoder(DepositResponse, ANSWER_BYTES_MAX)
 statement_responses: Final[Decoder[StatementResponse]] = Decoder(StatementResponse, ANSWER_BYTES_MAX)
 
 
@@ -52,6 +54,11 @@ def credit_call(account: str, amount: str, key: str) -> Call:
 def balance_call(account: str) -> Call:
     """`GET /v1/accounts/{id}/balance`."""
     return Call(method="GET", path=f"/v1/accounts/{account}/balance", timeout_s=READ_TIMEOUT_S)
+
+
+def deposit_call(account: str) -> Call:
+    """`GET /v1/accounts/{id}/deposit`."""
+    return Call(method="GET", path=f"/v1/accounts/{account}/deposit", timeout_s=READ_TIMEOUT_S)
 
 
 def statement_call(account: str, after: int) -> Call:

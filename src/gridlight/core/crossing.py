@@ -7,10 +7,10 @@ what has an older number is known already, and what has a newer one than the nex
 
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from gridlight.core import postings
-from gridlight.core.ledger import Ledger, LedgerRefusal
+from gridlight.core.ledger import ENTRIES_REMEMBERED_MAX, Ledger, LedgerRefusal
 from gridlight.core.postings import Draft
 from gridlight.messages.codec import Effect
 from gridlight.messages.ledger import (
@@ -65,6 +65,8 @@ class Crossing:
 
     def _credited(self, event: AccountCredited) -> list[Effect]:
         """A word that contradicts an earlier one is not acted upon; whoever sent it sees that nothing was credited."""
+        if event.looked_to is not UNSET and self._ledger.seq - event.looked_to > ENTRIES_REMEMBERED_MAX:
+            return []  # it may be posted, and forgotten since: its sender looks again
         moved = (Posting(EXT_CHAIN, -event.amount), Posting(event.account, event.amount))
         try:
             return self._post(Draft(event.key, moved))

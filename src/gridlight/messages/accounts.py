@@ -1,7 +1,8 @@
 """A requester's account and its API keys: what administrators and requesters say of them over HTTP."""
 
 from enum import StrEnum
-from typing import Annotated
+from hashlib import sha256
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -14,6 +15,8 @@ REQUESTS_PER_DAY_MAX = 10**12
 NAME_CHARACTERS_MAX = 128
 KEYS_PER_ACCOUNT_MAX = 64
 """That are not revoked."""
+
+_DEPOSIT_DOMAIN: Final = b"gridlight.deposit.v1:"
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 KeyIdField = Annotated[str, Meta(pattern=r"^[a-z2-7]{12}$(?!\n)")]
@@ -101,6 +104,14 @@ class AccountResponse(Struct, frozen=True, kw_only=True):
     account: AccountView
     key: KeyView
     requests_today: int
+
+
+def deposit_number(account: AccountId) -> int:
+    """The number that payments on the chain name the account by: 63 bits, of SHA-256 over a tag and the account's id.
+
+    Whoever knows an account can tell it, so no table can turn a payment over to another account.
+    """
+    return int.from_bytes(sha256(_DEPOSIT_DOMAIN + account.encode("ascii")).digest()[:8], "big") >> 1
 
 
 def account_id(text: str) -> AccountId | None:

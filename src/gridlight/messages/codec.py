@@ -122,8 +122,10 @@ GatewayWord = GatewayEvent | GatewayQuestion
 HostEvent = CoordinatorStarted | BusReconnected | TimePassed | EpochBegan | PricesSet
 """What the host tells the core of itself, and of the world beside the bus."""
 
-PayerWord = PayoutsWanted | PayoutsEnded
-"""What the payer tells the coordinator."""
+PayerQuestion = PayoutsWanted | PayoutsEnded
+
+PayerWord = PayerQuestion | AccountCredited
+"""What the payer tells the coordinator. Of credits it tells deposits alone, and gateways tell grants alone."""
 
 Event = GatewayEvent | OfferChanged | NodeDisconnected | HostEvent | PayerWord
 """All that enters the core, and so all that the journal holds."""

@@ -174,6 +174,23 @@ class AccountCredited(Struct, frozen=True, gc=False, kw_only=True, tag_field="ty
     """`deposit:HASH:OPERATION`, `stake:HASH:OPERATION` or `grant:NAME`; the same key is credited once."""
     account: AccountField
     amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+    looked_to: Annotated[int, Meta(ge=0, lt=2**53)] | UnsetType = UNSET
+    """The entry up to which its sender looked for the key in vain. The core remembers the newest keys alone, and takes
+    the credit only while all entries since are among them. Absent where nobody looked.
+    """
+
+
+GRANT: Final = "grant:"
+"""Begins the key of what the founder vouches for, which a gateway may tell."""
+
+_IS_DEPOSIT = re.compile(r"deposit:[0-9a-f]{64}:[0-9]{1,4}", re.ASCII).fullmatch
+_IS_SPENDABLE = re.compile(rf"req:{_ID}:avail").fullmatch
+
+
+def is_told_deposit(credit: AccountCredited) -> bool:
+    """Whether it is a requester's deposit, and its sender looked for it in the ledger first: the payer may tell it."""
+    is_deposit = _IS_DEPOSIT(credit.key) is not None and _IS_SPENDABLE(credit.account) is not None
+    return is_deposit and credit.looked_to is not UNSET
 
 
 class RecordEntry(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="entry.record.v1"):

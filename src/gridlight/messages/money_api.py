@@ -15,6 +15,10 @@ KEY_CHARACTERS_MAX = 64
 STATEMENT_LINES_MAX = 1_000
 """Of one answer."""
 
+DEPOSIT_NOTE = (
+    "Pay the chain's own coin to this whole address. A payment to the bare account, or with a number that no account"
+    " has, is credited to nobody until an administrator says whose it is; another asset is not credited at all."
+)
 RECEIPTS_LISTED_MAX = 500
 EARNINGS_SHEETS_MAX = 1_000
 WORDS_LISTED_MAX = 32
@@ -36,6 +40,20 @@ class CreditResponse(Struct, frozen=True, kw_only=True):
     amount: str
     entry: int
     """The ledger's entry."""
+
+
+class DepositResponse(Struct, frozen=True, kw_only=True):
+    """`GET /v1/accounts/{id}/deposit`: where the account is paid in to, on the chain."""
+
+    account_id: AccountId
+    address: str
+    """Muxed: the network's account with this account's number inside."""
+    number: str
+    """Of 63 bits, as a decimal string."""
+    network: str
+    """The chain, by its passphrase."""
+    asset: str = "native"
+    note: str = DEPOSIT_NOTE
 
 
 class BalanceResponse(Struct, frozen=True, kw_only=True):

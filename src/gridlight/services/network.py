@@ -37,7 +37,7 @@ from gridlight.services.issuers import issuers_of
 from gridlight.services.own_account import ensure_account
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
 from gridlight.services.own_payer import own_payer
-from gridlight.services.prices import PricesFile, coordinator_keys
+from gridlight.services.prices import PricesFile, coordinator_keys, gateway_keys
 from gridlight.services.setup import ensure_weights
 from gridlight.services.supervisor import Program, Supervisor, raise_open_files_max
 
@@ -120,9 +120,8 @@ def run(
         try:
             keys = NetworkKeys.create(folder / KEYS_FOLDER)
             own = own_nodes(folder, keys, nodes=nodes, references=references)
-            money = {} if prices is None else coordinator_keys(prices, keys.folder / "network.nk")
             network = Network(
-                folder, keys, own, trust=trust, engine=engine, money=money, addresses=addresses, command=command
+                folder, keys, own, trust=trust, engine=engine, prices=prices, addresses=addresses, command=command
             )
             asyncio.run(network.serve())
         finally:
@@ -140,7 +139,7 @@ class Network:
         *,
         trust: str,
         engine: str,
-        money: dict[str, Any],
+        prices: PricesFile | None,
         addresses: Addresses,
         command: Sequence[str],
     ) -> None:
@@ -150,8 +149,7 @@ class Network:
         self._keys: Final = keys
         self._trust: Final = trust
         self._engine: Final = engine
-        self._money: Final = money
-        """What the coordinator is told of prices."""
+        self._prices: Final = prices
         self._at: Final = addresses
         self._payer: Final = own_payer(folder, keys, addresses.nats_url, self._database_url)
         self._nodes: Final = {node.name: node for node in nodes}
@@ -270,7 +268,7 @@ class Network:
                 "database_url": self._database_url,
                 "metrics_port": bus_server.free_port(BUS_HOST),
                 "trust": {"profile": self._trust},
-                **self._money,
+                **({} if self._prices is None else coordinator_keys(self._prices, self._keys.folder / "network.nk")),
             },
         )
 
@@ -297,6 +295,7 @@ class Network:
                 "published_folder": self._folder / "gateway" / "published",
                 **issuers_of(self._folder),
                 **({} if self._payer is None else self._payer.gateway),
+                **({} if self._prices is None else gateway_keys(self._prices)),
             },
         )
 

@@ -5,8 +5,9 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from gridlight.core.crossing import Crossing, CrossingSnapshot, WordFromOutside
-from gridlight.core.ledger import Ledger, audited
+from gridlight.core.ledger import ENTRIES_REMEMBERED_MAX, Ledger, audited
 from gridlight.core.payout_postings import end_of, handed_back, held
+from gridlight.core.postings import grant
 from gridlight.messages.ledger import (
     EXT_CHAIN,
     NET_CHAINFEE,
@@ -19,8 +20,10 @@ from gridlight.messages.ledger import (
     Posting,
     RecordEntry,
     TellPayouts,
+    is_told_deposit,
     op_avail,
     op_inflight,
+    req_avail,
 )
 
 HASH, OTHER = "ab" * 32, "cd" * 32
@@ -204,6 +207,40 @@ def test_a_credit_that_contradicts_an_earlier_one_is_not_acted_upon(books: Books
     books.hear(AccountCredited(key="grant:a", account=op_avail("anna"), amount=9))
     books.hear(AccountCredited(key="grant:a", account=op_avail("anna"), amount=700))
     assert books.balances(op_avail("anna")) == (700,)
+
+
+def test_a_credit_is_taken_only_while_the_core_remembers_every_entry_since_its_sender_looked(books: Books) -> None:
+    first = AccountCredited(key=f"deposit:{HASH}:0", account=req_avail("carl"), amount=5, looked_to=3)
+    books.hear(first)
+    books.hear(first)
+    assert books.balances(req_avail("carl")) == (5,)
+    for number in range(ENTRIES_REMEMBERED_MAX):
+        books.ledger.post(f"grant:n{number}", grant(f"n{number}", NET_FEE, 1).postings)
+    assert books.ledger.find(first.key) is None, "the core has forgotten it"
+
+    assert books.crossing.hear(first) == [], "its key is refused by the table's index, and would end the coordinator"
+    second = msgspec.structs.replace(first, key=f"deposit:{HASH}:1", looked_to=4)
+    [effect] = books.crossing.hear(second)
+    assert isinstance(effect, RecordEntry)
+    assert effect.entry.key == second.key
+    assert books.crossing.hear(msgspec.structs.replace(second, key=f"deposit:{HASH}:2")) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_told"),
+    [
+        ({}, True),
+        ({"key": "grant:start"}, False),
+        ({"key": f"stake:{HASH}:0"}, False),
+        ({"key": f"deposit:{HASH[:-1]}:0"}, False),
+        ({"account": NET_FEE}, False),
+        ({"account": op_avail("anna")}, False),
+        ({"looked_to": UNSET}, False),
+    ],
+)
+def test_the_payer_tells_requesters_deposits_alone(changes: dict[str, object], *, is_told: bool) -> None:
+    credit = AccountCredited(key=f"deposit:{HASH}:0", account=req_avail("carl"), amount=5, looked_to=3)
+    assert is_told_deposit(msgspec.structs.replace(credit, **changes)) == is_told
 
 
 def test_a_restored_machine_answers_as_the_one_before(books: Books) -> None:

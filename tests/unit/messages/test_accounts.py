@@ -1,9 +1,12 @@
 """Ids, limits and names of accounts as strangers write them."""
 
+import hashlib
+
 import pytest
 
-from gridlight.messages.accounts import AccountBody, KeyBody, Limits, Scope, account_id
+from gridlight.messages.accounts import AccountBody, KeyBody, Limits, Scope, account_id, deposit_number
 from gridlight.messages.codec import Decoder, ProtocolViolation
+from gridlight.messages.ids import AccountId
 
 bodies: Decoder[AccountBody] = Decoder(AccountBody)
 keys: Decoder[KeyBody] = Decoder(KeyBody)
@@ -18,6 +21,15 @@ def test_an_account_s_id_is_read() -> None:
 )
 def test_what_is_no_account_s_id_is_none(text: str) -> None:
     assert account_id(text) is None
+
+
+def test_an_account_s_number_for_deposits_follows_from_its_id_alone_and_fits_63_bits() -> None:
+    first, other = AccountId("acc_0123456789abcdef"), AccountId("acc_0123456789abcdeg")
+    digest = hashlib.sha256(b"gridlight.deposit.v1:acc_0123456789abcdef").hexdigest()
+
+    assert deposit_number(first) == int(digest[:16], 16) // 2 == deposit_number(first)
+    assert deposit_number(other) != deposit_number(first)
+    assert all(0 <= deposit_number(AccountId(f"acc_{number:016d}")) < 2**63 for number in range(200))
 
 
 def test_what_is_left_out_is_not_limited() -> None:

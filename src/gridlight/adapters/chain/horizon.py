@@ -3,6 +3,7 @@
 What comes back is a stranger's word: typed here, and believed no further than the fence of sequence numbers makes safe.
 """
 
+import re
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ from gridlight.adapters.chain.amounts import from_decimal
 from gridlight.adapters.chain.calls import ChainUnreachable, call, certificates
 from gridlight.adapters.chain.results import result_codes
 from gridlight.messages.codec import Decoder, ProtocolViolation
+from gridlight.messages.ledger import AMOUNT_MAX
 from gridlight.messages.payouts import Answer, TransactionFound
 
 DEADLINE_S: Final = 10.0
@@ -24,6 +26,10 @@ _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _INDEX_BITS: Final = 0xFFF
 """Of an operation's id: its place in the transaction, from 1 (SEP-35)."""
 
+_PAYMENTS: Final = ("payment", "path_payment_strict_receive", "path_payment_strict_send")
+"""What arrives of a path payment is its `amount` of its `asset_type`, as of a plain one."""
+
+_IS_HASH: Final = re.compile(r"[0-9a-f]{64}").fullmatch
 _EMBEDDED: Final = {"embedded": "_embedded"}
 T = TypeVar("T")
 
@@ -52,6 +58,8 @@ class Deposit(Struct, frozen=True):
     requester: int | None
     """The number inside the address that was paid to; None where it was the bare account."""
     units: int
+    source: str = ""
+    """Who paid."""
 
 
 class _LedgerRecord(Struct):
@@ -84,12 +92,13 @@ class _TransactionRecord(Struct):
     result_xdr: str
 
 
-class _PaymentRecord(Struct):
+class _PaymentRecord(Struct, rename={"source": "from"}):
     id: str
     paging_token: str
     type: str
     transaction_hash: str
-    transaction_successful: bool = True
+    transaction_successful: bool
+    source: str = ""
     asset_type: str = ""
     amount: str = ""
     to: str = ""
@@ -204,9 +213,10 @@ class Horizon:
         records = (await self._read(path, _payments)).embedded.records
         try:
             deposits = [_deposit(record) for record in records if _is_deposit(record, account)]
+            after = str(max(int(one or 0) for one in (cursor, *(record.paging_token for record in records))))
         except ValueError as error:
-            raise ChainUnreachable(f"{self._url} describes a payment to {account} with no numbers") from error
-        return deposits, records[-1].paging_token if records else cursor
+            raise ChainUnreachable(f"{self._url} describes a payment to {account} in no known form") from error
+        return deposits, after if records else cursor
 
     async def _ask(self, path: str) -> tuple[int, bytes]:
         return await call(self._client, "GET", f"{self._url}{path}", deadline_s=self._deadline_s)
@@ -226,11 +236,15 @@ def _read_as(decoder: Decoder[T], body: bytes, path: str) -> T:
 
 
 def _is_deposit(record: _PaymentRecord, account: str) -> bool:
-    is_native = record.type == "payment" and record.asset_type == "native"
+    is_native = record.type in _PAYMENTS and record.asset_type == "native"
     return is_native and record.transaction_successful and record.to == account
 
 
 def _deposit(record: _PaymentRecord) -> Deposit:
+    """ValueError where it is none that a chain could have."""
     requester = None if record.to_muxed_id is None else int(record.to_muxed_id)
-    index = (int(record.id) & _INDEX_BITS) - 1
-    return Deposit(record.paging_token, record.transaction_hash, index, requester, from_decimal(record.amount))
+    index, units = (int(record.id) & _INDEX_BITS) - 1, from_decimal(record.amount)
+    is_possible = index >= 0 and 1 <= units <= AMOUNT_MAX and (requester is None or 0 <= requester < 2**64)
+    if not is_possible or not _IS_HASH(record.transaction_hash):
+        raise ValueError("no payment of any chain is like this")
+    return Deposit(record.paging_token, record.transaction_hash, index, requester, units, record.source[:80])

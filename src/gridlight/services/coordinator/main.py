@@ -27,7 +27,7 @@ from gridlight.messages import codec, subjects
 from gridlight.messages.codec import GatewayQuestion, ProtocolViolation
 from gridlight.messages.host import BusReconnected, CoordinatorStarted
 from gridlight.messages.ids import NodeId
-from gridlight.messages.ledger import PricesSet
+from gridlight.messages.ledger import GRANT, AccountCredited, PricesSet, is_told_deposit
 from gridlight.messages.nodes import NodeDisconnected
 from gridlight.services.coordinator.config import CoordinatorConfig
 from gridlight.services.coordinator.effects import Performer
@@ -136,7 +136,9 @@ class CoordinatorService:
             _log.warning("a gateway's events refused", error=str(violation))
             return
         for word in words:
-            if isinstance(word, GatewayQuestion):
+            if isinstance(word, AccountCredited) and not word.key.startswith(GRANT):
+                _log.warning("a gateway's credit refused", key=word.key, error="only the payer tells of deposits")
+            elif isinstance(word, GatewayQuestion):
                 self._ask(word)
             else:
                 self._loop.put(word)
@@ -154,9 +156,14 @@ class CoordinatorService:
 
     def _heard_payer(self, delivery: Delivery) -> None:
         try:
-            self._loop.put(codec.payer_words.decode(delivery.body))
+            word = codec.payer_words.decode(delivery.body)
         except ProtocolViolation as violation:
             _log.warning("a payer's word refused", error=str(violation))
+            return
+        if isinstance(word, AccountCredited) and not is_told_deposit(word):
+            _log.warning("a payer's word refused", error=f"{word.key} to {word.account} is no requester's deposit")
+            return
+        self._loop.put(word)
 
     def _heard_offer(self, delivery: Delivery) -> None:
         node_id = NodeId(delivery.subject.removeprefix("offer."))

@@ -5,10 +5,23 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gridlight.adapters.chain.addresses import account_of
+from gridlight.adapters.chain.transactions import STELLAR_TESTNET
 from gridlight.adapters.signatures import is_public_key
 from gridlight.messages.attestations import TrustedIssuer
 from gridlight.messages.subjects import SHARD_DEFAULT
 from gridlight.services.gateway.peers import read_networks
+
+
+class DepositsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where requesters pay in: what the payer's configuration calls `payer`, and the chain by its passphrase."""
+
+    account: str
+    passphrase: Annotated[str, Meta(min_length=1, max_length=100)] = STELLAR_TESTNET
+
+    def __post_init__(self) -> None:
+        if account_of(self.account) != self.account:
+            raise ValueError("deposits.account must be an account, as `G` and 55 characters, with no number inside")
 
 
 class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,6 +62,8 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How often issuers' status lists are read."""
     payout_least_units: Annotated[int, Meta(ge=1, le=10**18)] = 10_000
     """No operator's threshold may be lower, in units of 1e-7 coin: a hundred times what Stellar usually takes."""
+    deposits: DepositsConfig | None = None
+    """Nobody is told where to pay in where it is absent."""
     log_file: Path | None = None
     """Standard error where it is absent."""
 

@@ -7,7 +7,7 @@ from typing import Final
 from gridlight.adapters.ledger_lines import LedgerLines
 from gridlight.messages.amounts import coins
 from gridlight.messages.ids import AccountId
-from gridlight.messages.ledger import EXT_CHAIN, AccountCredited, Posting, req_avail
+from gridlight.messages.ledger import EXT_CHAIN, GRANT, AccountCredited, Posting, req_avail
 from gridlight.messages.money_api import IDEMPOTENCY_HEADER, KEY_CHARACTERS_MAX
 from gridlight.services.gateway.answers import read
 from gridlight.services.gateway.errors import Refusal
@@ -31,7 +31,7 @@ class Credits:
         """
         if not _is_key(key):
             raise Refusal("BAD_IDEMPOTENCY_KEY", f"{key[:80]!r} cannot be a key.")
-        wanted = AccountCredited(key=f"grant:{key}", account=req_avail(account), amount=units)
+        wanted = AccountCredited(key=f"{GRANT}{key}", account=req_avail(account), amount=units)
         entry = await self._entry(wanted)
         if entry is not None:  # however old: the core remembers the newest keys alone
             return entry

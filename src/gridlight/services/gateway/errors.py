@@ -110,6 +110,11 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "UNKNOWN_ACCOUNT": Kind(404, "The network has no such account.", "GET /v1/accounts lists them to administrators."),
     "UNKNOWN_KEY": Kind(404, "The account has no such key.", "GET /v1/accounts/{account}/keys lists them."),
+    "NO_DEPOSITS": Kind(
+        404,
+        "This network takes no payments on a chain.",
+        "Its founder names the account in [deposits] of the gateway's configuration; until then, ask for a grant.",
+    ),
     "BAD_ACCOUNT": Kind(400, "The account or key cannot be read.", _SEE_API),
     "BAD_IDEMPOTENCY_KEY": Kind(
         400,

@@ -137,6 +137,7 @@ class Gateway:
             questions=questions,
             payouts=self._payouts,
             network_key=self._config.network_key,
+            deposits=self._config.deposits,
         )
 
     def _workload_parts(self, admin: AdminToken) -> WorkloadParts:

@@ -8,9 +8,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 
+from gridlight.adapters.chain.addresses import deposit_address
 from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.ledger_lines import LedgerLines, Line
-from gridlight.messages.accounts import Scope
+from gridlight.messages.accounts import Scope, deposit_number
 from gridlight.messages.amounts import coins, units
 from gridlight.messages.codec import Decoder
 from gridlight.messages.limits import MESSAGE_BYTES_MAX
@@ -20,6 +21,7 @@ from gridlight.messages.money_api import (
     BalanceResponse,
     CreditBody,
     CreditResponse,
+    DepositResponse,
     EarningsResponse,
     ReceiptsResponse,
     StatementLine,
@@ -29,6 +31,7 @@ from gridlight.services.gateway.account_api import own_account, read_body
 from gridlight.services.gateway.accounts import Accounts
 from gridlight.services.gateway.administrators import AdminToken
 from gridlight.services.gateway.answers import Answer, AnyRequest, answer, read, says
+from gridlight.services.gateway.config import DepositsConfig
 from gridlight.services.gateway.credits import Credits
 from gridlight.services.gateway.earnings import earnings_page, vesting_view
 from gridlight.services.gateway.enrolment import Enrolments
@@ -56,6 +59,7 @@ class MoneyParts(Struct, frozen=True, eq=False, kw_only=True):
     questions: Questions
     payouts: Payouts
     network_key: str
+    deposits: DepositsConfig | None = None
 
 
 def money_routes(
@@ -65,6 +69,7 @@ def money_routes(
     return [
         *credit_routes(parts, accounts, admin),
         *account_routes(parts, accounts),
+        *deposit_routes(parts, accounts),
         *node_routes(parts, enrolments, admin, clock),
     ]
 
@@ -142,6 +147,24 @@ def account_routes(parts: MoneyParts, accounts: Accounts) -> list[HTTPRouteHandl
         )
 
     return [balance, statement]
+
+
+def deposit_routes(parts: MoneyParts, accounts: Accounts) -> list[HTTPRouteHandler]:
+    """How a requester pays in on the chain."""
+
+    @get("/v1/accounts/{account:str}/deposit", responses={200: says(DepositResponse), **errors(401, 403, 404, 429)})
+    async def deposit(request: AnyRequest, account: FromPath[str]) -> Answer:
+        """Where on the chain the account is paid in to: an address with the account's own number inside. As for the
+        balance.
+        """
+        whose = await own_account(accounts, await accounts.demand(request, Scope.READ), account)
+        if parts.deposits is None:
+            raise Refusal("NO_DEPOSITS")
+        number = deposit_number(whose)
+        address, network = deposit_address(parts.deposits.account, number), parts.deposits.passphrase
+        return answer(DepositResponse(account_id=whose, address=address, number=str(number), network=network))
+
+    return [deposit]
 
 
 def node_routes(

@@ -24,7 +24,7 @@ class PayerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     database_url: str
     horizon_url: str
     payer: str
-    """The account that the money comes from."""
+    """The account that the money comes from, and that requesters pay in to."""
     passphrase: str = STELLAR_TESTNET
     channels: tuple[str, ...] = ()
     """Accounts that give sequence numbers and fees; the payer itself if none is named."""
@@ -40,7 +40,9 @@ class PayerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     credentials: Path | None = None
     """`payer.creds` of the network's keys."""
     statements_url: str = ""
-    """The network's database, where gateways keep what operators say of addresses; `database_url` if none is named."""
+    """The network's database, where gateways keep accounts and what operators say of addresses, and the coordinator the
+    ledger; `database_url` if none is named.
+    """
     shard: str = SHARD_DEFAULT
     parameters: PayoutParameters = PayoutParameters()
 

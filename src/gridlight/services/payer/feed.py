@@ -16,7 +16,7 @@ from gridlight.adapters.payout_store import PayoutStore
 from gridlight.adapters.stored_books import StoredBooks
 from gridlight.core.payout_postings import end_of, handed_back, held
 from gridlight.core.payouts import FEES_RESERVED
-from gridlight.messages.codec import PayerWord
+from gridlight.messages.codec import PayerQuestion
 from gridlight.messages.ledger import PAYEES_MAX, PayoutsWanted, TellPayouts
 from gridlight.messages.payouts import PayoutParameters, RecordAction
 
@@ -30,7 +30,7 @@ class LedgersDisagree(Exception):
 class LedgerPort(Protocol):
     """Whoever keeps the network's ledger."""
 
-    async def say(self, word: PayerWord) -> TellPayouts:
+    async def say(self, word: PayerQuestion) -> TellPayouts:
         """The answer once it is durable. LedgerUnreachable where there is none in time."""
 
 
@@ -110,7 +110,7 @@ class Feed:
             self._reached("handed back")
         return bool(units)
 
-    async def _say(self, word: PayerWord) -> TellPayouts:
+    async def _say(self, word: PayerQuestion) -> TellPayouts:
         self._reached(f"about to say {type(word).__name__}")
         told = await self._ledger.say(word)
         self._reached(f"said {type(word).__name__}")

@@ -127,7 +127,7 @@ def run(
 ) -> Status:
     """Pay until nothing is left to do, or until SIGINT or SIGTERM. CannotPay and ValueError say what is in the way."""
     config = load_config(path, PayerConfig)
-    with _alone(path):
+    with alone(path):
         store = PayoutStore.open(config.database_url)
         try:
             channels = {channel.account for channel in config.channel_records()}
@@ -153,7 +153,7 @@ def run_signer(path: Path) -> None:
 
 async def _serve_signer(signer: Signer, socket: Path) -> None:
     stop = asyncio.Event()
-    _stop_on_signals(stop.set)
+    stop_on_signals(stop.set)
     await serve_signer(signer, socket, stop)
 
 
@@ -186,7 +186,7 @@ async def _serve(
             words=words,
             told=lambda: told(status_of(store)),
         )
-        _stop_on_signals(payer.stop)
+        stop_on_signals(payer.stop)
         if resumed is not None:
             payer.resume(resumed, is_given_up=is_given_up)
         await payer.run(is_once=is_once)
@@ -219,18 +219,20 @@ def _signer(config: PayerConfig, store: PayoutStore) -> Signer:
     return Signer(store, config.builder(), keys, config.parameters)
 
 
-def _stop_on_signals(stop: Callable[[], None]) -> None:
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """SIGINT and SIGTERM, for the loop that runs."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One payer for a file of configuration; the audit log's numbers refuse another one elsewhere."""
-    with path.with_suffix(".lock").open("w") as file:
+def alone(path: Path, name: str = "") -> Iterator[None]:
+    """One payer, or one watcher, for a file of configuration; what they write refuses another one elsewhere."""
+    with path.with_suffix(f".{name}.lock" if name else ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise CannotPay(f"a payer already runs from {path}", "stop it first, or wait for its end") from error
+            what = "a watcher of deposits" if name else "a payer"
+            raise CannotPay(f"{what} already runs from {path}", "stop it first, or wait for its end") from error
         yield

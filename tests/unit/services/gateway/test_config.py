@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from gridlight.adapters.chain.addresses import deposit_address
 from gridlight.adapters.configuration import load_config
 from gridlight.services.gateway.config import GatewayConfig
 
+MUXED = deposit_address("GA7QYNF7SOWQ3GLR2BGMZEHXAVIRZA4KVWLTJJFC7MGXUA74P7UJVSGZ", 7)
 GOOD = """
 shard = "s0"
 nats_url = "nats://127.0.0.1:4222"
@@ -37,6 +39,8 @@ def test_a_configuration_is_read_with_its_defaults(tmp_path: Path) -> None:
         ("http_port = 70000", "65535"),
         ("picture_processes = 0", ">= 1"),
         ("nats_url =", "config.toml"),
+        ('deposits = { account = "GABC" }', "56 characters"),
+        (f'deposits = {{ account = "{MUXED}" }}', "no number inside"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_file_and_key(tmp_path: Path, line: str, complaint: str) -> None:
