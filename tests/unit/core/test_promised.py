@@ -2,9 +2,9 @@
 
 import msgspec
 import pytest
-from tests.unit.core.audits import checked_world, next_check
+from tests.unit.core.audits import checked_world, next_check, next_effects
 from tests.unit.core.hearing import TRUST
-from tests.unit.core.paying import REWARD, balance, begin_epoch, priced, serve, submit
+from tests.unit.core.paying import REWARD, balance, begin_epoch, pinned, priced, serve, submit
 from tests.unit.core.world import World, enrolled, node_id, only, sends
 
 from gridlight.core.docket import INPUT_KEPT_MS
@@ -23,11 +23,11 @@ SETTLED_MS = max(TRUST.settle_ms_max + TRUST.settle_grace_ms, INPUT_KEPT_MS) + D
 class Told(World):
     """Hears what the network says of runs and of money."""
 
-    def follow(self, *, trusted: int = 6, newcomers: int = 0, funds: int = 100_000) -> "Told":
-        other = checked_world(trusted=trusted, newcomers=newcomers)
+    def follow(self, *, references: int = 0) -> "Told":
+        other = checked_world(references=references)
         self.coordinator, self.now_ms, self.nodes_made = other.coordinator, other.now_ms, other.nodes_made
         self.effects: list[Effect] = []
-        priced(self, funds=funds)
+        priced(self)
         return self
 
     def tell(self, event: Event) -> list[Effect]:
@@ -161,6 +161,18 @@ def test_a_check_that_too_many_wait_before_has_a_receipt_over_nothing(
     world.settle()
     assert world.status_of(check) == [(0, "final")]
     assert world.coordinator.bookkeeping.unfunded == 1
+
+
+def test_a_check_whose_node_was_found_false_before_it_was_paid_has_a_receipt_over_nothing() -> None:
+    world = Told(trust=TRUST).follow(references=1)
+    serve(world)
+    world.result(check := next_check(world))
+    (send,) = sends(pinned(world, check.node_id, Assurance.AUDITED))
+    world.result(send, output=b"\1" * 12, probes=(1,))
+    while found := sends(next_effects(world)):
+        world.result(found[0])
+    world.settle()
+    assert (world.status_of(check), world.status_of(send)) == ([(0, "final")], [(0, "corrected")])
 
 
 def test_a_run_earns_for_whose_node_it_was_when_its_result_came(world: Told) -> None:
