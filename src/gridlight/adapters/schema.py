@@ -1,5 +1,6 @@
 """The database's tables, in SQL that SQLite and PostgreSQL both take; migrations/ makes and changes them. Where
-operators are paid is in payout_tables.py, what requesters paid in deposit_tables.py, the network's words in word_tables.py.
+operators are paid is in payout_tables.py, what requesters paid in deposit_tables.py, the network's words are in
+word_tables.py.
 
 The journal is the truth; all tables after it and its snapshots are read models, written in the same transaction as the
 record that changed them; but for accounts, their keys and usage, and payout statements, which gateways write and no
