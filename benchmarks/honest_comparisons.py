@@ -78,7 +78,7 @@ class Tally:
     probe_risk: float = 0.0
     """Summed chances that the probes, wherever they fall, tell two honest nodes apart."""
     dither_mismatches: int = 0
-    """Runs of two dithers that were told apart."""
+    """Runs of two dithers that were told apart, by whatever; both are repeated then, and nobody is faulted."""
     dither_risk: float = 0.0
     """Summed chances that the probes, wherever they fall, tell two dithers apart."""
     copies_passing: float = 0.0
@@ -172,7 +172,9 @@ class Sitting:
         tally.copies_passing = self._passing(deltas, "probe_delta_max")
         first, second = sorted(pair, key=VARIANTS.index)
         findings.pairs.setdefault((first, second), Tally()).add(tally)
-        if not (compared.is_match and loosely.is_match):
+        # Probes of another dither prove nobody wrong, but have both runs repeated; other outputs might.
+        outputs = compare(self._rule, one.canonical, third.canonical, (), (), is_one_dither=False)
+        if not (compared.is_match and outputs.is_match):
             findings.mismatched.append(number)
         if compared.is_informative:
             self._forge(photo, one, other, findings)
