@@ -36,7 +36,7 @@ from gridlight.services.addresses import BUS_HOST, Addresses, CannotStart, Outsi
 from gridlight.services.issuers import issuers_of
 from gridlight.services.own_account import ensure_account
 from gridlight.services.own_nodes import KEYS_FOLDER, OwnNode, database_file, own_nodes
-from gridlight.services.own_payer import own_payer
+from gridlight.services.own_payer import PAYER_PROGRAMS, own_payer
 from gridlight.services.prices import PricesFile, coordinator_keys, gateway_keys
 from gridlight.services.setup import ensure_weights
 from gridlight.services.supervisor import Program, Supervisor, raise_open_files_max
@@ -51,7 +51,7 @@ ENGINE_DEFAULT: Final = "subprocess"
 """What one starts on one's own machine runs first-party code alone; a node that joins by hand takes the strongest."""
 
 NETWORK_FILE: Final = "network.json"
-STOP_ORDER: Final = ("payer", "agent", "gateway", "coordinator", "nats")
+STOP_ORDER: Final = (*PAYER_PROGRAMS, "agent", "gateway", "coordinator", "nats")
 
 _POLL_S: Final = 0.1
 _ANSWER_TIMEOUT_S: Final = 5.0
@@ -219,8 +219,9 @@ class Network:
             if not await self._comes("every node", lambda: _are_lending(http, own)):
                 return False
         if self._payer is not None:
-            told = self._configured("payer", self._payer.config)
-            self._supervisor.start(self._program("payer", "payouts", "run", "--watch", "--config", str(told)))
+            told = str(self._configured("payer", self._payer.config))
+            for name, word in PAYER_PROGRAMS.items():
+                self._supervisor.start(self._program(name, word, "run", "--watch", "--config", told))
         self._is_ready = True
         self._write_network_file()
         return True
@@ -332,9 +333,9 @@ class Network:
     def _write_network_file(self) -> None:
         if not self._is_ready:
             return
-        ids = self._supervisor.process_ids()
-        ids.pop("payer", None)  # its readers know the four roles that every network has
-        entries = [self._entry(name, pid) for name, pid in ids.items()]
+        running = self._supervisor.process_ids().items()
+        # Its readers know the four roles that every network has.
+        entries = [self._entry(name, pid) for name, pid in running if name not in PAYER_PROGRAMS]
         text = encode(NetworkEntry(url=self._at.url, nats_url=self._at.nats_url, processes=entries))
         path = self._folder / NETWORK_FILE
         partial = path.with_suffix(".partial")

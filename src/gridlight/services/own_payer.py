@@ -14,14 +14,18 @@ from gridlight.services.addresses import CannotStart
 
 PAYOUTS_FILE: Final = "payouts.toml"
 PAYER_CREDENTIALS: Final = "payer"
+PAYER_PROGRAMS: Final = {"payer": "payouts", "deposits": "deposits"}
+"""Its processes, and the word that each runs: one pays operators, one credits requesters what they pay in."""
 
 
 class OwnPayer(Struct, frozen=True):
-    """What its process is told, and the gateway of it."""
+    """What its processes are told, and the gateway of it."""
 
     config: dict[str, Any]
     gateway: dict[str, Any]
-    """The payer pays nobody less at once than its own threshold, so the gateway takes none below."""
+    """Where requesters pay in; and that the payer pays nobody less at once than its own threshold, so that the gateway
+    takes none below.
+    """
 
 
 def own_payer(folder: Path, keys: NetworkKeys, nats_url: str, database_url: str) -> OwnPayer | None:
@@ -30,6 +34,7 @@ def own_payer(folder: Path, keys: NetworkKeys, nats_url: str, database_url: str)
     if not path.exists():
         return None
     # Only here: what it loads for the chain is large, and most networks pay nobody.
+    from gridlight.adapters.chain.addresses import account_of
     from gridlight.services.payer.config import PayerConfig
 
     known = {
@@ -50,5 +55,8 @@ def own_payer(folder: Path, keys: NetworkKeys, nats_url: str, database_url: str)
     least_units = told.parameters.threshold_units
     return OwnPayer(
         config={key: value for key, value in config.items() if value is not None},
-        gateway={"payout_least_units": least_units} if least_units else {},
+        gateway={
+            "deposits": {"account": account_of(told.payer), "passphrase": told.passphrase},
+            **({"payout_least_units": least_units} if least_units else {}),
+        },
     )

@@ -22,7 +22,7 @@ from gridlight.adapters.endorsements import endorsed_tier
 from gridlight.messages.trust import PROFILES, Tier
 from gridlight.services.addresses import CannotStart
 from gridlight.services.coordinator.config import CoordinatorConfig
-from gridlight.services.gateway.config import GatewayConfig
+from gridlight.services.gateway.config import DepositsConfig, GatewayConfig
 from gridlight.services.network import run
 from gridlight.services.payer.config import PayerConfig
 
@@ -330,7 +330,9 @@ def test_a_payer_runs_where_the_founder_wrote_how_to_pay(tmp_path: Path, start: 
     payer = load_config(folder / "payer" / "config.toml", PayerConfig)
     gateway = load_config(folder / "gateway" / "config.toml", GatewayConfig)
     assert [one["role"] for one in network["processes"]] == ["nats", "coordinator", "gateway"]
-    assert '"name": "payer"' in (folder / "up.jsonl").read_text()
+    log = (folder / "up.jsonl").read_text()
+    assert all(f'"name": "{name}"' in log for name in ("payer", "deposits"))
+    assert gateway.deposits == DepositsConfig(account=PAYER, passphrase=payer.passphrase)
     assert (payer.nats_url, payer.statements_url) == (network["nats_url"], gateway.database_url)
     assert payer.credentials == folder / "keys" / "payer.creds"
     assert (payer.database_url, payer.seeds) == (f"sqlite:///{folder / 'payer' / 'payouts.db'}", Path("/nowhere"))
