@@ -142,6 +142,12 @@ def check_a_flipped_byte_is_refused(file: Path, network_key: str, home: Path) ->
     assert len(refused.stderr.splitlines()) == 1
 
 
+def check_the_network_kept_its_word(data: str, out: Path) -> None:
+    """It gave it on each run, and has a receipt for each: nothing is owed."""
+    told = said("node", "omitted", "--data", data, "--out", out)
+    assert (told["gives_words"], told["waiting"], told["unheard"], told["omissions"]) == (True, 0, 0, [])
+
+
 def check_the_statement_adds_up(payer: Payer, file: Path) -> None:
     """To what was granted less what was asked for, and the network's share is collected."""
     words = ("account", "statement", payer.account, "--data", payer.network.folder, "--csv", file)
@@ -170,6 +176,7 @@ def test_money_is_granted_priced_spent_earned_and_proved(paid: Network, bus: Pat
     earner = folders[int(files[0].parent.name.removeprefix("receipts"))]
     check_earnings_add_up(earner, tmp_path / "earned.csv")
     assert said("node", "receipts", "--data", earner, "--out", files[0].parent)["written"] == 0, "what is there stays"
+    check_the_network_kept_its_word(earner, tmp_path / "proofs")
     check_a_stranger_believes(files[0], key, tmp_path)
     check_a_flipped_byte_is_refused(files[0], key, tmp_path)
     check_the_statement_adds_up(payer, tmp_path / "statement.csv")

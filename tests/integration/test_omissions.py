@@ -238,6 +238,15 @@ async def test_p45_an_honest_network_is_not_and_nothing_of_its_words_is_kept_aft
     assert (told.waiting, told.omissions, out.exists()) == (0, [], False)
 
 
+async def test_a_node_that_asks_for_the_first_time_knows_at_once_what_it_has_receipts_for(network: Network) -> None:
+    own = NodeId(network.node.public)
+    await network.run(own)
+    await network.pass_epochs(2, 2)
+    await network.run(own)
+    await network.pass_page()
+    assert await network.heard() == (2, 1, 0)
+
+
 async def test_a_receipt_that_the_node_missed_is_no_omission(network: Network, tmp_path: Path) -> None:
     """It is asked for once more by name, before anybody is accused."""
     own = NodeId(network.node.public)

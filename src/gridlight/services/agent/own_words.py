@@ -50,12 +50,14 @@ def take_words(api: GatewayApi, node: SigningKey, files: WordFiles, *, now_ms: i
     GatewayUnreachable or GatewayRefused, and ReceiptInvalid where the network shows what it did not sign.
     """
     with files.held() as standing:
+        # The first words of all say from which sheet on to look.
+        first = [] if standing.receipt else _new_words(api, node, files, standing)[0]
         received = _new_receipts(api, node, standing) if standing.receipt else []
         attempts, gives_words = _new_words(api, node, files, standing)
         for attempt in received:
             standing.owed.pop(attempt, None)
         overdue = sum(due_ms < now_ms for _, due_ms in standing.owed.values())
-        return Heard(attempts=attempts, gives_words=gives_words, owed=len(standing.owed), overdue=overdue)
+        return Heard(attempts=first + attempts, gives_words=gives_words, owed=len(standing.owed), overdue=overdue)
 
 
 class Account(Struct, frozen=True, kw_only=True):
