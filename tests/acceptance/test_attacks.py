@@ -22,6 +22,7 @@ from tests.acceptance.hostile.campaign import (
 from tests.acceptance.hostile.lies import Behaviour
 from tests.acceptance.hostile.requesting import Asked
 
+from gridlight.client.casestudy.findings import are_alike
 from gridlight.messages.api import RequestView
 from gridlight.messages.codec import ViolationReason
 from gridlight.messages.trust import Assurance, Tier, Verification
@@ -85,7 +86,7 @@ def test_a_corrected_answer_is_what_an_honest_node_finds_and_what_was_served_can
         assert view.result is not None
         assert view.served is not None
         assert one.answer is not None
-        assert view.result.detections == one.picture.truth
+        assert are_alike(view.result.detections, one.picture.truth)
         assert view.served.detections == one.answer.detections
 
 
