@@ -2,7 +2,17 @@
 
 from collections import Counter
 
+import pytest
+
+from gridlight.core import draw as module
 from gridlight.core.draw import DRAWS_PER_HASH, draw, draw_many
+
+
+@pytest.fixture(autouse=True)
+def _no_hash_is_kept() -> None:
+    """What makes them runs here, whatever ran in this process before."""
+    module._seeded.cache_clear()
+    module._keyed.cache_clear()
 
 
 def test_a_draw_depends_on_seed_label_and_numbers_and_on_nothing_else() -> None:
