@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.outside.horizon import Horizon, Plan, served
+from tests.outside.horizon import Answer, Horizon, Plan, served
 from tests.outside.killing import DeadlyHorizon
 from tests.outside.paying import Purse, configured, key
 
@@ -19,6 +19,15 @@ from gridlight.adapters.payout_store import PayoutStore
 from gridlight.messages.operators import PayoutStatement
 
 MAIN = [sys.executable, "-c", "from gridlight.cli.main import main; main()", "payouts"]
+
+
+class OnceBroken(Horizon):
+    """Its first answer is none."""
+
+    def answer(self, method: str, target: str, body: bytes) -> Answer:
+        answered = super().answer(method, target, body)
+        self.plan.broken = 0
+        return answered
 
 
 def told(*words: object) -> subprocess.CompletedProcess[str]:
@@ -89,6 +98,16 @@ def test_a_new_address_is_where_the_next_run_pays(tmp_path: Path, *, is_json: bo
     assert ended.returncode == 0
     assert ("1 batches confirmed" in ended.stdout) != is_json
     assert purse.chain.accounts[new].units == purse.owed["OP0"]
+
+
+def test_what_goes_wrong_on_the_way_is_logged_beside_the_answer(tmp_path: Path) -> None:
+    """It stood in the midst of the JSON once."""
+    purse = Purse(tmp_path / "payer.db", 1)
+    with served(OnceBroken(purse.chain, Plan(broken=100))) as url:
+        ended = told("run", "--config", configured(purse, tmp_path, url), "--json")
+    assert json.loads(ended.stdout)["batches"] == {"confirmed": 1}
+    logged = [json.loads(line) for line in ended.stderr.splitlines() if line.startswith("{")]
+    assert {(one["event"], one["service"]) for one in logged} == {("chain_unseen", "payer")}
 
 
 def test_an_administrator_is_told_that_an_operators_own_word_goes_first(tmp_path: Path) -> None:

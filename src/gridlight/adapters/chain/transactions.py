@@ -20,12 +20,6 @@ from stellar_sdk.exceptions import BadSignatureError
 from gridlight.adapters.chain.amounts import to_decimal
 from gridlight.messages.payouts import LINES_MAX, PayoutBatch
 
-STELLAR: Final = "Public Global Stellar Network ; September 2015"
-STELLAR_TESTNET: Final = "Test SDF Network ; September 2015"
-PI: Final = "Pi Network"
-PI_TESTNET: Final = "Pi Testnet"
-"""Passphrases: a hash, and so a signature, is of one network alone."""
-
 MEMO_BYTES_MAX: Final = 28
 
 

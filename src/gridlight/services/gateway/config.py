@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gridlight.adapters.chain.addresses import account_of
-from gridlight.adapters.chain.transactions import STELLAR_TESTNET
+from gridlight.adapters.chain.passphrases import STELLAR_TESTNET
 from gridlight.adapters.signatures import is_public_key
 from gridlight.messages.attestations import TrustedIssuer
 from gridlight.messages.subjects import SHARD_DEFAULT

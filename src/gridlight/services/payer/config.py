@@ -10,7 +10,8 @@ from stellar_sdk import Keypair
 from stellar_sdk.exceptions import Ed25519SecretSeedInvalidError
 
 from gridlight.adapters.chain.addresses import checked_address
-from gridlight.adapters.chain.transactions import STELLAR_TESTNET, Builder
+from gridlight.adapters.chain.passphrases import STELLAR_TESTNET
+from gridlight.adapters.chain.transactions import Builder
 from gridlight.messages.payouts import ChannelRecord, PayoutParameters, Rail
 from gridlight.messages.subjects import SHARD_DEFAULT
 

@@ -19,6 +19,7 @@ from gridlight.adapters.clock import SteadyClock
 from gridlight.adapters.configuration import load_config
 from gridlight.adapters.coordinator_ledger import CoordinatorLedger
 from gridlight.adapters.kept_statements import KeptStatements
+from gridlight.adapters.logs import write_json_logs
 from gridlight.adapters.payout_store import Action, PayoutStore
 from gridlight.adapters.stored_books import StoredBooks
 from gridlight.messages.payouts import ChannelRecord, Rail
@@ -127,6 +128,7 @@ def run(
 ) -> Status:
     """Pay until nothing is left to do, or until SIGINT or SIGTERM. CannotPay and ValueError say what is in the way."""
     config = load_config(path, PayerConfig)
+    write_json_logs(None, service="payer")
     with alone(path):
         store = PayoutStore.open(config.database_url)
         try:
