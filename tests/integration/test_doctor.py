@@ -18,8 +18,10 @@ from tests.outside.connect_proxy import connect_proxy
 from tests.outside.reverse_proxy import NAME, OPENSSL
 
 from gridlight.adapters.bus_server import free_port
+from gridlight.adapters.clock import wall_s
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.survey.machine import see_engine, see_machine
+from gridlight.adapters.word_files import WordFiles
 from gridlight.core.checkup import MEMORY_BYTES_MIN, Finding, Level, check_engine, check_limits, check_memory
 from gridlight.messages.ids import NodeId
 from gridlight.services.agent.doctor import examine
@@ -58,7 +60,7 @@ def test_a_sound_set_up_has_no_problem(gateway: Gateway, folder: Path) -> None:
 
     assert problems(findings) == {}
     assert {one.check for one in findings} == {
-        "folder", "disk", "key", "memory", "limits", "engine", "models", "endorsement",
+        "folder", "disk", "key", "memory", "limits", "engine", "models", "endorsement", "words",
         "network", "proxy", "name", "gateway", "clock", "version", "bus", "identity",
     }  # fmt: skip
 
@@ -119,6 +121,14 @@ def test_an_endorsement_that_is_none(gateway: Gateway, folder: Path) -> None:
     (folder / "endorsement").write_text("trust me")
 
     assert f"rm {folder}/endorsement" in the_problem(examine(gateway.url, folder), "endorsement")
+
+
+def test_a_receipt_that_the_network_owes(gateway: Gateway, folder: Path) -> None:
+    with WordFiles(folder).held() as standing:
+        standing.owed["a run"] = (7, wall_s() * 1_000 - 1)
+
+    [found] = [one for one in examine(gateway.url, folder) if one.check == "words"]
+    assert (found.level, found.line) == (Level.WARNING, "gridlight node omitted --out proofs")
 
 
 def test_a_model_that_is_damaged(gateway: Gateway, folder: Path, tmp_path: Path) -> None:

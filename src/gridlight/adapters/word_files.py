@@ -52,7 +52,7 @@ class WordFiles:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / _LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            standing = self._read()
+            standing = self.read()
             yield standing
             self._prune(standing)
             self._write(self.folder / _STATE, encode(standing))
@@ -69,7 +69,8 @@ class WordFiles:
                 return file
         return None
 
-    def _read(self) -> Standing:
+    def read(self) -> Standing:
+        """As it is now, for those who only look."""
         try:
             return _standings.decode((self.folder / _STATE).read_bytes())
         except (OSError, ProtocolViolation):  # not there yet, or spoiled: what the network keeps is asked for again

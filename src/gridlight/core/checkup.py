@@ -19,6 +19,9 @@ MEMORY_BYTES_MIN: Final = 300 * 1024 * 1024
 """An agent, and a worker with its model."""
 
 OPEN_FILES_MIN: Final = 64
+UNHEARD_S_MAX: Final = 24 * 3600
+"""What is longer ago is not warned of any more."""
+
 _MIB: Final = 1024 * 1024
 _OTHERS: Final = 0o077
 _ANY_KEY: Final = "R3JpZGxpZ2h0J3MgZG9jdA=="
@@ -203,6 +206,21 @@ def check_endorsement(path: str, *, is_there: bool, error: str | None) -> Findin
         told = "a newcomer: until it has answered well for a while, its answers are checked and seldom served"
         return Finding("endorsement", Level.NOTE, told)
     return Finding("endorsement", Level.OK, f"{path} is this node's")
+
+
+def check_words(*, overdue: int, unheard: int, unheard_s_ago: int) -> Finding:
+    """Whether the network keeps its word, and gives it: on each result, and a receipt for each word."""
+    if overdue:
+        told = f"by its own word the network owes a receipt for {_runs(overdue)}; this proves it"
+        return Finding("words", Level.WARNING, told, "gridlight node omitted --out proofs")
+    if unheard and unheard_s_ago < UNHEARD_S_MAX:
+        told = f"{_runs(unheard)} got no word of the network though the result went out in time; this says when"
+        return Finding("words", Level.WARNING, told, "gridlight node omitted")
+    return Finding("words", Level.OK, "the network has broken no word that this node knows of")
+
+
+def _runs(count: int) -> str:
+    return "one run" if count == 1 else f"{count} runs"
 
 
 def check_network(url: str | None) -> Finding:

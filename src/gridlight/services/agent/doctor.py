@@ -14,6 +14,7 @@ from gridlight.adapters.node_folder import LOCK_FILE, NODE_KEY_FILE, kept_issuer
 from gridlight.adapters.proxies import proxy_for
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.survey import machine, network
+from gridlight.adapters.word_files import Standing, WordFiles
 from gridlight.core import checkup
 from gridlight.core.checkup import BusSeen, Finding, GatewaySeen, KeySeen, Level
 from gridlight.messages.api import NetworkResponse
@@ -59,6 +60,7 @@ def _machine(folder: Path, key: KeySeen, *, is_running: bool) -> Iterator[Findin
     digests = [digest for manifest in catalogue().values() for digest in manifest.artifacts.values()]
     yield checkup.check_models(str(models), machine.damaged_models(models, digests))
     yield _endorsement(folder / ENDORSEMENT_FILE, key)
+    yield _words(WordFiles(folder).read(), wall_s())
 
 
 def _endorsement(path: Path, key: KeySeen) -> Finding:
@@ -69,6 +71,12 @@ def _endorsement(path: Path, key: KeySeen) -> Finding:
         except BadEndorsement as bad:
             error = str(bad)
     return checkup.check_endorsement(str(path), is_there=path.exists(), error=error)
+
+
+def _words(standing: Standing, now_s: int) -> Finding:
+    overdue = sum(due_ms < now_s * 1_000 for _, due_ms in standing.owed.values())
+    unheard_s_ago = now_s - standing.unheard_ms // 1_000
+    return checkup.check_words(overdue=overdue, unheard=standing.unheard, unheard_s_ago=unheard_s_ago)
 
 
 def _way(url: str, folder: Path, key: KeySeen, *, is_running: bool) -> Iterator[Finding]:
