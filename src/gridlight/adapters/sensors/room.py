@@ -45,13 +45,25 @@ class Resident:
 
 
 def disk_bytes(folders: Sequence[Path]) -> tuple[int, int]:
-    """What these folders take up together, and what is free where the first one is. Walks them."""
-    used = 0
-    for folder in folders:
-        for place, _, names in os.walk(folder):
-            for name in names:
-                try:
-                    used += os.lstat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH118  (a cache has thousands)
-                except OSError:
-                    continue  # it was removed meanwhile
+    """What these folders take up together, and what is free where the first one is. Walks them: a cache has thousands
+    of files.
+    """
+    used, waiting = 0, [os.fspath(folder) for folder in folders]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        used += _taken_bytes(entry)
+        except OSError:
+            continue  # it was removed meanwhile
     return used, shutil.disk_usage(folders[0]).free
+
+
+def _taken_bytes(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except OSError:
+        return 0  # it was removed meanwhile

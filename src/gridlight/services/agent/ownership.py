@@ -30,6 +30,9 @@ LOOK_S: Final = 0.25
 """A look costs about a millisecond, and a node yields within a second of what it sees."""
 
 ROOM_EVERY_S: Final = 30.0
+ROOM_SHARE: Final = 1_000
+"""And no more than one part in so many of the time is spent on walking the folders."""
+
 SENSORS_ROOT: Final = "GRIDLIGHT_SENSORS_ROOT"
 """Names a folder that is read in the place of `/`: for tests, and for a container that is shown its machine's."""
 
@@ -121,8 +124,9 @@ class Ownership:
 
     async def _measure_room(self) -> None:
         while True:
+            began_ms = monotonic_ms()
             self._disk_bytes = await apart(lambda: disk_bytes((self._folder, cache_folder())))
-            await asyncio.sleep(ROOM_EVERY_S)
+            await asyncio.sleep(max(ROOM_EVERY_S, (monotonic_ms() - began_ms) * ROOM_SHARE / 1_000))
 
     def _read_files(self) -> None:
         """Both files are read again when they were written again. A bad one changes nothing but that it is told."""
