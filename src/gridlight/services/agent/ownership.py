@@ -29,6 +29,9 @@ from gridlight.services.agent.keeping import Keeping
 LOOK_S: Final = 0.25
 """A look costs about a millisecond, and a node yields within a second of what it sees."""
 
+LOOK_S_UNASKED: Final = 1.0
+"""On a machine that is there to be a node nothing that is seen changes anything, but what its operator writes."""
+
 ROOM_EVERY_S: Final = 30.0
 ROOM_SHARE: Final = 1_000
 """And no more than one part in so many of the time is spent on walking the folders."""
@@ -77,9 +80,11 @@ class Ownership:
         self._load.look()  # the first one has nothing to compare with
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._measure_room())
+            await asyncio.sleep(LOOK_S)
             while True:
-                await asyncio.sleep(LOOK_S)
                 self.look(tell)
+                is_asked = self.preferences != replace(ALWAYS, slots_max=self._slots)
+                await asyncio.sleep(LOOK_S if is_asked else LOOK_S_UNASKED)
 
     def look(self, tell: Callable[[Belief], None]) -> None:
         """Once, at once."""
