@@ -1,6 +1,7 @@
 """Stands in for `python -m gridlight` under `gridlight up`: services that only come up, answer and stop.
 
-A file `FOLDER/break` names a role that fails at its start. What stopped is told in `FOLDER/stopped`, in order.
+A file `FOLDER/break` names a role that fails at its start, `FOLDER/idle` says that nodes come up and lend nothing. What
+stopped is told in `FOLDER/stopped`, in order.
 """
 
 import http.server
@@ -18,7 +19,8 @@ def main() -> None:
     if role == "node":
         data = Path(sys.argv[sys.argv.index("--data") + 1])
         folder = data.parent.parent
-        (data / "online").touch()
+        if not (folder / "idle").exists():
+            (data / "online").touch()
     else:
         folder = Path(sys.argv[sys.argv.index("--config") + 1]).parent.parent
     broken = folder / "break"

@@ -298,7 +298,7 @@ def test_a_service_that_never_comes_up_ends_the_run_with_its_last_words(tmp_path
 
 def test_a_run_that_is_stopped_before_it_is_ready_ends_cleanly(tmp_path: Path, start: StartUp) -> None:
     (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "break").write_text("node")
+    (tmp_path / "net" / "idle").touch()
     up = start(tmp_path / "net", nodes=1)
     until((tmp_path / "net" / "agents" / "1" / "log.jsonl").exists)
 
