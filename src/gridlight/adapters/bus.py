@@ -342,7 +342,7 @@ class _LeanClient(Client):
         if writer is not None:
             writer.transport.abort()
 
-    async def _process_headers(self, headers: bytes) -> bytes:  # type: ignore[override]
+    async def _process_headers(self, headers: bytes) -> bytes:  # type: ignore[override]  # bytes, as they came
         return headers  # read by _delivery, which knows what it looks for
 
     async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:

@@ -2,7 +2,4 @@
 
 from typing import Final
 
-STELLAR: Final = "Public Global Stellar Network ; September 2015"
 STELLAR_TESTNET: Final = "Test SDF Network ; September 2015"
-PI: Final = "Pi Network"
-PI_TESTNET: Final = "Pi Testnet"

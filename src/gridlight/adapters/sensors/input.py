@@ -4,7 +4,6 @@ What cannot be asked is said to be unknown: nobody is taken to be away because t
 """
 
 import errno
-import os
 import socket
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Final, Protocol
 from gridlight.adapters.sensors.desktop import Desktop
 from gridlight.adapters.sensors.macos import MacInput
 
-_INPUT_DEVICES: Final = (b"i8042", b"i2c_hid", b"i2c-hid", b"elan_i2c", b"rmi4", b"hid_")
+_INPUT_DEVICES: Final = ("i8042", "i2c_hid", "i2c-hid", "elan_i2c", "rmi4", "hid_")
 """What drives keyboards and touchpads in /proc/interrupts. USB devices' interrupts are their whole bus's: no use."""
 
 _CONTAINED: Final = (".dockerenv", "run/.containerenv", "run/systemd/container")
@@ -54,10 +53,7 @@ class LinuxInput:
         self._has_screen = False
         self._screen_asked_s = float("-inf")
         self._is_blind = _is_blind(root)
-        # As text, and asked by `os`: several times a second, of dozens, a Path costs more than the kernel's answer.
-        self._consoles = [str(console) for console in (root / "dev").glob("tty[0-9]*")]
-        self._sessions = str(root / "dev" / "pts")
-        self._interrupts_file = str(root / "proc" / "interrupts")
+        self._consoles = list((root / "dev").glob("tty[0-9]*"))
         self._count_interrupts()
 
     def idle_s(self) -> int | None:
@@ -75,14 +71,14 @@ class LinuxInput:
 
     def _terminals_idle_s(self) -> int:
         """The kernel notes when a terminal was last read from, at most 8 s late, for sessions of every kind."""
-        read_s = max((_read_s(terminal) for terminal in (*self._consoles, *self._open_sessions())), default=0.0)
+        sessions = (self._root / "dev" / "pts").glob("[0-9]*")
+        read_s = 0.0
+        for terminal in (*self._consoles, *sessions):
+            try:
+                read_s = max(read_s, terminal.stat().st_atime)
+            except OSError:
+                continue  # it was closed meanwhile
         return max(int(time.time() - read_s), 0)
-
-    def _open_sessions(self) -> list[str]:
-        try:
-            return [f"{self._sessions}/{name}" for name in os.listdir(self._sessions) if name[0].isdigit()]  # noqa: PTH208
-        except OSError:
-            return []
 
     def _interrupts_idle_s(self) -> int | None:
         """Since their count last rose; None on a machine that has none of these devices."""
@@ -94,13 +90,12 @@ class LinuxInput:
 
     def _count_interrupts(self) -> int:
         try:
-            with open(self._interrupts_file, "rb") as file:  # noqa: PTH123
-                text = file.read()
+            lines = (self._root / "proc" / "interrupts").read_text(encoding="ascii", errors="replace").splitlines()
         except OSError:
-            text = b""
+            lines = []
         self._interrupts = sum(
             int(word)
-            for line in (text.splitlines() if any(device in text for device in _INPUT_DEVICES) else ())
+            for line in lines
             if any(device in line for device in _INPUT_DEVICES)
             for word in line.split()[1:]
             if word.isdigit()
@@ -124,14 +119,6 @@ class LinuxInput:
         # logind's own files. They are not meant for others, but its bus may be out of reach, and to take somebody for
         # away who sits there is the one mistake not to make.
         return any(_is_graphical(session) for session in (self._root / "run" / "systemd" / "sessions").glob("[!.]*"))
-
-
-def _read_s(terminal: str) -> float:
-    """When it was last read from, in seconds since 1970; 0 where it was closed meanwhile."""
-    try:
-        return os.stat(terminal).st_atime  # noqa: PTH116
-    except OSError:
-        return 0.0
 
 
 def _is_blind(root: Path) -> bool:
