@@ -107,7 +107,9 @@ class Findings:
     forged: dict[str, list[int]] = field(default_factory=dict)
     """Accepted and tried, by the name of the forgery."""
     mismatched: list[int] = field(default_factory=list)
-    """Numbers of the comparisons that told honest nodes apart."""
+    """Numbers of the comparisons that told honest nodes apart, for which one of them would be blamed."""
+    disputed: list[int] = field(default_factory=list)
+    """Numbers of those whose two dithers were told apart: both runs are repeated then, and nobody is blamed."""
 
     @property
     def total(self) -> Tally:
@@ -172,10 +174,10 @@ class Sitting:
         tally.copies_passing = self._passing(deltas, "probe_delta_max")
         first, second = sorted(pair, key=VARIANTS.index)
         findings.pairs.setdefault((first, second), Tally()).add(tally)
-        # Probes of another dither prove nobody wrong, but have both runs repeated; other outputs might.
-        outputs = compare(self._rule, one.canonical, third.canonical, (), (), is_one_dither=False)
-        if not (compared.is_match and outputs.is_match):
+        if not compared.is_match:
             findings.mismatched.append(number)
+        if not loosely.is_match:
+            findings.disputed.append(number)
         if compared.is_informative:
             self._forge(photo, one, other, findings)
             self._last[photo] = one.canonical
@@ -343,6 +345,8 @@ def main() -> None:
             {
                 "figures": asdict(total),
                 "forged": findings.forged,
+                "mismatched": findings.mismatched,
+                "disputed": findings.disputed,
                 "options": vars(options),
                 "load": os.getloadavg(),
                 "machine": platform.processor() or platform.machine(),

@@ -50,6 +50,8 @@ _TASKS: Final = {
 """Which prepare, present, compare and run fit a task, and so each other."""
 
 _COMPARED: Final = (0, 2**31 - 1)
+_OPTIONAL: Final = {"boxes": {DITHER: _COMPARED}, "ssd": {"tie_max": _SHARE}}
+"""What a step may be told beside, by its name; 0 where it is not."""
 
 
 class BadManifest(ValueError):
@@ -62,8 +64,6 @@ def check_manifest(manifest: Manifest) -> None:
     present = _checked("present", manifest.present.name, manifest.present.parameters, PRESENTS)
     run = _checked("run", manifest.run.name, manifest.run.parameters, RUNS)
     rules = {name: dict.fromkeys(keys, _COMPARED) for name, keys in COMPARISONS.items()}
-    if DITHER in manifest.compare.parameters:
-        rules["boxes"][DITHER] = _COMPARED
     _checked("compare", manifest.compare.name, manifest.compare.parameters, rules)
     _check_task(manifest)
     if prepare["width"] * prepare["height"] * _CHANNELS > INLINE_BYTES_MAX:
@@ -126,7 +126,8 @@ def _checked(
 ) -> dict[str, int]:
     if name not in closed:
         raise BadManifest(f"{step}: there is no {name[:64]!r}; there are {', '.join(closed)}")
-    wanted = closed[name]
+    optional = {key: extent for key, extent in _OPTIONAL.get(name, {}).items() if key in given}
+    wanted = closed[name] | optional
     if given.keys() != wanted.keys():
         names = ", ".join(sorted(wanted)) or "nothing"
         raise BadManifest(f"{step}: {name} takes the parameters {names}, no more and no less")

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from tests.acceptance.hostile.lies import SIDE_PX, SIDE_UNITS, Said
 
-from gridlight.messages.limits import DETECTIONS_MAX, THRESHOLD_REPORT
+from gridlight.messages.limits import THRESHOLD_REPORT
 from gridlight.messages.results import SCORE_ONE, Detection, encode_detections
 from gridlight.workloads.contract import manifest_named
 from gridlight.workloads.detection.run import Candidates, probe, suppress
@@ -49,8 +49,7 @@ class OtherModel:
         anchors, classes = np.nonzero(scores >= THRESHOLD_REPORT)
         order = np.argsort(-scores[anchors, classes], kind="stable")
         anchors, classes = anchors[order], classes[order]
-        found = Candidates(self._classes[classes], scores[anchors, classes], boxes[anchors])
-        kept = suppress(found, _IOU_MAX)[:DETECTIONS_MAX]
-        listed = zip(found.classes[kept].tolist(), found.scores[kept].tolist(), found.boxes[kept].tolist(), strict=True)
+        found = suppress(Candidates(self._classes[classes], scores[anchors, classes], boxes[anchors]), _IOU_MAX)
+        listed = zip(found.classes.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
         detections = [Detection(class_id=one, score=score, box=(*box,)) for one, score, box in listed]
         return encode_detections(list(dict.fromkeys(detections)))

@@ -82,7 +82,7 @@ def test_what_another_manifest_changes_is_named_line_by_line() -> None:
     )
 
     assert list(differences(MANIFEST, after))[:3] == [
-        "version: 3 -> 9",
+        "version: 4 -> 9",
         "permissions: none -> scratch",
         f"run: ssd -> image {'1' * 64}",
     ]

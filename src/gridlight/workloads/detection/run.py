@@ -29,6 +29,7 @@ _LOGIT_REPORT = math.log((THRESHOLD_REPORT - 1) / (SCORE_ONE - THRESHOLD_REPORT 
 _CLASS_STRIDE = 1 << 17
 """More than any box coordinate: boxes of different classes, moved apart by this, never overlap."""
 
+Booleans = np.ndarray[Any, np.dtype[np.bool_]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -113,8 +114,8 @@ class Detector:
     def report(self, boxes: Floats, logits: Floats, probe_seed: int) -> Output:
         """What a node says of what the model said."""
         candidates = select_candidates(boxes[0], logits[0], self._parameters)
-        kept = suppress(candidates, self._parameters["iou_max"])
-        return Output(_canonical(candidates, kept), probe(logits, probe_seed))
+        found = suppress(candidates, self._parameters["iou_max"], self._parameters.get("tie_max", 0))
+        return Output(_canonical(found), probe(logits, probe_seed))
 
 
 def dithered(tensor: bytes | bytearray | memoryview, probe_seed: int) -> bytes:
@@ -147,13 +148,16 @@ def select_candidates(boxes: Floats, logits: Floats, parameters: dict[str, int])
     return Candidates(classes[order], scores[order], corners[order])
 
 
-def suppress(candidates: Candidates, iou_max: int) -> list[int]:
-    """Positions that survive greedy suppression per class: overlap with a better one at most `iou_max` (in 1e-4)."""
+def suppress(candidates: Candidates, iou_max: int, tie_max: int = 0) -> Candidates:
+    """What survives greedy suppression per class: overlap with a better one at most `iou_max` (in 1e-4).
+
+    A survivor shares its box with those of its place that score less by under `tie_max` (in 1e-4): see `_shared`.
+    """
     moved = candidates.boxes + (candidates.classes * _CLASS_STRIDE)[:, None]
-    x0, y0, x1, y1 = np.ascontiguousarray(moved.T)
-    areas = (x1 - x0) * (y1 - y0)
-    is_open = areas > 0  # an empty or inverted box shows nothing
+    sides = np.ascontiguousarray(moved.T)
+    is_open = (sides[2] > sides[0]) & (sides[3] > sides[1])  # an empty or inverted box shows nothing
     kept: list[int] = []
+    boxes = candidates.boxes.copy()
     position = 0
     while len(kept) < DETECTIONS_MAX:
         position += int(is_open[position:].argmax()) if position < len(is_open) else 0
@@ -162,12 +166,36 @@ def suppress(candidates: Candidates, iou_max: int) -> list[int]:
         kept.append(position)
         is_open[position] = False
         rest = slice(position + 1, None)
-        width = np.minimum(x1[rest], x1[position]) - np.maximum(x0[rest], x0[position])
-        height = np.minimum(y1[rest], y1[position]) - np.maximum(y0[rest], y0[position])
-        overlap = np.maximum(width, 0) * np.maximum(height, 0)
-        union = areas[rest] + areas[position] - overlap
-        is_open[rest] &= overlap * SCORE_ONE <= union * iou_max
-    return kept
+        is_covered = is_open[rest] & _covers(sides[:, position], sides[:, rest], iou_max)
+        is_tied = is_covered & (candidates.scores[rest] > candidates.scores[position] - tie_max)
+        if is_tied.any():
+            tied = [position, *(position + 1 + np.flatnonzero(is_tied))]
+            shared = _shared(moved[tied], candidates.scores[tied], tie_max)
+            boxes[position] += shared - moved[position]
+            is_covered = is_tied | _covers(shared, sides[:, rest], iou_max)
+        is_open[rest] &= ~is_covered
+    return Candidates(candidates.classes[kept], candidates.scores[kept], boxes[kept])
+
+
+def _covers(box: Integers, sides: Integers, iou_max: int) -> Booleans:
+    """Whose overlap with `box` is above `iou_max`; `sides` are x0, y0, x1, y1 of the others, a row each."""
+    x0, y0, x1, y1 = sides
+    width, height = np.minimum(x1, box[2]) - np.maximum(x0, box[0]), np.minimum(y1, box[3]) - np.maximum(y0, box[1])
+    overlap = np.maximum(width, 0) * np.maximum(height, 0)
+    union = (x1 - x0) * (y1 - y0) + (box[2] - box[0]) * (box[3] - box[1]) - overlap
+    is_covered: Booleans = overlap * SCORE_ONE > union * iou_max
+    return is_covered
+
+
+def _shared(boxes: Integers, scores: Integers, tie_max: int) -> Integers:
+    """One box for those that score nearly the same: their mean, where each weighs less the more the best is above it.
+
+    Which of two such comes first hangs on the last bit of a float, and with it went the whole box. In the mean that bit
+    moves little, whichever is first. Box voting (Gidaris and Komodakis, 2015), with weights that fall to 0.
+    """
+    weights = tie_max - (scores[0] - scores)
+    box: Integers = (2 * (weights[:, None] * boxes).sum(0) + weights.sum()) // (2 * weights.sum())
+    return box
 
 
 def probe(values: Floats, probe_seed: int) -> list[int]:
@@ -182,12 +210,11 @@ def probe(values: Floats, probe_seed: int) -> list[int]:
     return [int(one) for one in np.rint(bounded * PROBE_UNITS)]
 
 
-def _canonical(candidates: Candidates, kept: list[int]) -> bytes:
-    classes, scores = candidates.classes[kept].tolist(), candidates.scores[kept].tolist()
-    boxes = candidates.boxes[kept].tolist()
+def _canonical(found: Candidates) -> bytes:
+    rows = zip(found.classes.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
     return encode_detections(
         [
             Detection(class_id=class_id, score=score, box=(box[0], box[1], box[2], box[3]))
-            for class_id, score, box in zip(classes, scores, boxes, strict=True)
+            for class_id, score, box in rows
         ]
     )
