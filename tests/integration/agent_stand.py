@@ -29,7 +29,7 @@ from gridlight.messages.codec import NodeReply, encode, enrolments, node_offers,
 from gridlight.messages.envelope import ENROLMENT_DOMAIN, REPLY_DOMAIN, SIGNATURE_HEADER
 from gridlight.messages.ids import AssignmentId, GatewayId, NodeId
 from gridlight.messages.nodes import EnrolNode, OfferChanged, RequestOffer, SessionStands
-from gridlight.messages.tasks import Assignment
+from gridlight.messages.tasks import Assignment, AssignmentAcknowledged
 from gridlight.services.agent.ownership import SENSORS_ROOT
 from gridlight.workloads.contract import catalogue
 
@@ -293,7 +293,14 @@ class Dispatcher:
         return self._replies[assignment_id]
 
     async def last_reply(self, assignment_id: AssignmentId) -> Said:
-        return (await self.replies(assignment_id, 2))[-1]
+        """What ends the assignment, whether or not an acknowledgement came before."""
+
+        def last() -> list[Said]:
+            said = self._replies.get(assignment_id, [])
+            return [one for one in said if not isinstance(one.reply, AssignmentAcknowledged)]
+
+        await self.until("a last reply", last)
+        return last()[-1]
 
     def heard(self, assignment_id: AssignmentId) -> list[NodeReply]:
         return [said.reply for said in self._replies.get(assignment_id, [])]

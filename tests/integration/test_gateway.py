@@ -19,7 +19,13 @@ from gridlight.messages.host import AnnounceCoordinator
 from gridlight.messages.ids import NodeId
 from gridlight.messages.jobs import CancelAssignment, EndJob, JobState, JobSubmitted, JobTiming, Outcome
 from gridlight.messages.nodes import CancelWork, NodeEnrolled
-from gridlight.messages.tasks import Assignment, AssignmentUndeliverable, UndeliverableReason
+from gridlight.messages.tasks import (
+    Assignment,
+    AssignmentFailed,
+    AssignmentUndeliverable,
+    FailureCode,
+    UndeliverableReason,
+)
 from gridlight.workloads.contract import catalogue
 
 
@@ -164,7 +170,7 @@ async def test_a_node_that_is_gone_is_reported_without_waiting(stand: Stand, nod
     assert event.reason is UndeliverableReason.NO_RESPONDERS
 
 
-@pytest.mark.parametrize("crime", ["forged", "replayed", "unasked"])
+@pytest.mark.parametrize("crime", ["forged", "replayed", "unacknowledged"])
 async def test_a_dishonest_reply_is_refused_counted_and_reported(stand: Stand, node: Node, crime: str) -> None:
     earlier: list[Assignment] = []
 
@@ -172,8 +178,11 @@ async def test_a_dishonest_reply_is_refused_counted_and_reported(stand: Stand, n
         earlier.append(assignment)
         if crime == "replayed" and len(earlier) == 2:
             return [node.ack(earlier[0])]
-        if crime == "unasked":
-            return [node.result(assignment)]
+        if crime == "unacknowledged":
+            failure = AssignmentFailed(
+                assignment_id=assignment.assignment_id, node_id=node.node_id, code=FailureCode.CANCELLED
+            )
+            return [(failure, b"")]
         return node.honest(assignment, tensor)
 
     node.script = dishonest
@@ -187,7 +196,7 @@ async def test_a_dishonest_reply_is_refused_counted_and_reported(stand: Stand, n
     assert answer.status_code == 502
     (event,) = await stand.coordinator.heard(AssignmentUndeliverable)
     assert event.reason is UndeliverableReason.BAD_REPLY
-    reason = {"forged": "bad_signature", "replayed": "unknown_assignment", "unasked": "out_of_turn"}[crime]
+    reason = {"forged": "bad_signature", "replayed": "unknown_assignment", "unacknowledged": "out_of_turn"}[crime]
     counted = await stand.metric(f'gridlight_replies_rejected_total{{reason="{reason}"}}')
     assert counted >= 1
 

@@ -43,6 +43,7 @@ from gridlight.messages.nodes import DrainNode, SessionStands
 from gridlight.messages.operators import NodeBarred
 from gridlight.messages.tasks import Assignment
 from gridlight.messages.workloads import StopWorkload
+from gridlight.services.agent.acknowledging import Acknowledgements
 from gridlight.services.agent.control import Control
 from gridlight.services.agent.engine import Engine
 from gridlight.services.agent.gateway_api import GatewayApi, GatewayRefused, apart
@@ -120,6 +121,7 @@ class AgentService:
         """Where to answer each assignment that runs."""
         self._bodies: dict[AssignmentId, bytes] = {}
         self._outbox: asyncio.Queue[Reply | PublishOffer] = asyncio.Queue()
+        self._acknowledgements = Acknowledgements(self._outbox.put_nowait)
         self._runs: asyncio.TaskGroup
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -209,8 +211,11 @@ class AgentService:
 
     def _tell(self, event: AgentEvent) -> None:
         """Let the machine hear of an event, and queue what follows, in order."""
+        deadline_ms = event.deadline_ms if isinstance(event, Assignment) else None
         for effect in self._agent.handle(monotonic_ms(), event):
-            if isinstance(effect, Run):
+            if isinstance(effect, Reply):
+                self._acknowledgements.pass_on(effect, deadline_ms)
+            elif isinstance(effect, Run):
                 self._start(effect.assignment)
             elif isinstance(effect, KeepWorkers):
                 self._lent.allow(effect.count)

@@ -130,10 +130,21 @@ class Dispatch:
             timed = msgspec.structs.replace(reply, elapsed_ms=elapsed_ms)  # whatever the node says of it
             self._outbox.add(timed, patience_ms=patience_ms(assignment.deadline_ms, elapsed_ms, reply.eta_ms))
             return
-        assignment.stage = Stage.ANSWERED
         if isinstance(reply, ResultSubmitted):
             self._result_seconds.observe(elapsed_ms / 1_000)
+            if assignment.stage is Stage.SENT:
+                self._acknowledged_by(reply, elapsed_ms)
+        assignment.stage = Stage.ANSWERED
         self._outbox.add(reply)
+
+    def _acknowledged_by(self, result: ResultSubmitted, elapsed_ms: int) -> None:
+        """The coordinator hears of both, whether they came in one message or in two."""
+        self._ack_seconds.observe(elapsed_ms / 1_000)
+        self._outbox.add(
+            AssignmentAcknowledged(
+                assignment_id=result.assignment_id, node_id=result.node_id, eta_ms=0, elapsed_ms=elapsed_ms
+            )
+        )
 
     def _reject(self, assignment: SentAssignment, violation: ProtocolViolation) -> None:
         self._rejected[violation.reason].inc()

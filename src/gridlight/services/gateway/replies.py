@@ -67,6 +67,9 @@ def check_reply(assignment: SentAssignment, received: SignedReply) -> NodeReply:
 
 
 def _is_in_turn(stage: Stage, reply: NodeReply) -> bool:
+    """A result that comes soon acknowledges its assignment as well; whatever else ends one has been acknowledged."""
+    if isinstance(reply, ResultSubmitted):
+        return stage is not Stage.ANSWERED
     if isinstance(reply, AssignmentAcknowledged | AssignmentDeclined):
         return stage is Stage.SENT
     return stage is Stage.ACKNOWLEDGED

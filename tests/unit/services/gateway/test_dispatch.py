@@ -142,6 +142,20 @@ async def test_ack_then_result_pass_and_the_result_carries_its_output(gateway: G
     assert gateway.metrics.registry.get_sample_value("gridlight_task_result_seconds_sum") == pytest.approx(0.5)
 
 
+async def test_a_result_that_comes_first_acknowledges_its_assignment_as_well(gateway: Gateway, node: Node) -> None:
+    assignment_id, inbox = sent_to(gateway, node)
+    result = node.result(assignment_id)
+
+    gateway.dispatch.receive(1_090, inbox, node.signed(result, OUTPUT))
+    gateway.dispatch.receive(1_095, inbox, node.signed(node.acknowledgement(assignment_id)))
+
+    ack = AssignmentAcknowledged(assignment_id=assignment_id, node_id=node.node_id, eta_ms=0, elapsed_ms=90)
+    assert gateway.outbox.take() == [ack, replace(result, output=OUTPUT)]
+    assert gateway.rejected("out_of_turn") == 1, "nothing is left to acknowledge"
+    assert gateway.metrics.registry.get_sample_value("gridlight_task_ack_seconds_sum") == pytest.approx(0.09)
+    assert gateway.metrics.registry.get_sample_value("gridlight_task_result_seconds_sum") == pytest.approx(0.09)
+
+
 async def test_a_decline_and_a_failure_pass_in_their_turn(gateway: Gateway, node: Node) -> None:
     declined, inbox = sent_to(gateway, node)
     decline = AssignmentDeclined(assignment_id=declined, node_id=node.node_id, reason=DeclineReason.NO_FREE_SLOT)
@@ -207,8 +221,9 @@ def far_too_long(_: Node, __: Node, ___: AssignmentId) -> SignedReply:
     return SignedReply(b" " * 100_000, b"x" * 64, b"")
 
 
-def result_before_ack(node: Node, _: Node, assignment_id: AssignmentId) -> SignedReply:
-    return node.signed(node.result(assignment_id), OUTPUT)
+def error_before_ack(node: Node, _: Node, assignment_id: AssignmentId) -> SignedReply:
+    failure = AssignmentFailed(assignment_id=assignment_id, node_id=node.node_id, code=FailureCode.CANCELLED)
+    return node.signed(failure)
 
 
 def ack_with_a_body(node: Node, _: Node, assignment_id: AssignmentId) -> SignedReply:
@@ -226,7 +241,7 @@ def ack_with_a_body(node: Node, _: Node, assignment_id: AssignmentId) -> SignedR
         (replayed_from_another_assignment, "unknown_assignment"),
         (not_json, "malformed"),
         (far_too_long, "too_large"),
-        (result_before_ack, "out_of_turn"),
+        (error_before_ack, "out_of_turn"),
         (ack_with_a_body, "malformed"),
     ],
 )
