@@ -1,7 +1,10 @@
-"""What the gateway tells the coordinator: whatever comes in one turn of the loop goes as one message."""
+"""What the gateway tells the coordinator: whatever comes in one turn of the loop, or in a few while it is busy, goes as
+one message.
+"""
 
 import asyncio
 from collections import deque
+from collections.abc import Sized
 from typing import Final
 
 from gridlight.messages.codec import GatewayWord
@@ -10,19 +13,32 @@ EVENTS_WAITING_MAX: Final = 8_192
 EVENTS_PER_BATCH_MAX: Final = 256
 """A result with its output is at most about 8 KB of JSON, so a batch stays well below BATCH_BYTES_MAX."""
 
+COMPANY_MS: Final = 10
+BUSY_JOBS: Final = 4
+"""While so many jobs are open, an event waits so long for others: a message costs the same whatever it holds, and so does
+its commit. PostgreSQL has it as `commit_delay` and `commit_siblings`.
+"""
+
 
 class Outbox:
     """A bounded queue of events. The oldest go first when it is full: open jobs are announced again anyway."""
 
-    def __init__(self, *, events_max: int = EVENTS_WAITING_MAX) -> None:
+    def __init__(self, jobs: Sized = (), *, events_max: int = EVENTS_WAITING_MAX) -> None:
+        self._jobs = jobs
+        """Those that are open, by whose number the gateway is busy or not."""
         self._events: deque[GatewayWord] = deque(maxlen=events_max)
         self._filled = asyncio.Event()
         self._patience: asyncio.TimerHandle | None = None
         """When those that wait for company have waited long enough."""
 
     def add(self, event: GatewayWord, *, patience_ms: int = 0) -> None:
-        """Queue an event; it goes with the others of this turn, or where it is patient, with the next that is not."""
+        """Queue an event; it goes with the others of this turn, or where it is patient, with the next that is not.
+
+        While the gateway is busy, every event is a little patient.
+        """
         self._events.append(event)
+        if len(self._jobs) >= BUSY_JOBS:
+            patience_ms = max(patience_ms, COMPANY_MS)
         if not patience_ms:
             self._filled.set()
             return

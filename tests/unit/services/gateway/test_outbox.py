@@ -2,7 +2,7 @@ import asyncio
 
 from gridlight.messages.jobs import JobWithdrawn
 from gridlight.services.gateway.jobs import new_job_id
-from gridlight.services.gateway.outbox import EVENTS_PER_BATCH_MAX, Outbox
+from gridlight.services.gateway.outbox import BUSY_JOBS, EVENTS_PER_BATCH_MAX, Outbox
 
 LONG_MS = 600_000
 
@@ -94,3 +94,34 @@ async def test_patience_ends_with_what_it_was_for() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
+
+
+async def test_a_busy_gateway_waits_a_moment_for_company() -> None:
+    jobs = ["a job"] * BUSY_JOBS
+    outbox = Outbox(jobs)
+    first, second, third = withdrawals(3)
+    outbox.add(first)
+    outbox.add(second, patience_ms=LONG_MS)
+
+    waiting = asyncio.ensure_future(outbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    outbox.add(third)
+
+    await asyncio.wait_for(waiting, 10)
+    assert outbox.take() == [first, second, third]
+
+
+async def test_a_gateway_that_is_busy_no_more_does_not_wait() -> None:
+    jobs = ["a job"] * BUSY_JOBS
+    outbox = Outbox(jobs)
+    first, second = withdrawals(2)
+    outbox.add(first)
+    jobs.pop()
+    outbox.add(second)
+
+    waiting = asyncio.ensure_future(outbox.wait())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert waiting.done()
+    assert outbox.take() == [first, second]
