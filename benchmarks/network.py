@@ -2,8 +2,8 @@
 
 `python -m benchmarks.network [--seconds 8] [--rounds 3] [--verify none] [--out FILE]`. The bare loop decodes the same
 photo and runs the same model in 1 or 2 processes, with nothing between; the network does it with as many nodes. Both
-run in turn, round by round, on the same machine, so that ratios hold where seconds do not. Callers are outside the
-figures.
+run in turn, second by second, on the same machine, so that ratios hold where seconds do not. Callers are outside the
+figures, and so are the moments in which the network's queues fill and empty.
 Nothing is checked unless `--verify sampled` asks for it: what checks cost is tasks that are run again, above all while
 nodes are young.
 """
@@ -19,10 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.callers import Load, call_for
-from benchmarks.processes import LiveNetwork, raw_loop
+from benchmarks.processes import BareLoop, LiveNetwork
 from gridlight.services.setup import ensure_photos, ensure_weights
 
 CALLERS_PER_NODE = 4
+STRETCH_S = 1.0
+"""So long the bare loop and the network each run before it is the other's turn. What a second of CPU is worth drifts by
+a tenth within half a minute on shared machines; both sides have their part of it.
+"""
 TARGETS = {
     "throughput_ratio_1": (0.85, "at least"),
     "throughput_ratio_2": (0.85, "at least"),
@@ -33,17 +37,37 @@ TARGETS = {
 
 
 def one_round(photo: Path, nodes: int, seconds: float, verify: str) -> dict[str, Any]:
-    """The bare loop, then the network with as many nodes, then the network with one caller."""
-    raw = raw_loop(photo, processes=nodes, seconds=seconds)
+    """The bare loop and the network with as many nodes in turn, then the network with one caller."""
     picture = photo.read_bytes()
-    with tempfile.TemporaryDirectory(prefix="gridlight-bench-") as folder, LiveNetwork(Path(folder), nodes) as network:
-        asyncio.run(call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=2.0, verify=verify))
-        before = network.cpu_s()
-        load: Load = asyncio.run(
-            call_for(network.url, picture, callers=CALLERS_PER_NODE * nodes, seconds=seconds, verify=verify)
-        )
-        spent = {role: (after - before[role]) * 1e3 / load.answered for role, after in network.cpu_s().items()}
-        single: Load = asyncio.run(call_for(network.url, picture, callers=1, seconds=seconds / 2, verify=verify))
+    edges: list[dict[str, float]] = []
+    load = Load()
+    with (
+        BareLoop(photo, nodes) as bare,
+        tempfile.TemporaryDirectory(prefix="gridlight-bench-") as folder,
+        LiveNetwork(Path(folder), nodes) as network,
+    ):
+
+        def call(callers: int, stretch_s: float) -> Load:
+            """Calls, and the network's CPU at both ends of them."""
+            return asyncio.run(
+                call_for(
+                    network.url,
+                    picture,
+                    callers=callers,
+                    seconds=stretch_s,
+                    verify=verify,
+                    on_edge=lambda: edges.append(network.cpu_s()),
+                )
+            )
+
+        call(CALLERS_PER_NODE * nodes, STRETCH_S)
+        edges.clear()
+        for _ in range(max(1, round(seconds / STRETCH_S))):
+            bare.run(STRETCH_S)
+            load.add(call(CALLERS_PER_NODE * nodes, STRETCH_S))
+        spent = spent_ms(edges, load.answered)
+        single = call(1, seconds / 2)
+        raw = bare.figures()
         return {
             "raw": raw,
             "tasks_per_s": load.answered / load.seconds,
@@ -56,6 +80,12 @@ def one_round(photo: Path, nodes: int, seconds: float, verify: str) -> dict[str,
             "p99_ms": single.quantile_ms(0.99),
             "agent_rss_mib": network.rss_mib("agent"),
         }
+
+
+def spent_ms(edges: list[dict[str, float]], tasks: int) -> dict[str, float]:
+    """CPU of each role a task, from seconds of CPU so far as stretches began and ended, in turn."""
+    stretches = list(zip(edges[::2], edges[1::2], strict=True))
+    return {role: sum(end[role] - begin[role] for begin, end in stretches) * 1e3 / tasks for role in edges[0]}
 
 
 def median_of(rounds: list[dict[str, Any]], key: str) -> float:

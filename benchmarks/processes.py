@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from multiprocessing.synchronize import Barrier
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,7 @@ from gridlight.workloads.contract import catalogue
 READY_S = 60.0
 
 
-def _loop(photo: Path, seconds: float, ready: Barrier, results: Any) -> None:
+def _loop(photo: Path, connection: Connection) -> None:
     from gridlight.workloads.detection.run import Detector
     from gridlight.workloads.prepare import prepare
 
@@ -40,32 +41,70 @@ def _loop(photo: Path, seconds: float, ready: Barrier, results: Any) -> None:
 
     for _ in range(5):
         once()
-    ready.wait()
-    cpu, started, latencies = time.process_time(), time.perf_counter(), []
-    while time.perf_counter() - started < seconds:
-        sent = time.perf_counter()
-        once()
-        latencies.append(time.perf_counter() - sent)
-    results.put((len(latencies), time.perf_counter() - started, time.process_time() - cpu, latencies))
+    connection.send(None)
+    while (seconds := connection.recv()) is not None:
+        cpu, started, latencies = time.process_time(), time.perf_counter(), []
+        while time.perf_counter() - started < seconds:
+            sent = time.perf_counter()
+            once()
+            latencies.append(time.perf_counter() - sent)
+        connection.send((time.perf_counter() - started, time.process_time() - cpu, latencies))
 
 
-def raw_loop(photo: Path, *, processes: int, seconds: float) -> dict[str, float]:
-    """Decode the photo and run the model, again and again, in that many processes, each set up as a worker is."""
-    os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in ("PATH", "LANG")})
-    context = multiprocessing.get_context("spawn")
-    ready, results = context.Barrier(processes), context.Queue()
-    workers = [context.Process(target=_loop, args=(photo, seconds, ready, results)) for _ in range(processes)]
-    for worker in workers:
-        worker.start()
-    measured = [results.get(timeout=READY_S + seconds) for _ in workers]
-    for worker in workers:
-        worker.join()
-    latencies = [one for *_, many in measured for one in many]
-    return {
-        "tasks_per_s": sum(count / wall for count, wall, _, _ in measured),
-        "cpu_ms": sum(cpu for _, _, cpu, _ in measured) * 1e3 / sum(count for count, *_ in measured),
-        "p50_ms": statistics.median(latencies) * 1e3,
-    }
+class BareLoop:
+    """Decodes the photo and runs the model, again and again, in that many processes, each set up as a worker is."""
+
+    def __init__(self, photo: Path, processes: int) -> None:
+        self.tasks_per_s: list[float] = []
+        """Of each stretch."""
+        self._cpu_s = 0.0
+        self._latencies_s: list[float] = []
+        os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in ("PATH", "LANG")})
+        context = multiprocessing.get_context("spawn")
+        self._connections: list[Connection] = []
+        self._processes: list[BaseProcess] = []
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_loop, args=(photo, theirs))
+            process.start()
+            theirs.close()
+            self._connections.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self) -> Self:
+        self._heard(READY_S)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for connection, process in zip(self._connections, self._processes, strict=True):
+            with suppress(OSError):
+                connection.send(None)
+            process.join(READY_S)
+
+    def run(self, seconds: float) -> None:
+        """A stretch, in all processes at once; they stand still before and after."""
+        for connection in self._connections:
+            connection.send(seconds)
+        stretches = self._heard(READY_S + seconds)
+        self.tasks_per_s.append(sum(len(latencies) / wall for wall, _, latencies in stretches))
+        self._cpu_s += sum(cpu for _, cpu, _ in stretches)
+        self._latencies_s += [one for *_, latencies in stretches for one in latencies]
+
+    def figures(self) -> dict[str, float]:
+        """Of all stretches together; `cpu_ms` a task."""
+        return {
+            "tasks_per_s": statistics.fmean(self.tasks_per_s),
+            "cpu_ms": self._cpu_s * 1e3 / len(self._latencies_s),
+            "p50_ms": statistics.median(self._latencies_s) * 1e3,
+        }
+
+    def _heard(self, timeout_s: float) -> list[Any]:
+        for connection in self._connections:
+            if not connection.poll(timeout_s):
+                raise SystemExit(f"a process of the bare loop was silent for {timeout_s:.0f} s")
+        return [connection.recv() for connection in self._connections]
 
 
 class LiveNetwork:

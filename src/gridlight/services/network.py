@@ -255,6 +255,7 @@ class Network:
             command=bus_server.arguments(self._server, config),
             environment=bus_server.ENVIRONMENT,
             log_file=folder / "stderr",
+            is_batch=True,
         )
 
     def _coordinator_program(self) -> Program:
@@ -324,7 +325,7 @@ class Network:
 
     def _program(self, role: str, *words: str) -> Program:
         log_file = self._folder / role / "log.jsonl"
-        return Program(name=role, role=role, command=[*self._command, *words], log_file=log_file)
+        return Program(name=role, role=role, command=[*self._command, *words], log_file=log_file, is_batch=True)
 
     @property
     def _database_url(self) -> str:

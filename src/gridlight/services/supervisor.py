@@ -37,6 +37,8 @@ class Program(Struct, frozen=True, kw_only=True):
     log_file: Path
     environment: Mapping[str, str] = {}
     stop_timeout_s: float = 5.0
+    is_batch: bool = False
+    """It waits for its turn where others compute, in place of interrupting them whenever it wakes (SCHED_BATCH)."""
 
 
 class Backoff:
@@ -148,6 +150,18 @@ class Supervisor:
             await process.wait()
 
 
+def _first_in(program: Program) -> Callable[[], None]:
+    """What the child does before it becomes the program."""
+    bind = signalled_when_parent_dies(signal.SIGKILL)
+
+    def first() -> None:
+        bind()
+        if program.is_batch:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+    return first
+
+
 class _Process:
     """One running process. Its end is seen through a pidfd, so no thread waits for it."""
 
@@ -161,7 +175,7 @@ class _Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=signalled_when_parent_dies(signal.SIGKILL),  # noqa: PLW1509  (this process has one thread)
+                preexec_fn=_first_in(program),  # noqa: PLW1509  (this process has one thread)
             )
         self.pid: Final = self._popen.pid
         self.started_ms: Final = monotonic_ms()

@@ -52,7 +52,15 @@ class Watched:
         self.history.append(self.supervisor.process_ids())
         self.times_ms.append(monotonic_ms())
 
-    def start(self, script: str, *, name: str = "one", role: str = "agent", stop_timeout_s: float = 10.0) -> int:
+    def start(
+        self,
+        script: str,
+        *,
+        name: str = "one",
+        role: str = "agent",
+        stop_timeout_s: float = 10.0,
+        is_batch: bool = False,
+    ) -> int:
         program = Program(
             name=name,
             role=role,
@@ -60,6 +68,7 @@ class Watched:
             environment={"FOLDER": str(self.folder), "NAME": name},
             log_file=self.folder / f"{name}.log",
             stop_timeout_s=stop_timeout_s,
+            is_batch=is_batch,
         )
         self.supervisor.start(program)
         return self.supervisor.process_ids()[name]
@@ -220,6 +229,17 @@ async def test_a_program_that_does_not_exist_is_an_error_at_once(tmp_path: Path)
     async with supervising(tmp_path) as watched:
         with pytest.raises(FileNotFoundError):
             watched.supervisor.start(program)
+
+
+async def test_a_program_may_wait_for_its_turn_from_its_first_moment_on(tmp_path: Path) -> None:
+    says = f'exec {sys.executable} -c "import os; print(os.sched_getscheduler(0))"'
+    async with supervising(tmp_path) as watched:
+        watched.start(says, name="polite", is_batch=True)
+        watched.start(says, name="plain")
+
+        await watched.until(lambda: bool(watched.lines("polite.log")) and bool(watched.lines("plain.log")))
+    assert watched.lines("polite.log")[0] == str(os.SCHED_BATCH)
+    assert watched.lines("plain.log")[0] == str(os.SCHED_OTHER)
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:

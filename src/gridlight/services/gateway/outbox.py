@@ -15,8 +15,8 @@ EVENTS_PER_BATCH_MAX: Final = 256
 
 COMPANY_MS: Final = 10
 BUSY_JOBS: Final = 4
-"""While so many jobs are open, an event waits so long for others: a message costs the same whatever it holds, and so does
-its commit. PostgreSQL has it as `commit_delay` and `commit_siblings`.
+"""While so many jobs are open, an event waits so long for others: a message costs the same whatever it holds, and so
+does its commit. PostgreSQL has it as `commit_delay` and `commit_siblings`.
 """
 
 
