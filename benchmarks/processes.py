@@ -20,6 +20,7 @@ import psutil
 from gridlight.adapters.blobs import Blobs, cache_folder
 from gridlight.adapters.bus_server import free_port
 from gridlight.adapters.sandbox.port import ENVIRONMENT
+from gridlight.core.comparing import is_dithered
 from gridlight.workloads.contract import catalogue
 
 READY_S = 60.0
@@ -33,7 +34,7 @@ def _loop(photo: Path, connection: Connection) -> None:
     [digest] = manifest.artifacts.values()
     artifact = Blobs(cache_folder() / "blobs").path(digest)
     assert artifact is not None
-    detector = Detector(artifact, manifest.run.parameters)
+    detector = Detector(artifact, manifest.run.parameters, is_dithered=is_dithered(manifest.compare))
     picture = photo.read_bytes()
 
     def once() -> None:

@@ -259,7 +259,7 @@ class DetectRequests:
     ) -> Outcome:
         """Hand the job to the coordinator and wait; whoever speaks first, it, the deadline or a closed connection."""
         job = self._jobs.open(monotonic_ms(), submitted, manifest, tensor)
-        self._outbox.add(submitted)
+        self._outbox.add(submitted, deadline_ms=submitted.deadline_ms)
         self._metrics.jobs_open.inc()
         timer = asyncio.get_running_loop().call_later(wait_ms / 1_000, self._jobs.give_up, submitted.job_id)
         try:

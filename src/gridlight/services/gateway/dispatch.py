@@ -135,16 +135,15 @@ class Dispatch:
             if assignment.stage is Stage.SENT:
                 self._acknowledged_by(reply, elapsed_ms)
         assignment.stage = Stage.ANSWERED
-        self._outbox.add(reply)
+        self._outbox.add(reply, deadline_ms=assignment.deadline_ms)
 
     def _acknowledged_by(self, result: ResultSubmitted, elapsed_ms: int) -> None:
         """The coordinator hears of both, whether they came in one message or in two."""
         self._ack_seconds.observe(elapsed_ms / 1_000)
-        self._outbox.add(
-            AssignmentAcknowledged(
-                assignment_id=result.assignment_id, node_id=result.node_id, eta_ms=0, elapsed_ms=elapsed_ms
-            )
+        ack = AssignmentAcknowledged(
+            assignment_id=result.assignment_id, node_id=result.node_id, eta_ms=0, elapsed_ms=elapsed_ms
         )
+        self._outbox.add(ack, patience_ms=PATIENCE_MS)  # it goes with the result, which is next
 
     def _reject(self, assignment: SentAssignment, violation: ProtocolViolation) -> None:
         self._rejected[violation.reason].inc()

@@ -13,11 +13,14 @@ EVENTS_WAITING_MAX: Final = 8_192
 EVENTS_PER_BATCH_MAX: Final = 256
 """A result with its output is at most about 8 KB of JSON, so a batch stays well below BATCH_BYTES_MAX."""
 
-COMPANY_MS: Final = 10
+COMPANY_MS: Final = 20
 BUSY_JOBS: Final = 4
 """While so many jobs are open, an event waits so long for others: a message costs the same whatever it holds, and so
 does its commit. PostgreSQL has it as `commit_delay` and `commit_siblings`.
 """
+
+COMPANY_SHARE: Final = 50
+"""And no longer than one part in so many of the deadline of what it is about."""
 
 
 class Outbox:
@@ -31,14 +34,15 @@ class Outbox:
         self._patience: asyncio.TimerHandle | None = None
         """When those that wait for company have waited long enough."""
 
-    def add(self, event: GatewayWord, *, patience_ms: int = 0) -> None:
+    def add(self, event: GatewayWord, *, patience_ms: int = 0, deadline_ms: int | None = None) -> None:
         """Queue an event; it goes with the others of this turn, or where it is patient, with the next that is not.
 
-        While the gateway is busy, every event is a little patient.
+        While the gateway is busy every event is a little patient, by the deadline of what it is about if it has one.
         """
         self._events.append(event)
         if len(self._jobs) >= BUSY_JOBS:
-            patience_ms = max(patience_ms, COMPANY_MS)
+            company_ms = COMPANY_MS if deadline_ms is None else min(COMPANY_MS, deadline_ms // COMPANY_SHARE)
+            patience_ms = max(patience_ms, company_ms)
         if not patience_ms:
             self._filled.set()
             return

@@ -8,6 +8,7 @@ import math
 import os
 from enum import Enum
 from hashlib import blake2b, shake_128
+from operator import mul
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,11 +154,13 @@ def suppress(candidates: Candidates, iou_max: int, tie_max: int = 0) -> Candidat
 
     A survivor shares its box with those of its place that score less by under `tie_max` (in 1e-4): see `_shared`.
     """
-    moved = candidates.boxes + (candidates.classes * _CLASS_STRIDE)[:, None]
+    scores, boxes = candidates.scores, candidates.boxes.copy()
+    moved = boxes + (candidates.classes * _CLASS_STRIDE)[:, None]
     sides = np.ascontiguousarray(moved.T)
+    areas = (sides[2] - sides[0]) * (sides[3] - sides[1])
     is_open = (sides[2] > sides[0]) & (sides[3] > sides[1])  # an empty or inverted box shows nothing
+    tied_until = np.searchsorted(-scores, tie_max - scores).tolist()
     kept: list[int] = []
-    boxes = candidates.boxes.copy()
     position = 0
     while len(kept) < DETECTIONS_MAX:
         position += int(is_open[position:].argmax()) if position < len(is_open) else 0
@@ -166,36 +169,37 @@ def suppress(candidates: Candidates, iou_max: int, tie_max: int = 0) -> Candidat
         kept.append(position)
         is_open[position] = False
         rest = slice(position + 1, None)
-        is_covered = is_open[rest] & _covers(sides[:, position], sides[:, rest], iou_max)
-        is_tied = is_covered & (candidates.scores[rest] > candidates.scores[position] - tie_max)
-        if is_tied.any():
-            tied = [position, *(position + 1 + np.flatnonzero(is_tied))]
-            shared = _shared(moved[tied], candidates.scores[tied], tie_max)
+        is_covered = is_open[rest] & _covers(moved[position], sides[:, rest], areas[rest], iou_max)
+        near = tied_until[position] - position - 1
+        if near > 0 and is_covered[:near].any():
+            tied = [position, *(np.flatnonzero(is_covered[:near]) + position + 1).tolist()]
+            shared = _shared(moved[tied].tolist(), scores[tied].tolist(), tie_max)
             boxes[position] += shared - moved[position]
-            is_covered = is_tied | _covers(shared, sides[:, rest], iou_max)
+            is_open[tied] = False
+            is_covered = _covers(shared, sides[:, rest], areas[rest], iou_max)
         is_open[rest] &= ~is_covered
-    return Candidates(candidates.classes[kept], candidates.scores[kept], boxes[kept])
+    return Candidates(candidates.classes[kept], scores[kept], boxes[kept])
 
 
-def _covers(box: Integers, sides: Integers, iou_max: int) -> Booleans:
+def _covers(box: Integers, sides: Integers, areas: Integers, iou_max: int) -> Booleans:
     """Whose overlap with `box` is above `iou_max`; `sides` are x0, y0, x1, y1 of the others, a row each."""
-    x0, y0, x1, y1 = sides
-    width, height = np.minimum(x1, box[2]) - np.maximum(x0, box[0]), np.minimum(y1, box[3]) - np.maximum(y0, box[1])
+    x0, y0, x1, y1 = box.tolist()
+    width = np.minimum(sides[2], x1) - np.maximum(sides[0], x0)
+    height = np.minimum(sides[3], y1) - np.maximum(sides[1], y0)
     overlap = np.maximum(width, 0) * np.maximum(height, 0)
-    union = (x1 - x0) * (y1 - y0) + (box[2] - box[0]) * (box[3] - box[1]) - overlap
-    is_covered: Booleans = overlap * SCORE_ONE > union * iou_max
+    is_covered: Booleans = overlap * SCORE_ONE > (areas + (x1 - x0) * (y1 - y0) - overlap) * iou_max
     return is_covered
 
 
-def _shared(boxes: Integers, scores: Integers, tie_max: int) -> Integers:
+def _shared(boxes: list[list[int]], scores: list[int], tie_max: int) -> Integers:
     """One box for those that score nearly the same: their mean, where each weighs less the more the best is above it.
 
     Which of two such comes first hangs on the last bit of a float, and with it went the whole box. In the mean that bit
     moves little, whichever is first. Box voting (Gidaris and Komodakis, 2015), with weights that fall to 0.
     """
-    weights = tie_max - (scores[0] - scores)
-    box: Integers = (2 * (weights[:, None] * boxes).sum(0) + weights.sum()) // (2 * weights.sum())
-    return box
+    weights = [tie_max - scores[0] + score for score in scores]
+    total = sum(weights)
+    return np.array([(2 * sum(map(mul, weights, side)) + total) // (2 * total) for side in zip(*boxes, strict=True)])
 
 
 def probe(values: Floats, probe_seed: int) -> list[int]:

@@ -2,7 +2,7 @@ import asyncio
 
 from gridlight.messages.jobs import JobWithdrawn
 from gridlight.services.gateway.jobs import new_job_id
-from gridlight.services.gateway.outbox import BUSY_JOBS, EVENTS_PER_BATCH_MAX, Outbox
+from gridlight.services.gateway.outbox import BUSY_JOBS, COMPANY_SHARE, EVENTS_PER_BATCH_MAX, Outbox
 
 LONG_MS = 600_000
 
@@ -119,6 +119,19 @@ async def test_a_gateway_that_is_busy_no_more_does_not_wait() -> None:
     outbox.add(first)
     jobs.pop()
     outbox.add(second)
+
+    waiting = asyncio.ensure_future(outbox.wait())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert waiting.done()
+    assert outbox.take() == [first, second]
+
+
+async def test_what_has_a_short_deadline_waits_for_nobody() -> None:
+    outbox = Outbox(["a job"] * BUSY_JOBS)
+    first, second = withdrawals(2)
+    outbox.add(first)
+    outbox.add(second, deadline_ms=COMPANY_SHARE - 1)
 
     waiting = asyncio.ensure_future(outbox.wait())
     await asyncio.sleep(0)
