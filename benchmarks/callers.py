@@ -48,6 +48,7 @@ async def call_for(
         f"POST /v1/detect?verify={verify} HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {find_api_key(url)}\r\n"
         f"Content-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
     )
+    request = head.encode() + body
     load = Load()
     is_counting, is_over = False, False
 
@@ -55,7 +56,7 @@ async def call_for(
         reader, writer = await asyncio.open_connection(host, port)
         while not is_over:
             sent = perf_counter()
-            writer.write(head.encode() + body)
+            writer.write(request)
             answer = await reader.readuntil(b"\r\n\r\n")
             length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             await reader.readexactly(int(length.split(b":")[1]))

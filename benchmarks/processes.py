@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cached_property
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -133,7 +134,9 @@ class LiveNetwork:
         self._up.send_signal(signal.SIGTERM)
         self._up.wait(timeout=30)
 
+    @cached_property
     def _processes(self) -> list[tuple[str, psutil.Process]]:
+        """Found once: to look for children takes a hundred times as long as to read what all of them have used."""
         listed = json.loads((self._folder / "network.json").read_text())["processes"]
         found = []
         for entry in listed:
@@ -146,7 +149,7 @@ class LiveNetwork:
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds so far by role; `worker` and `picture` are the children of agents and gateway."""
         spent: dict[str, float] = {}
-        for role, process in self._processes():
+        for role, process in self._processes:
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 spent[role] = spent.get(role, 0.0) + times.user + times.system
@@ -154,4 +157,4 @@ class LiveNetwork:
 
     def rss_mib(self, role: str) -> float:
         """Resident memory of the largest process of a role."""
-        return max(process.memory_info().rss for name, process in self._processes() if name == role) / 2**20
+        return max(process.memory_info().rss for name, process in self._processes if name == role) / 2**20
