@@ -76,7 +76,9 @@ class ImageView(Struct):
 
 
 class TimingView(Struct):
-    """Milliseconds. `queue` from submission to assignment, `ack` from there on; `infer` is the node's own word."""
+    """Milliseconds. `queue` from submission to assignment; `ack` from there on, to the result where that came so soon
+    that it is both; `infer` is the node's own word.
+    """
 
     picture: int
     queue: int
