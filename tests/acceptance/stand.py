@@ -179,7 +179,14 @@ def end_all(up: "subprocess.Popen[bytes]") -> None:
 
 def are_gone(processes: list[psutil.Process]) -> bool:
     """Whether none of them runs; psutil compares start times, so a process id given anew does not count."""
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+    return not any(map(_is_at_work, processes))
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two questions
+        return False
 
 
 def worker_of(agent: psutil.Process) -> psutil.Process:

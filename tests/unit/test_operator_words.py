@@ -1,6 +1,7 @@
 """`gridlight operator`: a key that is made once, told in words, and bound to nodes."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gridlight.adapters.certificates import (
     carried_certificate,
     check_certificate,
 )
-from gridlight.adapters.clock import wall_s
+from gridlight.adapters.clock import wall_ms, wall_s
 from gridlight.adapters.node_folder import NODE_KEY_FILE, OPERATOR_KEY_FILE
 from gridlight.adapters.signatures import SigningKey
 from gridlight.adapters.successions import predecessors, split_carried
@@ -75,6 +76,19 @@ def test_nodes_are_bound_here_and_elsewhere(tmp_path: Path) -> None:
     assert carried is not None
     assert {check_certificate(text, node_id, now_ms=now_ms).operator for text in (carried, printed)} == {operator}
     assert (folder / CERTIFICATE_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_certificate_of_the_second_in_which_another_was_revoked_is_a_later_one(tmp_path: Path) -> None:
+    """What the network revokes it revokes up to the millisecond of the ruling, as a certificate's serial is one."""
+    key = tmp_path / "operator.nk"
+    run("create", "--key", key)
+    node_id = NodeId(SigningKey.generate().public)
+
+    ruled_ms = wall_ms()
+    time.sleep(0.002)
+    text = run("bind", node_id, "--key", key).strip()
+
+    assert check_certificate(text, node_id, now_ms=ruled_ms).serial > ruled_ms
 
 
 def test_a_rotated_key_has_its_own_words_and_the_nodes_follow(tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ def wall_s() -> int:
     return int(time.time())
 
 
+def wall_ms() -> int:
+    """Milliseconds since 1970, for what is ordered by when it was said, also within a second."""
+    return time.time_ns() // 1_000_000
+
+
 class SteadyClock:
     """Wall-clock milliseconds read once, then carried on by the monotonic clock.
 

@@ -71,7 +71,7 @@ def rotate_operator(
     new one this once, keeps the old key in a file beside it, and binds the nodes that are named. Bind the others within
     a day of their network's hearing of it: so long both keys hold.
     """
-    from gridlight.adapters.clock import wall_s
+    from gridlight.adapters.clock import wall_ms
     from gridlight.adapters.operator_keys import phrase_of
     from gridlight.adapters.successions import BadSuccession, rotate_key
     from gridlight.messages.codec import encode
@@ -82,7 +82,7 @@ def rotate_operator(
         _demand_node(folder)
     with explaining(BadSuccession, ValueError):
         node_ids = [id_of_node(folder) for folder in nodes or ()]
-        rotation = rotate_key(key.expanduser(), now_ms=wall_s() * 1_000)
+        rotation = rotate_key(key.expanduser(), now_ms=wall_ms())
     phrase, new = phrase_of(rotation.new), rotation.new
     if as_json:
         said = {"operator": new.public, "phrase": phrase, "kept": str(rotation.kept), "nodes": node_ids}
@@ -201,11 +201,11 @@ def _successions(key: Path, operator: "SigningKey") -> tuple[str, ...]:
 
 def _certificate(node_id: str, key: Path, operator: "SigningKey", days: int) -> str:
     from gridlight.adapters.certificates import certify
-    from gridlight.adapters.clock import wall_s
+    from gridlight.adapters.clock import wall_ms
     from gridlight.messages.ids import NodeId
 
     said = _successions(key, operator)
-    return certify(operator, NodeId(node_id), now_ms=wall_s() * 1_000, days=days, successions=said)
+    return certify(operator, NodeId(node_id), now_ms=wall_ms(), days=days, successions=said)
 
 
 def _write_certificate(folder: Path, key: Path, operator: "SigningKey", days: int) -> str:

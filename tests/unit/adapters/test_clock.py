@@ -1,4 +1,6 @@
-from gridlight.adapters.clock import SteadyClock, monotonic_ms, wall_s
+import time
+
+from gridlight.adapters.clock import SteadyClock, monotonic_ms, wall_ms, wall_s
 
 
 def test_monotonic_time_is_never_less_than_before() -> None:
@@ -27,3 +29,10 @@ def test_a_steady_clock_never_runs_backwards() -> None:
     readings = [clock.now_ms() for _ in range(1_000)]
 
     assert readings == sorted(readings)
+
+
+def test_two_words_of_one_second_are_told_apart() -> None:
+    before_ms = time.time_ns() // 1_000_000
+    said_ms = wall_ms()
+
+    assert before_ms <= said_ms <= time.time_ns() // 1_000_000

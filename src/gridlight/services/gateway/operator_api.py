@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
-from gridlight.adapters.clock import wall_s
+from gridlight.adapters.clock import wall_ms
 from gridlight.adapters.signatures import is_public_key
 from gridlight.adapters.store import Store
 from gridlight.messages.codec import Decoder, ProtocolViolation
@@ -46,7 +46,7 @@ def operator_routes(questions: Questions, store: Store, admin: AdminToken) -> li
         """
         admin.demand(dict(request.scope["headers"]))
         said = await _body(request)
-        told = await questions.rule(said.key, said.verdict, said.reason, wall_s() * 1_000)
+        told = await questions.rule(said.key, said.verdict, said.reason, wall_ms())
         _log.warning("ruled", key=said.key, verdict=said.verdict, reason=said.reason, nodes=told.nodes)
         return answer(KeyRuledResponse(key=told.key, verdict=told.verdict, nodes=told.nodes))
 
