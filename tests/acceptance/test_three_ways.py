@@ -36,6 +36,7 @@ SCENARIO = Scenario(
         "audit_ppm_min": 1_000_000,
         "audit_delay_ms_max": 500,
         "reference_ppm": 0,
+        "recheck_ppm": 0,
         "canary_ppm": 0,
         "shadow_ppm": 0,
     },
