@@ -57,7 +57,7 @@ class BareLoop:
     """Decodes the photo and runs the model, again and again, in that many processes, each set up as a worker is."""
 
     def __init__(self, photo: Path, processes: int) -> None:
-        self.tasks_per_s: list[float] = []
+        self._tasks_per_s: list[float] = []
         """Of each stretch."""
         self._cpu_s = 0.0
         self._latencies_s: list[float] = []
@@ -90,14 +90,14 @@ class BareLoop:
         for connection in self._connections:
             connection.send(seconds)
         stretches = self._heard(READY_S + seconds)
-        self.tasks_per_s.append(sum(len(latencies) / wall for wall, _, latencies in stretches))
+        self._tasks_per_s.append(sum(len(latencies) / wall for wall, _, latencies in stretches))
         self._cpu_s += sum(cpu for _, cpu, _ in stretches)
         self._latencies_s += [one for *_, latencies in stretches for one in latencies]
 
     def figures(self) -> dict[str, float]:
         """Of all stretches together; `cpu_ms` a task."""
         return {
-            "tasks_per_s": statistics.fmean(self.tasks_per_s),
+            "tasks_per_s": statistics.fmean(self._tasks_per_s),
             "cpu_ms": self._cpu_s * 1e3 / len(self._latencies_s),
             "p50_ms": statistics.median(self._latencies_s) * 1e3,
         }

@@ -30,7 +30,7 @@ class SteadyClock:
 
     def __init__(self, floor_ms: int) -> None:
         assert floor_ms >= 0
-        started_ms = max(time.time_ns() // 1_000_000, floor_ms)
+        started_ms = max(wall_ms(), floor_ms)
         self._offset_ms = started_ms - monotonic_ms()
 
     def now_ms(self) -> int:

@@ -28,6 +28,12 @@ def test_an_image_may_bring_any_number_of_artifacts() -> None:
     check_manifest(replace(GOOD, run=image, compare=boxes, artifacts={"layer": "1" * 64, "config": "2" * 64}))
 
 
+def test_what_a_step_may_be_told_beside_it_need_not_be() -> None:
+    plain = {key: value for key, value in GOOD.run.parameters.items() if key != "tie_max"}
+    assert plain != GOOD.run.parameters
+    check_manifest(replace(GOOD, run=Run(name="ssd", parameters=plain)))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -39,6 +45,7 @@ def test_an_image_may_bring_any_number_of_artifacts() -> None:
         ({"present": Step(name="resized_boxes", parameters={"width": 320, "height": 300})}, "one width and one height"),
         ({"present": Step(name="as_html", parameters={})}, "there is no 'as_html'"),
         ({"run": Run(name="ssd", parameters=SIZE)}, "takes the parameters candidates_max"),
+        ({"run": Run(name="ssd", parameters={**GOOD.run.parameters, "tie_max": 10_001})}, "tie_max is 10001"),
         ({"artifacts": {"one": "0" * 64, "two": "1" * 64}}, "exactly one artifact"),
         ({"compare": Comparison(name="boxes", parameters={})}, "takes the parameters"),
         ({"compare": Comparison(name="tensors", parameters={"delta_max": 1, "probe_delta_max": 1})}, "compared as"),

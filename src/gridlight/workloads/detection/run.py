@@ -45,7 +45,7 @@ class Optimisation(Enum):
 
 
 class Candidates(NamedTuple):
-    """Detections before suppression, best first in the canonical order; one row each."""
+    """Detections before suppression or after it, best first; one row each."""
 
     classes: Integers
     scores: Integers
