@@ -1,4 +1,4 @@
-"""The bus: connect, publish, subscribe, over nats-py; the only file that knows NATS' client.
+"""The bus: connect, publish, subscribe, over nats-py, which nobody else knows.
 
 It translates and decides nothing. What is published while the connection is away is refused, never kept and sent
 late: after a reconnect the services tell each other again what still holds.
@@ -6,23 +6,20 @@ late: after a reconnect the services tell each other again what still holds.
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
-from msgspec import Struct
-from nats.aio.client import PING_PROTO, Client, Srv
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError, SlowConsumerError
 
+from gridlight.adapters.bus_client import PENDING_BYTES_MAX, LeanClient
+from gridlight.adapters.bus_delivery import BusError, BusRefused, Delivery, Listener, delivered, header_lines
 from gridlight.adapters.credentials import NodeCredentials, read_creds
-from gridlight.messages.envelope import MESSAGE_HEADER, SIGNATURE_HEADER
 
-PENDING_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Unsent bytes of a connection; past it, publishers wait. At least a dozen of the largest inputs."""
+__all__ = ["Bus", "BusError", "BusRefused", "Delivery", "Listener"]
 
 QUEUE_MESSAGES_MAX: Final = 65_536
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -31,46 +28,17 @@ QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 _RECONNECT_WAIT_S: Final = 0.1
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FLUSH_TIMEOUT_S: Final = 5.0
-_COPY_BYTES_MAX: Final = 4_096
-_WRITTEN_BYTES_MAX: Final = 256 * 1024
-"""That the system has not taken yet; past it, more waits."""
-
-_NO_RESPONDERS: Final = b"NATS/1.0 503"
-_MESSAGE_LINE: Final = f"\r\n{MESSAGE_HEADER}:".encode()
-_SIGNATURE_LINE: Final = f"\r\n{SIGNATURE_HEADER}:".encode()
 
 _log = structlog.get_logger()
 
-
-class BusError(Exception):
-    """The bus is away, refuses us, or does not answer in time."""
-
-
-class BusRefused(BusError):
-    """The bus is there, and does not take us."""
-
-
-class Delivery(Struct, frozen=True, gc=False):
-    """One message as it arrived. `message` and `signature` are its headers' bytes, None where there are none."""
-
-    subject: str
-    reply: str
-    body: bytes
-    message: bytes | None
-    signature: bytes | None
-    no_responders: bool
-    """The server's own word to a request's inbox: nobody is subscribed to its subject."""
-
-
 Handler = Callable[[Delivery], Awaitable[None]]
-Listener = Callable[[Delivery], None]
 
 
 class Bus:
     """One connection. Made by `Bus.connect`; every argument that matters is named there."""
 
     def __init__(self) -> None:
-        self._client = _LeanClient()
+        self._client = LeanClient()
         self._on_reconnected: Callable[[], Awaitable[None]] | None = None
         self._on_closed: Callable[[], Awaitable[None]] | None = None
         self._on_error: Callable[[Exception], None] | None = None
@@ -143,13 +111,7 @@ class Bus:
         signature: bytes | None = None,
     ) -> None:
         """Send. BusError where the bus is away or this is more than it carries at once. Sent is not yet received."""
-        headers = b""
-        if message is not None:
-            assert b"\n" not in message
-            headers = b"%b %b" % (_MESSAGE_LINE, message)
-        if signature is not None:
-            headers = b"%b%b %b" % (headers, _SIGNATURE_LINE, base64.b64encode(signature))
-        await self._client.send(subject, reply, headers, body)
+        await self._client.send(subject, reply, header_lines(message, signature), body)
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
         """Call the handler with each message of the subject, one after the other, in order.
@@ -159,7 +121,8 @@ class Bus:
 
         async def deliver(message: Msg) -> None:
             try:
-                await handler(_delivery(message.subject, message.reply, message.data, message.headers))
+                headers = cast("bytes | None", message.headers)  # as LeanClient leaves them
+                await handler(delivered(message.subject, message.reply, headers, message.data))
             except Exception as error:  # noqa: BLE001  (what a handler raises is its service's to judge)
                 _log.critical("a handler failed", subject=message.subject, exc_info=error)
                 self._report(error)
@@ -203,7 +166,7 @@ class Bus:
         await self._client.close()
 
     async def _is_opened(self, options: dict[str, Any], *, tries_again: bool) -> bool:
-        client = self._client = _LeanClient()
+        client = self._client = LeanClient()
         try:
             await client.connect(
                 **options,
@@ -228,7 +191,7 @@ class Bus:
             raise BusRefused(f"the bus at {options['servers'][0]} refused {options['name']} without a word")
         return True
 
-    async def _give_up(self, client: "_LeanClient") -> None:
+    async def _give_up(self, client: "LeanClient") -> None:
         client.abort()
         await client.close()
 
@@ -257,144 +220,3 @@ class Bus:
     async def _heard_closed(self) -> None:
         if self._on_closed is not None:
             await self._on_closed()
-
-
-class _LeanClient(Client):
-    """nats-py's client, with the steps of each message that cost most, and those that can hang, replaced.
-
-    They are not public: the version is pinned by the lock file and tests/integration/test_bus.py notices a change.
-    Sending 270,000 bytes took 0.36 ms of CPU, mostly in copies; it takes 0.12 ms. Writing at once, and not by a task of
-    nats-py's, takes 0.82 of the CPU of a short message that is sent and received (median of five pairs).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._listeners: dict[int, Listener] = {}
-
-    async def hear(self, subject: str, listener: Listener) -> None:
-        """As `subscribe`, but without a queue and a task of its own."""
-        subscription = await self.subscribe(subject)
-        assert not subscription.pending_msgs, "nothing is read before this turn of the loop ends"
-        self._listeners[subscription._id] = listener
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        listener = self._listeners.get(sid)
-        if listener is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        else:
-            listener(_delivery(subject.decode(), reply.decode(), data, headers))
-
-    async def send(self, subject: str, reply: str, headers: bytes, body: bytes) -> None:
-        """As `publish`, with header lines as bytes, each begun by CRLF, and without copying a large body."""
-        if not self.is_connected:
-            raise BusError(f"{subject} is not sent: the bus is away")
-        if headers:
-            headers = b"NATS/1.0%b\r\n\r\n" % headers
-            command = f"HPUB {subject} {reply} {len(headers)} {len(headers) + len(body)}\r\n".encode() + headers
-        else:
-            command = f"PUB {subject} {reply} {len(body)}\r\n".encode()
-        if len(headers) + len(body) > self.max_payload:
-            raise BusError(f"{subject} is not sent: {len(headers) + len(body)} bytes, at most {self.max_payload}")
-        if len(body) > _COPY_BYTES_MAX:
-            self._pending += (command, body, b"\r\n")
-        else:
-            self._pending.append(b"%b%b\r\n" % (command, body))
-        self._pending_data_size += len(command) + len(body) + 2
-        if self._transport is not None and self._may_write():
-            self._transport.writelines(self._pending)
-            self._pending = []
-            self._pending_data_size = 0
-        elif self._pending_data_size > PENDING_BYTES_MAX:
-            await self._flush_pending(force_flush=True)
-        elif self._flush_queue is None or self._flush_queue.empty():
-            await self._flush_pending()
-
-    def _may_write(self) -> bool:
-        """Whether what is pending need not wait for a task of nats-py's that writes and waits until it has left."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if not isinstance(writer, asyncio.StreamWriter):  # a WebSocket sends a frame at a time
-            return False
-        return writer.transport.get_write_buffer_size() <= _WRITTEN_BYTES_MAX
-
-    async def is_flushed(self, timeout_s: float) -> bool:
-        """Whether the server answers in time that it has taken what was sent before.
-
-        Not nats-py's `flush`: where that gives up, the PONG that comes late ends the reading of the connection.
-        """
-        if not self.is_connected:
-            return False
-        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        await self._send_ping(pong)
-        await asyncio.wait({pong}, timeout=timeout_s)
-        return pong.done() and pong.result()
-
-    async def _connect_to_server(self, s: Srv) -> None:
-        if self._transport is None and s.uri.scheme in ("ws", "wss"):
-            from gridlight.adapters.websocket import WebSocketTransport
-
-            self._transport = WebSocketTransport()  # type: ignore[assignment]  # one by its shape, not by its class
-        await super()._connect_to_server(s)
-
-    def abort(self) -> None:
-        """Cut the connection without waiting for anything."""
-        self._drop_pending()
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-
-    async def _process_headers(self, headers: bytes) -> bytes:  # type: ignore[override]  # bytes, as they came
-        return headers  # read by _delivery, which knows what it looks for
-
-    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
-        # In its place after what was published before; nats-py's own goes ahead of it, and so proves nothing.
-        self._pongs.append(future or asyncio.get_running_loop().create_future())
-        await self._send_command(PING_PROTO)
-        await self._flush_pending()
-
-    async def _process_op_err(self, e: Exception) -> None:
-        if self.is_connected:
-            # A frozen server does not read, so a close that first sends what is waiting would never end.
-            self.abort()
-        await super()._process_op_err(e)
-
-    async def _close(self, status: int, do_cbs: bool = True) -> None:
-        self._drop_pending()  # which else is written into a dead connection, and its error keeps callbacks from us
-        await super()._close(status, do_cbs)
-
-    def _drop_pending(self) -> None:
-        self._pending = []
-        self._pending_data_size = 0
-        for pong in self._pongs:
-            if not pong.done():
-                pong.set_result(False)
-        self._pongs = []
-
-
-def _delivery(subject: str, reply: str, body: bytes, raw: Any) -> Delivery:
-    if not raw:
-        return Delivery(subject, reply, body, None, None, False)
-    return Delivery(
-        subject=subject,
-        reply=reply,
-        body=body,
-        message=_header(raw, _MESSAGE_LINE),
-        signature=_decoded(_header(raw, _SIGNATURE_LINE)),
-        no_responders=raw.startswith(_NO_RESPONDERS),
-    )
-
-
-def _header(raw: bytes, line: bytes) -> bytes | None:
-    start = raw.find(line)
-    if start < 0:
-        return None
-    start += len(line)
-    return raw[start : raw.index(b"\r\n", start)].strip()
-
-
-def _decoded(text: bytes | None) -> bytes | None:
-    if text is None:
-        return None
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error:
-        return None
