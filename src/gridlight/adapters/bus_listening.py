@@ -45,7 +45,9 @@ class Listening(asyncio.BufferedProtocol):
         self._end = 0
         self._message: _Message | None = None
         """One that is too large for what is held, and is read into memory of its own."""
-        self._content = memoryview(b"")
+        self._large = bytearray()
+        """Kept from one such message to the next: memory that is new costs more than what is read into it."""
+        self._content = memoryview(self._large)
         self._filled = 0
         # What the connection tells beside data is the stream's business: who writes waits for it there.
         self.pause_writing = stream.pause_writing  # type: ignore[method-assign]
@@ -76,8 +78,8 @@ class Listening(asyncio.BufferedProtocol):
             return
         self._filled += nbytes
         if self._filled == len(self._content):
-            self._pass_on(self._message, self._content)
-            self._message, self._content = None, memoryview(b"")
+            message, self._message = self._message, None
+            self._pass_on(message, self._content)
 
     def _understand(self) -> None:
         while self._message is None and self._begin < self._end:
@@ -107,7 +109,9 @@ class Listening(asyncio.BufferedProtocol):
         if len(there) == total:
             self._pass_on(message, there)
             return
-        self._message, self._content, self._filled = message, memoryview(bytearray(total)), len(there)
+        if total > len(self._large):
+            self._large = bytearray(total)
+        self._message, self._content, self._filled = message, memoryview(self._large)[:total], len(there)
         self._content[: len(there)] = there
 
     def _pass_on(self, message: _Message, content: memoryview) -> None:

@@ -247,37 +247,41 @@ class WorkerProcess:
 
 
 class _FrameReader:
-    """Puts a frame together from what a non-blocking socket holds, without copying a body twice."""
+    """Puts a frame together from what a non-blocking socket holds, in memory that is kept from one to the next."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._prefix = bytearray(PREFIX.size)
-        self._content: bytearray | None = None
+        self._memory = bytearray(PREFIX.size)
         self._header_bytes = 0
+        self._frame_bytes = 0
+        """Of the frame whose prefix has come; 0 before that."""
         self._filled = 0
 
     def read(self) -> tuple[FrameHeader, bytes] | None:
         """A whole frame, or None until the socket has more. ProtocolViolation; OSError where it was closed."""
-        if self._content is None:
-            if not self._fill(self._prefix):
+        if not self._frame_bytes:
+            if not self._fill(PREFIX.size):
                 return None
-            self._header_bytes, body_bytes = decode_prefix(bytes(self._prefix))
-            self._content = bytearray(self._header_bytes + body_bytes)
-        if not self._fill(self._content):
+            self._header_bytes, body_bytes = decode_prefix(bytes(self._memory[: PREFIX.size]))
+            self._frame_bytes = self._header_bytes + body_bytes
+            if self._frame_bytes > len(self._memory):
+                self._memory = bytearray(self._frame_bytes)
+        if not self._fill(self._frame_bytes):
             return None
-        content, self._content = memoryview(self._content), None
+        content, self._frame_bytes = memoryview(self._memory)[: self._frame_bytes], 0
         return headers.decode(bytes(content[: self._header_bytes])), bytes(content[self._header_bytes :])
 
-    def _fill(self, target: bytearray) -> bool:
-        """Whether the target is full now; starts the next one from its beginning."""
-        while self._filled < len(target):
+    def _fill(self, count: int) -> bool:
+        """Whether so many bytes are there now; starts the next part from the memory's beginning."""
+        view = memoryview(self._memory)[:count]
+        while self._filled < count:
             try:
-                count = self._socket.recv_into(memoryview(target)[self._filled :])
+                received = self._socket.recv_into(view[self._filled :])
             except (BlockingIOError, InterruptedError):
                 return False
-            if count == 0:
+            if received == 0:
                 raise ConnectionError("it closed its socket")
-            self._filled += count
+            self._filled += received
         self._filled = 0
         return True
 

@@ -30,10 +30,10 @@ from gridlight.services.gateway.account_api import account_routes
 from gridlight.services.gateway.accounts import Accounts, account_of
 from gridlight.services.gateway.administrators import AdminToken
 from gridlight.services.gateway.answers import (
-    JSON,
     READ_S_MAX,
     Answer,
     AnyRequest,
+    Reply,
     answer,
     json_answer,
     read,
@@ -146,7 +146,7 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         `Authorization: Bearer`, `apikey` or `x-api-key`. `X-Gridlight-Node` pins the request to a node and needs
         `Authorization: Bearer` with the network's admin token.
         """
-        return await _answered(parts, request, None)
+        return (await picture_reply(parts, request, None)).response()
 
     @post(
         "/v1/run/{workload:str}",
@@ -161,7 +161,7 @@ def detect_routes(parts: Parts) -> list[HTTPRouteHandler]:
         """Run a workload, by its name or id, on a picture. As `POST /v1/detect`, but for `model`, which the address
         says. A text recognition answers `lines`: each with its text, score, corners and the rectangle around them.
         """
-        return await _answered(parts, request, workload)
+        return (await picture_reply(parts, request, workload)).response()
 
     return [detect, run]
 
@@ -189,8 +189,8 @@ def request_routes(parts: Parts) -> list[HTTPRouteHandler]:
     return [request_by_id]
 
 
-async def _answered(parts: Parts, request: AnyRequest, workload: str | None) -> Answer:
-    """One picture's answer, or why there is none."""
+async def picture_reply(parts: Parts, request: AnyRequest, workload: str | None) -> Reply:
+    """One picture's answer, or why there is none. Raises nothing: not all who ask are Litestar's routes."""
     started_ms = monotonic_ms()
     job_id = new_job_id()
     body = BodyReader(request.receive)
@@ -207,8 +207,10 @@ async def _answered(parts: Parts, request: AnyRequest, workload: str | None) -> 
         return _refused(refusal, job_id, is_last=not body.is_complete, headers=limits)
     except RequesterGone:
         _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
-        return _on_gone(request, None)
-    return json_answer(content, limits)
+        return Reply(400, b"")  # which nobody reads
+    except Exception as error:  # noqa: BLE001  (a mistake of ours, whatever it is)
+        return _mistaken(request, error)
+    return Reply(200, content, limits)
 
 
 def node_routes(parts: Parts) -> list[HTTPRouteHandler]:
@@ -285,7 +287,7 @@ def health_routes(parts: Parts) -> list[HTTPRouteHandler]:
 
 def _refused(
     refusal: Refusal, request_id: str, *, is_last: bool = False, headers: Mapping[str, str] | None = None
-) -> Answer:
+) -> Reply:
     headers = {**(headers or {}), **refusal.headers, "X-Request-Id": request_id}
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
@@ -293,16 +295,16 @@ def _refused(
         headers["WWW-Authenticate"] = "Bearer"
     if is_last:
         headers["Connection"] = "close"  # so that the rest of the body is not read; see edge.py
-    return Response(encode_refusal(refusal, request_id), media_type=JSON, status_code=refusal.status, headers=headers)
+    return Reply(refusal.status, encode_refusal(refusal, request_id), headers)
 
 
 def _on_refusal(request: AnyRequest, refusal: Refusal) -> Answer:
     request_id = new_job_id()
     _log.info("refused", request_id=request_id, path=request.scope["path"][:200], code=refusal.code)
-    return _refused(refusal, request_id)
+    return _refused(refusal, request_id).response()
 
 
-def _on_gone(_request: AnyRequest, _error: Exception | None) -> Answer:
+def _on_gone(_request: AnyRequest, _error: Exception) -> Answer:
     return Response(b"", status_code=400)  # which nobody reads
 
 
@@ -317,6 +319,10 @@ def _on_http_exception(request: AnyRequest, error: HTTPException) -> Answer:
 
 
 def _on_mistake(request: AnyRequest, error: Exception) -> Answer:
+    return _mistaken(request, error).response()
+
+
+def _mistaken(request: AnyRequest, error: Exception) -> Reply:
     request_id = new_job_id()
     _log.error("mistake", request_id=request_id, path=request.scope["path"][:200], exc_info=error)
     return _refused(Refusal("INTERNAL"), request_id)

@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -27,12 +28,13 @@ from gridlight.adapters.store import Store
 from gridlight.messages.ids import GatewayId
 from gridlight.services.gateway.accounts import Accounts
 from gridlight.services.gateway.administrators import AdminToken
-from gridlight.services.gateway.api import Parts, create_app
+from gridlight.services.gateway.api import Parts, create_app, picture_reply
 from gridlight.services.gateway.config import GatewayConfig
 from gridlight.services.gateway.connection import BoundedConnection
 from gridlight.services.gateway.control import Control
 from gridlight.services.gateway.credits import Credits
 from gridlight.services.gateway.detect import DetectRequests
+from gridlight.services.gateway.direct import Direct
 from gridlight.services.gateway.dispatch import Dispatch
 from gridlight.services.gateway.edge import Edge
 from gridlight.services.gateway.enrolment import Enrolments
@@ -111,7 +113,8 @@ class Gateway:
             metrics=self._metrics,
             clock=self._clock,
         )
-        self._app = Edge(create_app(parts), self._metrics)
+        detect = partial(picture_reply, parts, workload=None)
+        self._app = Edge(Direct(create_app(parts), detect), self._metrics)
         self._server: _Server | None = None
         self._failure: BaseException | None = None
 
