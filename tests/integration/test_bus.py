@@ -3,9 +3,11 @@ import time
 from collections.abc import Callable
 
 import pytest
+import uvloop
 from tests.integration.conftest import WAIT_S, Connections, Inbox, Server
 
 from gridlight.adapters.bus import Bus, BusError, Delivery
+from gridlight.adapters.bus_client import LeanClient
 from gridlight.adapters.credentials import NodeCredentials, NodeIssuer
 from gridlight.adapters.presence import follow_presence
 from gridlight.messages import subjects
@@ -134,6 +136,37 @@ async def test_a_listener_hears_in_order_though_one_message_makes_it_raise(
         (b"two", None, None, "control.reply"),
     ]
     assert [type(error) for error in errors] == [AssertionError]
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_what_is_listened_to_goes_past_nats_py(
+    server: Server, monkeypatch: pytest.MonkeyPatch, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    seen_by_nats_py: list[bytes] = []
+
+    async def process(_self: LeanClient, _sid: int, subject: bytes, *_: object) -> None:
+        seen_by_nats_py.append(subject)
+
+    async def talk() -> list[bytes]:
+        listening = await Bus.connect(url=server.url, name="a", credentials=server.keys.creds_file("coordinator"))
+        speaking = await Bus.connect(url=server.url, name="b", credentials=server.keys.creds_file("gateway"))
+        heard: asyncio.Queue[Delivery] = asyncio.Queue()
+        await listening.listen(subjects.control_events("s0"), heard.put_nowait)
+        await listening.flush()
+        for body in bodies:
+            await speaking.publish(subjects.control_events("s0"), body)
+        async with asyncio.timeout(WAIT_S):
+            received = [(await heard.get()).body for _ in bodies]
+        await speaking.close()
+        await listening.close()
+        return received
+
+    monkeypatch.setattr(LeanClient, "_process_msg", process)
+    bodies = [b"[]", bytes(range(256)) * 4_000, b"", bytes(INLINE_BYTES_MAX), b"{}"]
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(talk()) == bodies
+    assert not seen_by_nats_py
 
 
 async def test_more_than_the_bus_carries_at_once_is_refused_here(server: Server, connections: Connections) -> None:

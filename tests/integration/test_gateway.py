@@ -5,7 +5,9 @@ import base64
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import psutil
 import pytest
@@ -26,6 +28,7 @@ from gridlight.messages.tasks import (
     FailureCode,
     UndeliverableReason,
 )
+from gridlight.services.gateway.detect import DetectRequests
 from gridlight.workloads.contract import catalogue
 
 
@@ -85,6 +88,62 @@ async def test_json_and_forms_are_answered_as_raw_bodies_are(stand: Stand, node:
     responses = [msgspec.json.decode(answer.content, type=DetectResponse) for answer in answers]
     assert [[one.label for one in response.detections] for response in responses] == [["bus"]] * 4
     assert [response.timing_ms.deadline for response in responses] == [2_000] * 4
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "no picture": {"content": b"text", "headers": {"Content-Type": "text/plain"}},
+    "no such parameter": {"content": b"x", "params": {"treshold": 1}, "headers": {"Content-Type": "image/jpeg"}},
+    "a key that nobody has": {"content": b"x", "headers": {"Content-Type": "image/jpeg", "X-Api-Key": "none"}},
+    "no body": {"content": b"", "headers": {"Content-Type": "image/jpeg"}},
+}
+
+
+async def test_the_short_way_and_litestars_answer_alike(stand: Stand, node: Node) -> None:
+    pictures: list[dict[str, Any]] = [{"content": jpeg(), "headers": {"Content-Type": "image/jpeg"}}]
+
+    for asked in pictures + list(REFUSED.values()):
+        short = await stand.http.post("/v1/detect", **asked)
+        long = await stand.http.post("/v1/detect/", **asked)
+
+        assert short.status_code == long.status_code
+        assert without_ids(short) == without_ids(long)
+    assert await stand.metric('gridlight_requests_total{code="200",route="/v1/detect"}') == 2
+
+
+def without_ids(answer: httpx.Response) -> tuple[dict[str, str], Any]:
+    """Headers and content of an answer, less what differs from one to the next."""
+    headers = {name: value for name, value in answer.headers.items() if name not in ("date", "x-request-id")}
+    content = answer.json()
+    for changing in ("id", "timing_ms"):
+        content.pop(changing, None)
+    content.get("error", {}).pop("request_id", None)
+    headers.pop("content-length")
+    return headers, content
+
+
+async def test_a_mistake_of_ours_is_said_to_be_one(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mistaken(*_: object, **__: object) -> bytes:
+        raise RuntimeError("what only we may know")
+
+    monkeypatch.setattr(DetectRequests, "answer", mistaken)
+
+    for path in ("/v1/detect", "/v1/run/coco-ssd"):
+        answer = await stand.http.post(path, content=b"x", headers={"Content-Type": "image/jpeg"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "INTERNAL")
+        assert "only we" not in answer.text
+
+
+async def test_an_answers_head_and_body_leave_together(stand: Stand) -> None:
+    reader, writer = await asyncio.open_connection(*stand.url.removeprefix("http://").split(":"))
+    writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    async with asyncio.timeout(WAIT_S):
+        head, _, body = (await reader.read(1 << 20)).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"content-length: %d" % len(body) in head.lower()
+    assert body
+    writer.close()
 
 
 async def test_a_request_can_be_read_again_as_it_was_answered(stand: Stand, node: Node) -> None:

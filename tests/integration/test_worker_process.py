@@ -84,6 +84,15 @@ async def test_a_large_body_goes_through_in_pieces() -> None:
         assert len(await prepared(process, GOOD["jpeg"]())) == 270_000
 
 
+async def test_an_answer_stays_as_it_was_when_the_next_one_comes() -> None:
+    first, second = GOOD["jpeg"](), GOOD["png"]()
+    async with worker() as process, worker() as other:
+        answers = [await prepared(process, first, "1"), await prepared(process, second, "2")]
+
+        assert answers == [await prepared(other, first, "1"), answers[1]]
+        assert answers[0] != answers[1]
+
+
 async def test_no_bad_picture_costs_the_worker_its_life() -> None:
     async with worker() as process:
         for name, (code, make) in BAD.items():

@@ -42,10 +42,20 @@ class LeanClient(Client):
             listener(delivered(subject.decode(), reply.decode(), headers, data))
 
     async def _read_loop(self) -> None:
+        try:
+            self._begin_listening()
+        except ConnectionError as error:
+            await self._process_op_err(error)
+            return
+        await super()._read_loop()
+
+    def _begin_listening(self) -> None:
         writer = getattr(self._transport, "_io_writer", None)
         if isinstance(writer, asyncio.StreamWriter):  # a WebSocket has frames
-            Listening.begin(cast("asyncio.Transport", writer.transport), self._listeners)
-        await super()._read_loop()
+            unread: bytearray = self._transport._io_reader._buffer  # type: ignore[union-attr]  # as TCP's has
+            came = bytes(unread)
+            unread.clear()
+            Listening.begin(cast("asyncio.Transport", writer.transport), came, self._listeners)
 
     async def send(self, subject: str, reply: str, headers: bytes, body: bytes) -> None:
         """As `publish`, with header lines as bytes, each begun by CRLF, and without copying a large body."""

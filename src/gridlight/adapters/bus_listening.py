@@ -6,7 +6,7 @@ server's own words, and messages that wait in a queue) goes on to it as it came.
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -24,9 +24,30 @@ class _Message(Struct):
     line: bytes
     subject: bytes
     reply: bytes
+    subscription: int
     header_bytes: int
-    listener: Listener | None
-    """None where nobody listens, so that it goes on."""
+    total_bytes: int
+    """Of the content."""
+
+    @classmethod
+    def announced_by(cls, line: bytes) -> Self:
+        """ConnectionError where no server talks so."""
+        try:
+            kind, subject, subscription, *reply, size = line.split(b" ")
+            header_bytes = int(reply.pop()) if kind == b"HMSG" else 0
+            message = cls(
+                line=line,
+                subject=subject,
+                reply=reply[0] if reply else b"",
+                subscription=int(subscription),
+                header_bytes=header_bytes,
+                total_bytes=int(size) + len(_LINE_END),
+            )
+        except (ValueError, IndexError):
+            message = None
+        if message is None or not 0 <= message.header_bytes <= message.total_bytes - len(_LINE_END):
+            raise ConnectionError(f"the bus began a message with {line[:200]!r}")
+        return message
 
 
 class Listening(asyncio.BufferedProtocol):
@@ -56,13 +77,24 @@ class Listening(asyncio.BufferedProtocol):
         self.eof_received = stream.eof_received  # type: ignore[method-assign]
 
     @classmethod
-    def begin(cls, connection: asyncio.Transport, listeners: Mapping[int, Listener]) -> None:
-        """From now on what comes is looked through; nothing has come yet that listeners should hear."""
+    def begin(cls, connection: asyncio.Transport, came: bytes, listeners: Mapping[int, Listener]) -> None:
+        """From now on what comes is looked through, beginning with what the stream has and nobody read yet."""
         stream = connection.get_protocol()
         assert isinstance(stream, asyncio.StreamReaderProtocol)
         connection.pause_reading()  # so that the connection asks the new one for memory when it reads again
-        connection.set_protocol(cls(stream, listeners))
+        listening = cls(stream, listeners)
+        connection.set_protocol(listening)
+        listening.feed(came)
         connection.resume_reading()
+
+    def feed(self, data: bytes) -> None:
+        """As if these bytes came now. ConnectionError as `buffer_updated`."""
+        while data:
+            room = self.get_buffer(-1)
+            count = min(len(room), len(data))
+            room[:count] = data[:count]
+            self.buffer_updated(count)
+            data = data[count:]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: into the body that is being read, else behind what is held."""
@@ -89,21 +121,14 @@ class Listening(asyncio.BufferedProtocol):
             line = bytes(self._view[self._begin : line_end])
             self._begin = line_end + len(_LINE_END)
             if line.startswith((b"MSG ", b"HMSG ")):
-                self._start(line)
+                self._start(_Message.announced_by(line))
             else:
                 self._stream.data_received(line + _LINE_END)
         self._make_room()
 
-    def _start(self, line: bytes) -> None:
+    def _start(self, message: _Message) -> None:
         """A message begins, and is held whole already or is to be read into memory of its own."""
-        try:
-            kind, subject, subscription, *reply, size = line.split(b" ")
-            header_bytes = int(reply.pop()) if kind == b"HMSG" else 0
-            total = int(size) + len(_LINE_END)
-            listener = self._listeners.get(int(subscription))
-        except (ValueError, IndexError):
-            raise ConnectionError(f"the bus began a message with {line[:200]!r}") from None
-        message = _Message(line, subject, reply[0] if reply else b"", header_bytes, listener)
+        total = message.total_bytes
         there = self._view[self._begin : min(self._begin + total, self._end)]
         self._begin += len(there)
         if len(there) == total:
@@ -115,20 +140,18 @@ class Listening(asyncio.BufferedProtocol):
         self._content[: len(there)] = there
 
     def _pass_on(self, message: _Message, content: memoryview) -> None:
-        if message.listener is None:
+        listener = self._listeners.get(message.subscription)
+        if listener is None:
             self._stream.data_received(message.line + _LINE_END)
             self._stream.data_received(bytes(content))
             return
         headers, body = content[: message.header_bytes], content[message.header_bytes : -len(_LINE_END)]
-        subject, reply = message.subject.decode(), message.reply.decode()
-        message.listener(delivered(subject, reply, bytes(headers), bytes(body)))
+        listener(delivered(message.subject.decode(), message.reply.decode(), bytes(headers), bytes(body)))
 
     def _make_room(self) -> None:
-        if self._begin == self._end:
-            self._begin = self._end = 0
-        elif self._end == len(self._held):
-            if self._begin == 0:
-                raise ConnectionError(f"the bus sent a line of more than {_READ_BYTES} bytes")
-            rest = bytes(self._view[self._begin : self._end])
-            self._view[: len(rest)] = rest
-            self._begin, self._end = 0, len(rest)
+        """What is left is the beginning of a line, and goes to the front."""
+        rest = bytes(self._view[self._begin : self._end])
+        if len(rest) == len(self._held):
+            raise ConnectionError(f"the bus sent a line of more than {_READ_BYTES} bytes")
+        self._view[: len(rest)] = rest
+        self._begin, self._end = 0, len(rest)

@@ -26,7 +26,15 @@ from gridlight.messages.tasks import (
 )
 from gridlight.messages.workloads import StopWorkload
 
+QUICK_MS: Final = 60
+"""A run that takes less is over before the next input is there, where a busy gateway gathers what it tells."""
+
 _MEAN_WEIGHT: Final = 8
+
+
+def lookahead_of(slots: int, benchmark_ms: int) -> int:
+    """How many tasks are held in readiness beyond those that run: one for each, or two where runs are quick."""
+    return slots if benchmark_ms >= QUICK_MS else min(2 * slots, SLOTS_PER_OFFER_MAX)
 
 
 class WorkerReady(Struct, frozen=True, gc=False):
@@ -217,7 +225,7 @@ class Agent:
             SlotOffer(
                 workload=workload,
                 slots=self._lent(lending),
-                lookahead=self._lent(lending),  # one task held in readiness for each that runs
+                lookahead=lookahead_of(self._lent(lending), lending.benchmark_ms),
                 benchmark_ms=lending.benchmark_ms,
             )
             for workload, lending in self._lendings.items()
@@ -268,7 +276,10 @@ class Agent:
         if lending is None:
             return DeclineReason.UNKNOWN_WORKLOAD
         # Workloads share the processors: what all of them hold in readiness is bounded like what one may.
-        if lending.taken >= 2 * self._lent(lending) or len(self._running) >= 2 * self._belief.cpus:
+        taken_max, running_max = (
+            slots + lookahead_of(slots, lending.benchmark_ms) for slots in (self._lent(lending), self._belief.cpus)
+        )
+        if lending.taken >= taken_max or len(self._running) >= running_max:
             return DeclineReason.NO_FREE_SLOT
         if event.deadline_ms < lending.benchmark_ms:
             return DeclineReason.DEADLINE_TOO_SHORT

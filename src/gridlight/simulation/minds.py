@@ -17,6 +17,7 @@ from gridlight.core.agent import (
     RunFailed,
     RunFinished,
     WorkerReady,
+    lookahead_of,
 )
 from gridlight.messages import codec
 from gridlight.messages.codec import NodeReply
@@ -87,8 +88,9 @@ class ModelMinds:
     def offer(self, node: int) -> OfferChanged:
         """See Minds."""
         population = self._population
-        slots = population.slots[node]
-        lent = SlotOffer(workload=WORKLOAD, slots=slots, lookahead=slots, benchmark_ms=population.benchmark_ms[node])
+        slots, benchmark_ms = population.slots[node], population.benchmark_ms[node]
+        lookahead = lookahead_of(slots, benchmark_ms)
+        lent = SlotOffer(workload=WORKLOAD, slots=slots, lookahead=lookahead, benchmark_ms=benchmark_ms)
         return OfferChanged(node_id=population.ids[node], session=population.session_id(node), offers=(lent,))
 
     def assigned(self, node: int, assignment: Assignment) -> AssignmentAcknowledged | AssignmentDeclined | None:
@@ -99,7 +101,7 @@ class ModelMinds:
         if taken is not None and assignment_id in taken:
             return None
         reason: DeclineReason | None = None
-        if taken is not None and len(taken) >= 2 * slots:
+        if taken is not None and len(taken) >= slots + lookahead_of(slots, population.benchmark_ms[node]):
             reason = DeclineReason.NO_FREE_SLOT
         elif assignment.deadline_ms < population.benchmark_ms[node]:
             reason = DeclineReason.DEADLINE_TOO_SHORT

@@ -4,6 +4,7 @@ import pytest
 from tests.unit.core.world import DIGEST, OTHER_WORKLOAD, OUTPUT, WORKLOAD, node_id, only, session_id
 
 from gridlight.core.agent import (
+    QUICK_MS,
     Agent,
     AgentEffect,
     BusOpened,
@@ -15,8 +16,10 @@ from gridlight.core.agent import (
     RunFinished,
     WorkerLost,
     WorkerReady,
+    lookahead_of,
 )
 from gridlight.messages.ids import AssignmentId, WorkloadId
+from gridlight.messages.limits import SLOTS_PER_OFFER_MAX
 from gridlight.messages.nodes import CancelWork, DrainNode, OfferChanged, RequestOffer, SlotOffer
 from gridlight.messages.results import ResultSubmitted, RunTiming
 from gridlight.messages.tasks import (
@@ -259,6 +262,23 @@ def test_each_worker_is_a_slot() -> None:
         offers=(SlotOffer(workload=WORKLOAD, slots=3, lookahead=3, benchmark_ms=120),),
     )
     assert [slot_offer.slots for slot_offer in fewer.offers] == [2]
+
+
+@pytest.mark.parametrize(("benchmark_ms", "lookahead"), [(QUICK_MS, 2), (QUICK_MS - 1, 4)])
+def test_quick_runs_have_one_more_in_readiness_each(benchmark_ms: int, lookahead: int) -> None:
+    agent = ready_agent(workers=2, benchmark_ms=benchmark_ms)
+    [offer] = offered(agent.handle(NOW_MS, RequestOffer(node_id=NODE)))
+    assert offer.offers == (SlotOffer(workload=WORKLOAD, slots=2, lookahead=lookahead, benchmark_ms=benchmark_ms),)
+
+    said = [message(agent.handle(NOW_MS, assignment(number))) for number in range(2 + lookahead + 1)]
+
+    assert all(isinstance(one, AssignmentAcknowledged) for one in said[:-1])
+    assert isinstance(said[-1], AssignmentDeclined)
+    assert said[-1].reason is DeclineReason.NO_FREE_SLOT
+
+
+def test_no_more_is_held_in_readiness_than_an_offer_may_say() -> None:
+    assert lookahead_of(SLOTS_PER_OFFER_MAX, 1) == SLOTS_PER_OFFER_MAX
 
 
 def test_a_node_that_lost_its_worker_while_it_ran_takes_nothing_until_it_is_back() -> None:

@@ -23,7 +23,7 @@ ENDS = [ConsentRevoked(WORKLOAD), StopWorkload(node_id=NODE, workload=WORKLOAD, 
 @pytest.mark.parametrize("end", ENDS, ids=["revoked", "stopped"])
 def test_what_runs_is_handed_back_and_nothing_of_it_is_offered(end: ConsentRevoked | StopWorkload) -> None:
     agent = ready_agent(workers=2)
-    agent.handle(NOW_MS, WorkerReady(OTHER_WORKLOAD, 50))
+    agent.handle(NOW_MS, WorkerReady(OTHER_WORKLOAD, 90))
     agent.handle(NOW_MS, assignment(1))
     agent.handle(NOW_MS, assignment(2, workload=OTHER_WORKLOAD))
 
@@ -33,7 +33,7 @@ def test_what_runs_is_handed_back_and_nothing_of_it_is_offered(end: ConsentRevok
         assignment_id=assignment(1).assignment_id, node_id=NODE, code=FailureCode.HANDED_BACK
     )
     (offer,) = offered(effects)
-    assert offer.offers == (SlotOffer(workload=OTHER_WORKLOAD, slots=1, lookahead=1, benchmark_ms=50),)
+    assert offer.offers == (SlotOffer(workload=OTHER_WORKLOAD, slots=1, lookahead=1, benchmark_ms=90),)
     assert not agent.is_idle, "what else runs goes on"
 
 
@@ -74,7 +74,7 @@ def test_what_is_accepted_again_is_lent_again() -> None:
 
 def test_workloads_share_the_processors_that_are_lent() -> None:
     agent = ready_agent()
-    agent.handle(NOW_MS, WorkerReady(OTHER_WORKLOAD, 50))
+    agent.handle(NOW_MS, WorkerReady(OTHER_WORKLOAD, 90))
     agent.handle(NOW_MS, BeliefChanged(Belief(stance=Stance.LENDING, cpus=1)))
     agent.handle(NOW_MS, assignment(1))
     taken = message(agent.handle(NOW_MS, assignment(2, workload=OTHER_WORKLOAD)))

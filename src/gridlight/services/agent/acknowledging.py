@@ -13,7 +13,7 @@ from gridlight.messages.ids import AssignmentId
 from gridlight.messages.results import ResultSubmitted
 from gridlight.messages.tasks import AssignmentAcknowledged
 
-WAIT_MS_MAX: Final = 150
+WAIT_MS_MAX: Final = 200
 WAIT_SHARE: Final = 16
 """And no longer than one part in so many of the deadline: half the time after which the first hedge may be made."""
 

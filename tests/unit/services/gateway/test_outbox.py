@@ -2,7 +2,7 @@ import asyncio
 
 from gridlight.messages.jobs import JobWithdrawn
 from gridlight.services.gateway.jobs import new_job_id
-from gridlight.services.gateway.outbox import BUSY_JOBS, COMPANY_SHARE, EVENTS_PER_BATCH_MAX, Outbox
+from gridlight.services.gateway.outbox import BUSY_JOBS, COMPANY, COMPANY_SHARE, EVENTS_PER_BATCH_MAX, Outbox
 
 LONG_MS = 600_000
 
@@ -138,3 +138,18 @@ async def test_what_has_a_short_deadline_waits_for_nobody() -> None:
     await asyncio.sleep(0)
     assert waiting.done()
     assert outbox.take() == [first, second]
+
+
+async def test_once_enough_are_together_they_need_not_wait() -> None:
+    outbox = Outbox()
+    events = withdrawals(COMPANY)
+    for event in events[:-1]:
+        outbox.add(event, patience_ms=LONG_MS)
+    waiting = asyncio.ensure_future(outbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    outbox.add(events[-1], patience_ms=LONG_MS)
+
+    await waiting
+    assert outbox.take() == events
