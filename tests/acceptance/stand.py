@@ -29,6 +29,10 @@ STOP_S: Final = 20.0
 POLL_S: Final = 0.02
 WORKER: Final = "gridlight.workloads.worker"
 
+TASKS_HELD_MAX: Final = 3
+QUICK_MS: Final = 60
+"""A node with one slot runs one task and holds one more in readiness, or two where its benchmark is below this."""
+
 T = TypeVar("T")
 
 
@@ -72,6 +76,17 @@ class Network:
         """Node to its agent's process."""
         listed = [one for one in self.read().processes if one.role == "agent"]
         return {NodeId(one.node_id or ""): psutil.Process(one.pid) for one in listed}
+
+    def data(self, node_id: NodeId) -> Path:
+        """A node's folder."""
+        [data] = [one.data for one in self.read().processes if one.node_id == node_id]
+        return Path(data or "")
+
+    def tasks_held(self, node_id: NodeId) -> int:
+        """How many tasks a node takes before it has no room, by what the benchmark of its newest worker was."""
+        lines = [msgspec.json.decode(line) for line in (self.data(node_id) / "log.jsonl").read_bytes().splitlines()]
+        benchmark_ms: int = [line["benchmark_ms"] for line in lines if line["event"] == "a worker is ready"][-1]
+        return TASKS_HELD_MAX if benchmark_ms < QUICK_MS else TASKS_HELD_MAX - 1
 
     def family(self) -> list[psutil.Process]:
         """`up` and every process that came of it."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.acceptance.callers import ask
-from tests.acceptance.stand import GRIDLIGHT, Network, frozen, gridlight, running, until, worker_of
+from tests.acceptance.stand import GRIDLIGHT, TASKS_HELD_MAX, Network, frozen, gridlight, running, until, worker_of
 from tests.integration.machine_stand import MachineFiles
 
 from gridlight.client.requester import Gridlight
@@ -26,7 +26,6 @@ from gridlight.services.agent.control import ask as tell_agent
 
 YIELDS_MS = 1_000
 DEADLINE_MS = 4_000
-TASKS_HELD = 2
 BOUND_S = 8.0
 STARTED_S = 4.0
 ACKS = "gridlight_task_ack_seconds_count"
@@ -124,7 +123,7 @@ def test_the_task_of_a_node_whose_operator_needs_the_machine_is_answered_in_time
     volunteer.come_back()
     [(other_id, other)] = network.agents().items()
     with (
-        ThreadPoolExecutor(TASKS_HELD + 1) as pool,
+        ThreadPoolExecutor(TASKS_HELD_MAX + 1) as pool,
         ExitStack() as stack,
         network.administrator() as administrator,
         Gridlight(network.url) as requester,
@@ -132,13 +131,13 @@ def test_the_task_of_a_node_whose_operator_needs_the_machine_is_answered_in_time
         for node_id in (other_id, volunteer.node_id):
             until(lambda: ask(administrator, bus, node=node_id, verify=UNCHECKED).response, BOUND_S, "it to serve")  # noqa: B023  (it is called at once)
         wake = stack.enter_context(frozen(worker_of(other)))
-        acks = network.metric(ACKS)
-        pinned = [pool.submit(ask, administrator, bus, node=other_id, verify=UNCHECKED) for _ in range(TASKS_HELD)]
-        until(lambda: network.metric(ACKS) == acks + TASKS_HELD, BOUND_S, "the other node to be busy")
+        acks, held = network.metric(ACKS), network.tasks_held(other_id)
+        pinned = [pool.submit(ask, administrator, bus, node=other_id, verify=UNCHECKED) for _ in range(held)]
+        until(lambda: network.metric(ACKS) == acks + held, BOUND_S, "the other node to be busy")
         worker = worker_of(volunteer.agent)
         stack.enter_context(frozen(worker))
         asked = pool.submit(ask, requester, bus, verify=UNCHECKED)
-        until(lambda: network.metric(ACKS) == acks + TASKS_HELD + 1, BOUND_S, "the volunteer to have the task")
+        until(lambda: network.metric(ACKS) == acks + held + 1, BOUND_S, "the volunteer to have the task")
 
         happened_s = time.monotonic()
         happen(volunteer)
@@ -146,7 +145,7 @@ def test_the_task_of_a_node_whose_operator_needs_the_machine_is_answered_in_time
         gone_ms = (time.monotonic() - happened_s) * 1_000
         wake()
         ended = asked.result(BOUND_S)
-        assert [one.result(BOUND_S).error for one in pinned] == [None] * TASKS_HELD
+        assert [one.result(BOUND_S).error for one in pinned] == [None] * held
 
     assert ended.response is not None, str(ended)
     assert (ended.response.node_id, ended.response.attempts, ended.response.hedged) == (other_id, 2, False)

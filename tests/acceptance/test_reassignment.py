@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.callers import Ended, ask
-from tests.acceptance.stand import Network, frozen, kill, running, until, worker_of
+from tests.acceptance.stand import TASKS_HELD_MAX, Network, frozen, kill, running, until, worker_of
 
 from gridlight.client.requester import Gridlight
 from gridlight.messages.ids import NodeId
@@ -22,9 +22,6 @@ REASSIGNED_MS = 1_100
 ACK_SOFT_MS = 600
 ACK_HARD_MS = 1_000
 BOUND_S = 5.0
-
-TASKS_HELD = 2
-"""A node with one slot runs one and holds one in readiness."""
 
 HELD_MS = 20_000
 """What keeps the others busy has time to spare: on a machine that stumbles it must outlive what is looked at."""
@@ -56,7 +53,7 @@ class Trap:
         self._requester = stack.enter_context(Gridlight(network.url))
         self._wake = stack.enter_context(frozen(*(worker_of(self.agents[node_id]) for node_id in self.others)))
         acks = network.metric(ACKS)
-        pins = self.others * TASKS_HELD
+        pins = [node_id for node_id in self.others for _ in range(network.tasks_held(node_id))]
         self.busy = len(pins)
         self._pinned = [
             pool.submit(ask, self._administrator, bus, node=node_id, deadline_ms=HELD_MS, verify=Assurance.NONE)
@@ -106,7 +103,7 @@ def three(photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def trap(three: Network, bus: Path) -> Iterator[Trap]:
     three.settle(bus)
-    with ThreadPoolExecutor(2 * TASKS_HELD + 1) as pool, ExitStack() as stack:
+    with ThreadPoolExecutor(2 * TASKS_HELD_MAX + 1) as pool, ExitStack() as stack:
         yield Trap(three, bus, pool, stack)
 
 

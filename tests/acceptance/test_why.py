@@ -18,6 +18,7 @@ import pytest
 from tests.acceptance.stand import (
     GRIDLIGHT,
     STOP_S,
+    TASKS_HELD_MAX,
     Network,
     frozen,
     gridlight,
@@ -35,8 +36,7 @@ from gridlight.services.agent.reasons import ask_why
 
 BOUND_S = 8.0
 REASONS_SETTLE_S = 10.0
-TASKS_HELD = 2
-"""A node with one slot runs one and holds one in readiness."""
+
 
 Counts = dict[str, int]
 
@@ -55,14 +55,9 @@ class Pair:
         """The first node's."""
         return self.network.agents()[self.node_id]
 
-    def data(self, node_id: NodeId) -> Path:
-        """A node's folder."""
-        [data] = [one.data for one in self.network.read().processes if one.node_id == node_id]
-        return Path(data or "")
-
     def why(self, node_id: NodeId | None = None) -> Counts:
         """All that is counted for a node, which adds up to what it was considered for."""
-        return counted(self.network.url, self.data(node_id or self.node_id))
+        return counted(self.network.url, self.network.data(node_id or self.node_id))
 
     def ask(self, node: NodeId | None = None) -> DetectResponse:
         """An ordinary request, or one that is pinned."""
@@ -119,7 +114,7 @@ def two(photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def pair(two: Network, bus: Path) -> Iterator[Pair]:
-    with ThreadPoolExecutor(2 * TASKS_HELD) as pool:
+    with ThreadPoolExecutor(2 * TASKS_HELD_MAX) as pool:
         pair = Pair(two, bus, pool)
         for node_id in (pair.node_id, pair.other_id):
             until(partial(pair.is_served_by, node_id), 40, f"{node_id} to serve")
@@ -139,15 +134,15 @@ def test_what_a_node_was_given_and_what_went_to_the_other_add_up(pair: Pair) -> 
 
 
 def test_a_node_whose_slots_are_taken_is_busy(pair: Pair) -> None:
-    before = pair.why()
+    before, held = pair.why(), pair.network.tasks_held(pair.node_id)
     with frozen(worker_of(pair.agent)):
-        pinned = [pair.ask_beside(pair.node_id) for _ in range(TASKS_HELD)]
-        until(lambda: pair.why().get("in_hand", 0) == TASKS_HELD, BOUND_S, "the node to be busy")
+        pinned = [pair.ask_beside(pair.node_id) for _ in range(held)]
+        until(lambda: pair.why().get("in_hand", 0) == held, BOUND_S, "the node to be busy")
         assert pair.ask().node_id == pair.other_id
         assert gained(before, pair.why())["busy"] == 1
     assert all(one.result(BOUND_S).node_id == pair.node_id for one in pinned)
 
-    assert pair.came(before, busy=1, done=2) == {"busy": 1, "done": 2}
+    assert pair.came(before, busy=1, done=held) == {"busy": 1, "done": held}
 
 
 def test_a_frozen_agent_did_not_acknowledge_was_unresponsive_and_rests_when_it_is_back(pair: Pair) -> None:
@@ -195,7 +190,7 @@ def test_a_node_that_is_outrun_reads_that_another_was_faster(pair: Pair) -> None
 
 
 def test_a_node_that_its_operator_paused_reads_that_it_was_and_how_it_works_again(pair: Pair) -> None:
-    data, before = pair.data(pair.node_id), pair.why()
+    data, before = pair.network.data(pair.node_id), pair.why()
     assert gridlight("node", "pause", "--data", data).returncode == 0
     try:
         until(lambda: "owner_paused" in gained(before, pair.after_another(data)), BOUND_S, "the network to hear of it")
@@ -245,7 +240,7 @@ def test_a_newcomer_is_told_that_it_is_one_then_that_it_lends_nothing_and_then_t
 
 def test_a_person_asks_for_a_span_and_reads_a_table(pair: Pair) -> None:
     pair.ask()
-    data = pair.data(pair.node_id)
+    data = pair.network.data(pair.node_id)
 
     shown = gridlight("node", "why", "--data", data, "--since", "2h")
     told = json.loads(gridlight("node", "why", "--data", data, "--json").stdout)

@@ -91,16 +91,16 @@ async def test_equal_inputs_give_equal_outputs(node: Dispatcher) -> None:
     ] * 2
 
 
-async def test_it_acknowledges_before_it_runs_holds_one_more_and_declines_the_third(
+async def test_it_acknowledges_before_it_runs_holds_what_it_offers_to_and_declines_what_is_more(
     node: Dispatcher, lasting_agent: Agent
 ) -> None:
     with lasting_agent.frozen_worker():
-        taken = [await node.assign() for _ in range(2)]
+        [offered] = node.offers[-1].offers
+        taken = [await node.assign() for _ in range(offered.slots + offered.lookahead)]
         for one in taken:
             [ack] = await node.replies(one, 1)
             assert isinstance(ack.reply, AssignmentAcknowledged)
-        third = await node.assign()
-        [declined] = await node.replies(third, 1)
+        [declined] = await node.replies(await node.assign(), 1)
     results = [await node.last_reply(one) for one in taken]
 
     assert isinstance(declined.reply, AssignmentDeclined)
