@@ -37,7 +37,6 @@ from gridlight.services.agent.reasons import ask_why
 BOUND_S = 8.0
 REASONS_SETTLE_S = 10.0
 
-
 Counts = dict[str, int]
 
 

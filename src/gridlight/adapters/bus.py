@@ -1,4 +1,4 @@
-"""The bus: connect, publish, subscribe, over nats-py, which nobody else knows.
+"""The bus: connect, publish, subscribe, over nats-py, which only this and `bus_client` know.
 
 It translates and decides nothing. What is published while the connection is away is refused, never kept and sent
 late: after a reconnect the services tell each other again what still holds.

@@ -1,4 +1,4 @@
-"""nats-py's client as we use it. What is replaced of it is not public: the lock file pins the version."""
+"""nats-py's client as the bus uses it: leaner on each message, and never left hanging."""
 
 import asyncio
 from typing import Final, cast
@@ -50,9 +50,10 @@ class LeanClient(Client):
         await super()._read_loop()
 
     def _begin_listening(self) -> None:
-        writer = getattr(self._transport, "_io_writer", None)
-        if isinstance(writer, asyncio.StreamWriter):  # a WebSocket has frames
-            unread: bytearray = self._transport._io_reader._buffer  # type: ignore[union-attr]  # as TCP's has
+        # Gone where the connection was closed before this began; a WebSocket has frames, and no reader.
+        writer, reader = (getattr(self._transport, name, None) for name in ("_io_writer", "_io_reader"))
+        if isinstance(writer, asyncio.StreamWriter) and reader is not None:
+            unread: bytearray = reader._buffer
             came = bytes(unread)
             unread.clear()
             Listening.begin(cast("asyncio.Transport", writer.transport), came, self._listeners)

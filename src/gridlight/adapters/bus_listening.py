@@ -70,11 +70,6 @@ class Listening(asyncio.BufferedProtocol):
         """Kept from one such message to the next: memory that is new costs more than what is read into it."""
         self._content = memoryview(self._large)
         self._filled = 0
-        # What the connection tells beside data is the stream's business: who writes waits for it there.
-        self.pause_writing = stream.pause_writing  # type: ignore[method-assign]
-        self.resume_writing = stream.resume_writing  # type: ignore[method-assign]
-        self.connection_lost = stream.connection_lost  # type: ignore[method-assign]
-        self.eof_received = stream.eof_received  # type: ignore[method-assign]
 
     @classmethod
     def begin(cls, connection: asyncio.Transport, came: bytes, listeners: Mapping[int, Listener]) -> None:
@@ -112,6 +107,24 @@ class Listening(asyncio.BufferedProtocol):
         if self._filled == len(self._content):
             message, self._message = self._message, None
             self._pass_on(message, self._content)
+
+    # What the connection tells beside data is the stream's business: who writes waits for it there.
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        self._stream.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self._stream.resume_writing()
+
+    def eof_received(self) -> bool | None:
+        """See asyncio."""
+        return self._stream.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self._stream.connection_lost(exc)
 
     def _understand(self) -> None:
         while self._message is None and self._begin < self._end:

@@ -58,9 +58,9 @@ def decoded_base64(text: bytes | None) -> bytes | None:
         return None
 
 
-def json_answer(content: bytes, headers: dict[str, str] | None = None) -> Answer:
+def json_answer(content: bytes) -> Answer:
     """200, with a body that is encoded already."""
-    return Response(content, media_type=JSON, status_code=200, headers=headers)
+    return Reply(200, content).response()
 
 
 def answer(body: Struct) -> Answer:

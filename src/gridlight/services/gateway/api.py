@@ -68,6 +68,9 @@ _JOB_ID: Final = re.compile(r"req_[0-9a-z]{26}")
 _OF_HTTP: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 """Litestar's own refusals, by status; any other 4xx is BAD_REQUEST."""
 
+_UNREAD: Final = Reply(400, b"")
+"""To a requester who is gone."""
+
 _log = structlog.get_logger()
 
 
@@ -207,7 +210,7 @@ async def picture_reply(parts: Parts, request: AnyRequest, workload: str | None)
         return _refused(refusal, job_id, is_last=not body.is_complete, headers=limits)
     except RequesterGone:
         _log.info("request", request_id=job_id, code="WITHDRAWN", ms=monotonic_ms() - started_ms)
-        return Reply(400, b"")  # which nobody reads
+        return _UNREAD
     except Exception as error:  # noqa: BLE001  (a mistake of ours, whatever it is)
         return _mistaken(request, error)
     return Reply(200, content, limits)
@@ -305,7 +308,7 @@ def _on_refusal(request: AnyRequest, refusal: Refusal) -> Answer:
 
 
 def _on_gone(_request: AnyRequest, _error: Exception) -> Answer:
-    return Response(b"", status_code=400)  # which nobody reads
+    return _UNREAD.response()
 
 
 def _on_http_exception(request: AnyRequest, error: HTTPException) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from litestar import Request
 
-from gridlight.services.gateway.answers import AnyRequest, Reply
+from gridlight.services.gateway.answers import JSON, AnyRequest, Reply
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -31,6 +31,6 @@ class Direct:
         scope["path_template"] = DETECT_PATH
         reply = await self._detect(Request(scope, receive))
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
-        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(reply.body))]
+        headers += [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(reply.body))]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
